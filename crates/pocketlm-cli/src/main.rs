@@ -1,0 +1,3 @@
+//! The `pocketlm` command.
+
+fn main() {}

@@ -1,0 +1,61 @@
+"""What every benchmark driver needs: children with their peak memory, and where it all ran."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+POCKETLM = ROOT / "target/release/pocketlm"
+FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd")
+
+
+def run_json(command: list[str | Path]) -> dict:
+    """Runs a child whose last line on standard output is one JSON object; adds its peak memory."""
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen([str(part) for part in command], stdout=output)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode().strip()
+    if child.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {child.returncode}")
+    # Linux counts ru_maxrss in KiB.
+    return json.loads(text.splitlines()[-1]) | {"peak_bytes": usage.ru_maxrss * 1024}
+
+
+def machine() -> dict:
+    """Processor, cores and the instruction sets that matter here."""
+    fields = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    flags = set((fields.get("flags") or fields.get("Features", "")).split())
+    return {
+        "cpu": fields.get("model name", "unknown"),
+        "family_model_stepping": "/".join(
+            fields.get(name, "?") for name in ("cpu family", "model", "stepping")
+        ),
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+
+
+def provenance(*packages: str) -> dict:
+    """The commit, the machine and the versions that a figure belongs to."""
+    git = ["git", "-C", str(ROOT)]
+    commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"commit": commit, "machine": machine(), "versions": versions}
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Writes to a temporary name, then renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)

@@ -39,13 +39,13 @@ Layer = Callable[[Params, int, Tensor, tuple[Tensor, ...]], tuple[Tensor, tuple[
 
 @dataclass(frozen=True)
 class Config:
-    """Shape of one model; `cell_projection` and `projection` are widths, or None where absent."""
+    """Shape of one model; `cell_projection` and `projection` are widths, 0 where absent."""
 
     cell: str
     embedding: int
     hidden: list[int]
-    cell_projection: int | None = None
-    projection: int | None = None
+    cell_projection: int = 0
+    projection: int = 0
     tied: bool = False
 
     @property
@@ -160,7 +160,7 @@ def module_layer(config: Config) -> Layer:
     """The layer as nn.LSTM or nn.GRU. Our one bias is split unevenly over PyTorch's two."""
 
     def lstm(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...]):
-        module = nn.LSTM(x.shape[2], config.hidden[k], proj_size=config.cell_projection or 0)
+        module = nn.LSTM(x.shape[2], config.hidden[k], proj_size=config.cell_projection)
         w, u, b = (p[f"cell.{k}.{part}"] for part in ("input", "recurrent", "bias"))
         if config.cell == "cifg":
             # sigmoid(-x) = 1 - sigmoid(x): an input gate with the negated forget gate's weights.

@@ -1,0 +1,97 @@
+//! Text as token ids: vocabulary, splits, streams.
+//!
+//! ```no_run
+//! use pocketlm_train::corpus::{Corpus, Options, Streams};
+//! use std::path::Path;
+//!
+//! // A folder with train.txt, valid.txt and test.txt, or one file that is cut in three.
+//! let corpus = Corpus::open(Path::new("data/ptb"), &Options::default())?;
+//! corpus.encoder.save(Path::new("model"))?; // vocab.txt
+//! let eos = corpus.encoder.vocabulary().eos();
+//! for window in Streams::new(&corpus.train.ids, eos, 20)?.windows(35) {
+//!     // window.inputs and window.targets: [35, 20]
+//! }
+//! # Ok::<(), pocketlm_train::corpus::Error>(())
+//! ```
+//!
+//! - The **vocabulary** is made from the training split alone. Words of other texts that it
+//!   lacks become `<unk>` and are counted; where it has no `<unk>` they are an error that names
+//!   the place. `<unk>` is in the vocabulary if the training text has it (as Penn Treebank and
+//!   WikiText do) or if `max_vocab` or `min_count` were given.
+//! - **Lines**: every line, a blank one too, ends in one `<eos>`, whatever the [`Unit`]. A
+//!   literal `<eos>` in a text of words is the same type.
+//! - **Memory**: a text is read twice, first to count, then to encode; only the current line and
+//!   the ids (4 bytes a token) are held.
+//! - Using a trained model: [`Encoder::load`], then [`Encoder::encode`] for what a person typed
+//!   and [`Encoder::read`] for a file or a split ([`Source::split`]).
+
+mod bpe;
+mod encoder;
+mod error;
+mod source;
+mod streams;
+mod vocabulary;
+
+pub use bpe::DEFAULT_BPE_VOCAB;
+pub use encoder::{Encoded, Encoder, Options, Split, Unit};
+pub use error::Error;
+pub use source::{SPLITS, Source};
+pub use streams::{Streams, Window};
+pub use vocabulary::{EOS, UNK, Vocabulary};
+
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Training, validation and test text as token ids of one vocabulary.
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    /// The vocabulary and how text is cut into it.
+    pub encoder: Encoder,
+    /// The text to train on.
+    pub train: Split,
+    /// The text that chooses.
+    pub valid: Split,
+    /// The text that is looked at once.
+    pub test: Split,
+}
+
+impl Corpus {
+    /// Opens a folder with `train.txt`, `valid.txt` and `test.txt`, or a single file that is cut
+    /// as [`Source::split`] tells, and makes the vocabulary of its training split.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but those of saved vocabularies and streams.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+        let sources = Source::splits(path)?;
+        Self::encode(Encoder::train(&sources[0], options)?, &sources)
+    }
+
+    /// Opens a folder or a file as [`Corpus::open`] does, with a vocabulary that is already known.
+    ///
+    /// # Errors
+    /// As [`Corpus::open`].
+    pub fn open_with(path: &Path, encoder: Encoder) -> Result<Self, Error> {
+        Self::encode(encoder, &Source::splits(path)?)
+    }
+
+    /// Reads training, validation and test text from any three sources.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::read`].
+    pub fn encode(encoder: Encoder, [train, valid, test]: &[Source; 3]) -> Result<Self, Error> {
+        let (train, valid, test) =
+            (encoder.read(train)?, encoder.read(valid)?, encoder.read(test)?);
+        Ok(Self { encoder, train, valid, test })
+    }
+
+    /// One hash for the raw text of all three splits, in hexadecimal.
+    ///
+    /// The SHA-256 of the three lines `name: sha256`.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        for (name, split) in SPLITS.iter().zip([&self.train, &self.valid, &self.test]) {
+            digest.update(format!("{name}: {}\n", split.sha256));
+        }
+        source::hex(&digest.finalize())
+    }
+}

@@ -1,0 +1,284 @@
+//! From text to token ids and back.
+
+use super::bpe::{Bpe, DEFAULT_BPE_VOCAB};
+use super::error::Error;
+use super::source::Source;
+use super::vocabulary::{Counts, EOS, Limits, Vocabulary};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Whatever white space separates (the layout of Penn Treebank and WikiText).
+    #[default]
+    Word,
+    /// One Unicode scalar value; a space is a token.
+    Char,
+    /// A piece of byte-pair encoding.
+    Bpe,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Word => "word",
+            Self::Char => "char",
+            Self::Bpe => "bpe",
+        })
+    }
+}
+
+impl FromStr for Unit {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "word" => Ok(Self::Word),
+            "char" => Ok(Self::Char),
+            "bpe" => Ok(Self::Bpe),
+            _ => Err(format!("unknown unit `{name}`: give word, char or bpe")),
+        }
+    }
+}
+
+/// How a training text becomes a vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// What a token is.
+    pub unit: Unit,
+    /// Keep at most so many types, `<eos>` and `<unk>` included; the rest become `<unk>`.
+    /// For byte-pair encoding the size to train (default [`DEFAULT_BPE_VOCAB`]).
+    pub max_vocab: Option<usize>,
+    /// Keep only types that come at least so often; the rest become `<unk>`.
+    /// For byte-pair encoding the least frequency of a merge.
+    pub min_count: Option<u64>,
+}
+
+/// A vocabulary and the rule that cuts text into its types.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    vocabulary: Vocabulary,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Word,
+    Char,
+    Bpe(Bpe),
+}
+
+/// One text as token ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The tokens, one `<eos>` at the end of every line.
+    pub ids: Vec<u32>,
+    /// Lines, blank ones included; as many as there are `<eos>`.
+    pub lines: u64,
+    /// Bytes of the raw text, line ends included: the denominator of bits per byte.
+    pub bytes: u64,
+    /// Tokens that are not in the vocabulary and became `<unk>`; an `<unk>` in the text is none.
+    pub oov: u64,
+    /// SHA-256 of the raw text in hexadecimal (that of the file, where the split is a file).
+    pub sha256: String,
+}
+
+impl Encoder {
+    /// Makes the vocabulary of a training text (and of nothing else).
+    ///
+    /// # Errors
+    /// Those of reading; [`Error::OneWord`]; [`Error::MaxVocab`]; [`Error::Tokenizer`].
+    pub fn train(source: &Source, options: &Options) -> Result<Self, Error> {
+        let Options { unit, max_vocab, min_count } = *options;
+        if unit == Unit::Bpe {
+            let size = max_vocab.unwrap_or(DEFAULT_BPE_VOCAB);
+            let bpe = Bpe::train(source, size, min_count.unwrap_or(0))?;
+            return Ok(Self { vocabulary: bpe.vocabulary(source.path())?, kind: Kind::Bpe(bpe) });
+        }
+        let counts = count(source, unit)?;
+        let vocabulary = counts.into_vocabulary(Limits { max_vocab, min_count }, source.path())?;
+        Ok(Self::closed(unit, vocabulary))
+    }
+
+    /// An encoder of words with a vocabulary that is already known.
+    pub fn words(vocabulary: Vocabulary) -> Self {
+        Self::closed(Unit::Word, vocabulary)
+    }
+
+    fn closed(unit: Unit, vocabulary: Vocabulary) -> Self {
+        let kind = if unit == Unit::Char { Kind::Char } else { Kind::Word };
+        Self { vocabulary, kind }
+    }
+
+    /// Reads `vocab.txt`, and `tokenizer.json` for byte-pair encoding, from a folder.
+    ///
+    /// # Errors
+    /// Those of [`Vocabulary::load`]; [`Error::Tokenizer`]; [`Error::BadVocabulary`] where the
+    /// two files do not belong together.
+    pub fn load(folder: &Path, unit: Unit) -> Result<Self, Error> {
+        let path = folder.join("vocab.txt");
+        let vocabulary = Vocabulary::load(&path)?;
+        if unit != Unit::Bpe {
+            return Ok(Self::closed(unit, vocabulary));
+        }
+        let json = folder.join("tokenizer.json");
+        let bpe = Bpe::load(&json)?;
+        if bpe.vocabulary(&json)? != vocabulary {
+            let reason = "tokenizer.json beside it has other types".to_owned();
+            return Err(Error::BadVocabulary { path, line: 1, reason });
+        }
+        Ok(Self { vocabulary, kind: Kind::Bpe(bpe) })
+    }
+
+    /// Writes `vocab.txt`, and `tokenizer.json` for byte-pair encoding, into a folder.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn save(&self, folder: &Path) -> Result<(), Error> {
+        if let Kind::Bpe(bpe) = &self.kind {
+            bpe.save(&folder.join("tokenizer.json"))?;
+        }
+        self.vocabulary.save(&folder.join("vocab.txt"))
+    }
+
+    /// What a token is.
+    pub fn unit(&self) -> Unit {
+        match self.kind {
+            Kind::Word => Unit::Word,
+            Kind::Char => Unit::Char,
+            Kind::Bpe(_) => Unit::Bpe,
+        }
+    }
+
+    /// The types and their ids.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The ids of a text given by a person. A line break becomes `<eos>`; the end of the text
+    /// does not, so that the text can be the start of a sentence.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWord`] where the vocabulary has no `<unk>`.
+    pub fn encode(&self, text: &str) -> Result<Encoded, Error> {
+        let mut encoded = Encoded::default();
+        for (number, line) in text.split('\n').enumerate() {
+            if number > 0 {
+                encoded.ids.push(self.vocabulary.eos());
+            }
+            self.push(line, &mut encoded)
+                .map_err(|stop| stop.at(Path::new("the given text"), 1 + number as u64))?;
+        }
+        Ok(encoded)
+    }
+
+    /// The ids of a whole source, `<eos>` at every line end.
+    ///
+    /// # Errors
+    /// Those of reading; [`Error::UnknownWord`] where the vocabulary has no `<unk>`.
+    pub fn read(&self, source: &Source) -> Result<Split, Error> {
+        let mut encoded = Encoded::default();
+        let mut lines = source.open()?;
+        while let Some(line) = lines.next()? {
+            let pushed = self.push(line, &mut encoded);
+            pushed.map_err(|stop| stop.at(source.path(), lines.number()))?;
+            encoded.ids.push(self.vocabulary.eos());
+        }
+        let extent = lines.extent()?;
+        let Encoded { mut ids, oov } = encoded;
+        ids.shrink_to_fit();
+        Ok(Split { ids, oov, lines: extent.lines, bytes: extent.bytes, sha256: extent.sha256() })
+    }
+
+    /// The text of ids: words with spaces between them, `<eos>` as a line break.
+    ///
+    /// Lossless within a line for characters and byte-pair encoding; for words up to the white
+    /// space between them. Ids that are not in the vocabulary are left out.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let lines = ids.split(|&id| id == self.vocabulary.eos());
+        lines.map(|line| self.decode_line(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn decode_line(&self, ids: &[u32]) -> String {
+        let types = || ids.iter().filter_map(|&id| self.vocabulary.word(id));
+        match &self.kind {
+            Kind::Word => types().collect::<Vec<_>>().join(" "),
+            Kind::Char => types().collect(),
+            Kind::Bpe(bpe) => bpe.decode(ids),
+        }
+    }
+
+    fn push(&self, line: &str, out: &mut Encoded) -> Result<(), Stop> {
+        if let Kind::Bpe(bpe) = &self.kind {
+            return bpe.encode(line, &mut out.ids).map_err(Stop::Tokenizer);
+        }
+        each_type(line, self.unit(), |word| self.push_type(word, out))
+    }
+
+    fn push_type(&self, word: &str, out: &mut Encoded) -> Result<(), Stop> {
+        let id = match self.vocabulary.id(word) {
+            Some(id) => id,
+            None => {
+                out.oov += 1;
+                self.vocabulary.unk().ok_or_else(|| Stop::Unknown(word.to_owned()))?
+            }
+        };
+        out.ids.push(id);
+        Ok(())
+    }
+}
+
+/// The ids of a text, and how many of them stand for words outside the vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoded {
+    /// The tokens.
+    pub ids: Vec<u32>,
+    /// How many tokens became `<unk>`.
+    pub oov: u64,
+}
+
+/// Why a line could not be encoded; the caller knows the place.
+enum Stop {
+    Unknown(String),
+    Tokenizer(Error),
+}
+
+impl Stop {
+    fn at(self, path: &Path, line: u64) -> Error {
+        match self {
+            Self::Unknown(word) => Error::UnknownWord { path: path.into(), line, word },
+            Self::Tokenizer(error) => error,
+        }
+    }
+}
+
+fn count(source: &Source, unit: Unit) -> Result<Counts, Error> {
+    let mut counts = Counts::default();
+    let mut lines = source.open()?;
+    while let Some(line) = lines.next()? {
+        let mut add = |word: &str| {
+            counts.add(word);
+            Ok::<_, Error>(())
+        };
+        each_type(line, unit, &mut add)?;
+        add(EOS)?;
+    }
+    lines.extent()?;
+    Ok(counts)
+}
+
+/// The words or the characters of a line.
+fn each_type<E>(
+    line: &str,
+    unit: Unit,
+    mut take: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    if unit == Unit::Char {
+        let mut bytes = [0; 4];
+        return line.chars().try_for_each(|char| take(char.encode_utf8(&mut bytes)));
+    }
+    line.split_whitespace().try_for_each(take)
+}

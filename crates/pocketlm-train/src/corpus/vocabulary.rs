@@ -1,0 +1,231 @@
+//! The types of a text and their ids.
+
+use super::error::Error;
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The type that ends every line.
+pub const EOS: &str = "<eos>";
+/// The type that stands for every word outside the vocabulary.
+pub const UNK: &str = "<unk>";
+
+/// The closed set of types a model predicts, in id order.
+///
+/// Ids run from 0 without holes. A vocabulary made from counts has its types by falling
+/// frequency, ties by their bytes, so that the same text always gives the same ids.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    words: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, u32>,
+    eos: u32,
+    unk: Option<u32>,
+}
+
+impl PartialEq for Vocabulary {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Vocabulary {}
+
+impl Vocabulary {
+    /// Number of types, `<eos>` and `<unk>` included.
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The id of `<eos>`.
+    pub fn eos(&self) -> u32 {
+        self.eos
+    }
+
+    /// The id of `<unk>`, where the vocabulary has one.
+    pub fn unk(&self) -> Option<u32> {
+        self.unk
+    }
+
+    /// The id of a type, if it is in the vocabulary.
+    pub fn id(&self, word: &str) -> Option<u32> {
+        self.ids.get(word).copied()
+    }
+
+    /// The type of an id, if there is one.
+    pub fn word(&self, id: u32) -> Option<&str> {
+        self.words.get(id as usize).map(|word| &**word)
+    }
+
+    /// The types in id order.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.words.iter().map(|word| &**word)
+    }
+
+    /// A vocabulary of the given types in the given order.
+    ///
+    /// `path` is named in the error.
+    ///
+    /// # Errors
+    /// [`Error::BadVocabulary`] where a type is empty, holds a line break or comes twice, or
+    /// `<eos>` is missing; [`Error::OneWord`] where there is nothing but one type.
+    pub fn from_words<W: Into<Arc<str>>>(
+        words: impl IntoIterator<Item = W>,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let words: Vec<Arc<str>> = words.into_iter().map(Into::into).collect();
+        let bad = |line, reason: &str| Error::BadVocabulary {
+            path: path.into(),
+            line,
+            reason: reason.into(),
+        };
+        let mut ids = HashMap::with_capacity(words.len());
+        for (id, word) in words.iter().enumerate() {
+            if word.is_empty() || word.contains('\n') {
+                return Err(bad(id + 1, "an empty type"));
+            }
+            if ids.insert(word.clone(), id as u32).is_some() {
+                return Err(bad(id + 1, &format!("`{word}` comes twice")));
+            }
+        }
+        let eos = *ids.get(EOS).ok_or_else(|| bad(words.len(), "no line is <eos>"))?;
+        if words.len() == 1 {
+            return Err(Error::OneWord { path: path.into(), word: words[0].to_string() });
+        }
+        let unk = ids.get(UNK).copied();
+        Ok(Self { words, ids, eos, unk })
+    }
+
+    /// Reads `vocab.txt`: one type per line, line number (from 0) = id.
+    ///
+    /// Lines end in a bare line feed, since any other character, a carriage return or a space
+    /// among them, may be a type of a character model.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Read`], [`Error::Empty`], [`Error::NotUtf8`], and those of
+    /// [`Vocabulary::from_words`].
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let bytes = fs::read(path).map_err(Error::reading(path))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(path, &bytes, error))?;
+        if text.is_empty() {
+            return Err(Error::Empty { path: path.into() });
+        }
+        Self::from_words(text.strip_suffix('\n').unwrap_or(text).split('\n'), path)
+    }
+
+    /// Writes `vocab.txt`, to a temporary name first.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        write_atomically(path, |file| {
+            self.words.iter().try_for_each(|word| writeln!(file, "{word}"))
+        })
+    }
+}
+
+fn not_utf8(path: &Path, bytes: &[u8], error: std::str::Utf8Error) -> Error {
+    let offset = error.valid_up_to();
+    let line = 1 + bytes[..offset].iter().filter(|&&byte| byte == b'\n').count() as u64;
+    Error::NotUtf8 { path: path.into(), line, offset: offset as u64 }
+}
+
+/// Writes a whole file beside `path`, then renames it, so that a reader never sees a part of it.
+pub(crate) fn write_atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let write = || -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private by default; what is kept is readable like any other file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        let mut buffer = std::io::BufWriter::new(file.as_file_mut());
+        fill(&mut buffer)?;
+        buffer.flush()?;
+        drop(buffer);
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(Error::writing(path))
+}
+
+/// Counts the types of a training text and makes a vocabulary of them.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    counts: HashMap<Box<str>, u64>,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, word: &str) {
+        match self.counts.get_mut(word) {
+            Some(count) => *count += 1,
+            None => {
+                self.counts.insert(word.into(), 1);
+            }
+        }
+    }
+
+    /// All types, or those that `limits` keep plus `<unk>` for the rest.
+    pub(super) fn into_vocabulary(
+        mut self,
+        limits: Limits,
+        path: &Path,
+    ) -> Result<Vocabulary, Error> {
+        self.counts.entry(EOS.into()).or_insert(0);
+        let mut types = by_frequency(self.counts);
+        if limits.are_set() {
+            limits.apply(&mut types)?;
+        }
+        Vocabulary::from_words(types.into_iter().map(|(word, _)| word), path)
+    }
+}
+
+fn by_frequency(counts: HashMap<Box<str>, u64>) -> Vec<(Box<str>, u64)> {
+    let mut types: Vec<_> = counts.into_iter().collect();
+    sort(&mut types);
+    types
+}
+
+fn sort(types: &mut [(Box<str>, u64)]) {
+    types.sort_unstable_by(|(word, count), (other, more)| more.cmp(count).then(word.cmp(other)));
+}
+
+/// Which types of the training text a vocabulary keeps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Limits {
+    /// At most so many types, `<eos>` and `<unk>` included.
+    pub(super) max_vocab: Option<usize>,
+    /// Only types that come at least so often.
+    pub(super) min_count: Option<u64>,
+}
+
+impl Limits {
+    fn are_set(self) -> bool {
+        self.max_vocab.is_some() || self.min_count.is_some()
+    }
+
+    /// Drops the rare types and gives their counts to `<unk>`.
+    fn apply(self, types: &mut Vec<(Box<str>, u64)>) -> Result<(), Error> {
+        let asked = self.max_vocab.unwrap_or(usize::MAX);
+        if asked < 2 {
+            return Err(Error::MaxVocab { asked, least: 2, reason: "<eos> and <unk>" });
+        }
+        let (special, words): (Vec<_>, Vec<_>) =
+            types.drain(..).partition(|(word, _)| **word == *EOS || **word == *UNK);
+        let least = self.min_count.unwrap_or(0);
+        let kept = words.iter().take(asked - 2).take_while(|(_, count)| *count >= least).count();
+        let dropped: u64 = words[kept..].iter().map(|(_, count)| count).sum();
+        let count =
+            |name: &str| special.iter().find(|(word, _)| **word == *name).map_or(0, |t| t.1);
+        types.extend([(EOS.into(), count(EOS)), (UNK.into(), count(UNK) + dropped)]);
+        types.extend(words.into_iter().take(kept));
+        sort(types);
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Which version of the kernels runs.
+//!
+//! Chosen once, at the first call of any kernel, as the fastest that the processor has; [`force`]
+//! overrules the choice for the whole process (for tests and measurements).
+
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::layout::PANEL_ROWS;
+use crate::naive;
+
+/// A version of the kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Plain Rust: runs everywhere, and is what the others must equal.
+    Portable,
+}
+
+impl Backend {
+    /// Every version that this build has and this processor can run, best first.
+    pub fn available() -> impl Iterator<Item = Backend> {
+        ALL.iter().filter(|t| runs(t.backend)).map(|t| t.backend)
+    }
+
+    /// A short name: `avx512`, `avx2`, `neon-dot`, `neon`, `simd128`, `portable`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Portable => "portable",
+        }
+    }
+}
+
+/// The version in use.
+pub fn chosen() -> Backend {
+    table().backend
+}
+
+/// Uses `backend` from now on, in the whole process; false (and no change) if it cannot run here.
+pub fn force(backend: Backend) -> bool {
+    let found = ALL.iter().find(|t| t.backend == backend && runs(backend));
+    if let Some(&table) = found {
+        CHOSEN.store(core::ptr::from_ref(table).cast_mut(), Ordering::Relaxed);
+    }
+    found.is_some()
+}
+
+/// The functions of one backend. Lengths have been checked by the caller.
+///
+/// # Safety
+/// The functions of a table may only be called where [`runs`] holds for its backend.
+#[expect(clippy::type_complexity, reason = "named where used, in one place")]
+pub(crate) struct Table {
+    pub backend: Backend,
+    pub f32_matvec: unsafe fn(&[f32], &[f32], &mut [f32]),
+    pub f32_matmul: unsafe fn(&[f32], &[f32], usize, &mut [f32]),
+    pub f16_matvec: unsafe fn(&[u16], &[f32], &mut [f32]),
+    pub f16_matmul: unsafe fn(&[u16], &[f32], usize, &mut [f32]),
+    pub int8_matvec: unsafe fn(&[u8], &[f32], &[i8], f32, i32, &mut [f32]),
+    pub int8_matmul: unsafe fn(&[u8], &[f32], &[i8], &[f32], &[i32], &mut [f32]),
+    pub int4_matvec: unsafe fn(&[u8], &[u16], usize, &[i8], f32, &[i32], &mut [f32]),
+    pub int4_matmul: unsafe fn(&[u8], &[u16], usize, &[i8], &[f32], &[i32], &mut [f32]),
+    pub max_abs: unsafe fn(&[f32]) -> f32,
+    pub quantise: unsafe fn(&[f32], f32, &mut [i8]),
+    pub sums: unsafe fn(&[i8], usize, &mut [i32]),
+    pub exp: unsafe fn(&mut [f32]),
+    pub sigmoid: unsafe fn(&mut [f32]),
+    pub tanh: unsafe fn(&mut [f32]),
+    pub lstm: unsafe fn(&[f32], &mut [f32], &mut [f32]),
+    pub cifg: unsafe fn(&[f32], &mut [f32], &mut [f32]),
+    pub gru: unsafe fn(&[f32], &[f32], &mut [f32]),
+    pub max: unsafe fn(&[f32]) -> f32,
+    pub exp_sums: unsafe fn(&[f32], f32, &mut [f32; PANEL_ROWS]),
+    pub first_above: unsafe fn(&[f32], f32) -> usize,
+}
+
+/// Every table of this build, best first.
+pub(crate) static ALL: &[&Table] = &[&naive::TABLE];
+
+static CHOSEN: AtomicPtr<Table> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The table in use.
+#[inline]
+pub(crate) fn table() -> &'static Table {
+    // SAFETY: the pointer is null or one of the statics in `ALL`.
+    match unsafe { CHOSEN.load(Ordering::Relaxed).as_ref() } {
+        Some(table) => table,
+        None => detect(),
+    }
+}
+
+#[cold]
+fn detect() -> &'static Table {
+    let best = ALL.iter().find(|t| runs(t.backend)).expect("the portable version always runs");
+    CHOSEN.store(core::ptr::from_ref(*best).cast_mut(), Ordering::Relaxed);
+    best
+}
+
+/// Whether this processor has the instructions of `backend`.
+pub(crate) fn runs(backend: Backend) -> bool {
+    match backend {
+        Backend::Portable => true,
+    }
+}
+
+/// Calls a function of the table in use.
+macro_rules! call {
+    ($name:ident($($argument:expr),* $(,)?)) => {{
+        let table = $crate::backend::table();
+        // SAFETY: `table` only returns tables whose instructions this processor has, and the
+        // calling function has checked the lengths.
+        unsafe { (table.$name)($($argument),*) }
+    }};
+}
+pub(crate) use call;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_portable_version_always_runs() {
+        assert!(Backend::available().any(|b| b == Backend::Portable));
+        assert!(runs(chosen()));
+    }
+}

@@ -1,0 +1,47 @@
+//! How weights lie in memory.
+//!
+//! A matrix `[rows, cols]` (row `r` gives output `r`) is cut into **panels** of [`PANEL_ROWS`] = 16
+//! rows. Panels follow one another without gaps, so any contiguous range of panels is itself a
+//! smaller matrix, and products can be run over a few panels at a time. The number of rows is padded
+//! up to a multiple of 16; padding rows and padding columns hold the value zero. Within a panel:
+//!
+//! | precision | element | order of the elements within a panel |
+//! | --- | --- | --- |
+//! | f32 | 4 bytes | column by column, 16 rows each: element `(r, c)` at `c·16 + r` |
+//! | f16 | 2 bytes | the same |
+//! | int8 | 1 byte, `w + 128` | groups of 4 columns, 16 rows × 4 columns each: byte `(c/4)·64 + r·4 + c%4` |
+//! | int4 | half a byte, `w + 8` | blocks of 8 columns, 64 bytes each: byte `(c/8)·64 + r·4 + c%4`, low half for `c%8 < 4`, high half for `c%8 ≥ 4` |
+//!
+//! (`r` counts within the panel; division rounds down.) int8 columns are padded to a multiple of 4,
+//! int4 columns to a multiple of 8.
+//!
+//! **Scales.** int8 has one `f32` per row, `rows` padded to 16; the value of a weight is
+//! `w · scale[row]`. int4 has one half-precision scale per row and group of [`int4`](crate::int4)
+//! columns, in the order panel, group, row: `scale[(panel·groups + group)·16 + r]`; the last group of
+//! a row may be shorter than the others. The scales of padding rows are zero.
+//!
+//! 64 bytes are one cache line and one AVX-512 register: 16 rows × 4 columns of bytes are the
+//! operand of one dot-product instruction. Slices aligned to 64 bytes are fastest; nothing requires
+//! it beyond the alignment of the element type.
+
+/// Rows in a panel.
+pub const PANEL_ROWS: usize = 16;
+
+/// Columns of an int8 matrix are padded to a multiple of this.
+pub const INT8_COLS: usize = 4;
+
+/// Columns of an int4 matrix are padded to a multiple of this.
+pub const INT4_COLS: usize = 8;
+
+/// The most columns that an integer product takes: beyond, a sum might not fit in 32 bits.
+pub const MAX_INTEGER_COLS: usize = 1 << 17;
+
+/// How many panels `rows` rows take.
+pub const fn panels(rows: usize) -> usize {
+    rows.div_ceil(PANEL_ROWS)
+}
+
+/// `rows` rounded up to whole panels.
+pub const fn padded_rows(rows: usize) -> usize {
+    panels(rows) * PANEL_ROWS
+}

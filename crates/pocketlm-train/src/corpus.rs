@@ -39,6 +39,8 @@ pub use source::{SPLITS, Source};
 pub use streams::{Streams, Window};
 pub use vocabulary::{EOS, UNK, Vocabulary};
 
+pub(crate) use vocabulary::write_atomically;
+
 use sha2::{Digest, Sha256};
 use std::path::Path;
 

@@ -1,0 +1,236 @@
+//! What a model is and how it is trained: the two tables of a recipe file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The recurrent cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CellKind {
+    /// Long short-term memory with forget gate, no peepholes (Zaremba et al. 2014, section 3.1).
+    Lstm,
+    /// Gated recurrent unit in PyTorch's form, with the reset gate applied after the product.
+    Gru,
+    /// LSTM whose input gate is coupled to the forget gate, `i = 1 - f` (Greff et al. 2015, "CIFG").
+    Cifg,
+}
+
+/// The shape of a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Kind of every recurrent layer.
+    pub cell: CellKind,
+    /// Width of the embedding.
+    pub embedding: usize,
+    /// Units of each recurrent layer, from the input up.
+    pub hidden: Vec<usize>,
+    /// Width of the recurrent projection inside each layer (Sak et al. 2014); 0 for none.
+    #[serde(default)]
+    pub cell_projection: usize,
+    /// Width of a linear projection between the last layer and the softmax; 0 for none.
+    #[serde(default)]
+    pub projection: usize,
+    /// Whether the softmax uses the embedding's matrix (Press & Wolf 2017).
+    #[serde(default)]
+    pub tied: bool,
+}
+
+impl ModelConfig {
+    /// Width of layer `k`'s output and of what it feeds back: its units, or the recurrent projection.
+    pub fn output_width(&self, k: usize) -> usize {
+        if self.cell_projection > 0 { self.cell_projection } else { self.hidden[k] }
+    }
+
+    /// Width of what enters layer `k`.
+    pub fn input_width(&self, k: usize) -> usize {
+        if k == 0 { self.embedding } else { self.output_width(k - 1) }
+    }
+
+    /// Width of what enters the softmax.
+    pub fn softmax_width(&self) -> usize {
+        if self.projection > 0 { self.projection } else { self.output_width(self.hidden.len() - 1) }
+    }
+
+    /// Checks that the sizes make a network.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field and the mend.
+    pub fn validate(&self) -> Result<()> {
+        if self.embedding == 0 {
+            return Err(Error::config("model.embedding", "is 0: give it at least 1"));
+        }
+        if self.hidden.is_empty() {
+            return Err(Error::config("model.hidden", "is empty: give at least one layer"));
+        }
+        if let Some(k) = self.hidden.iter().position(|&h| h == 0) {
+            let what = format!("has a layer of 0 units (layer {k}): give it at least 1");
+            return Err(Error::config("model.hidden", what));
+        }
+        if self.cell == CellKind::Gru && self.cell_projection > 0 {
+            let what = "is for lstm and cifg: a gru feeds its own memory back, set it to 0";
+            return Err(Error::config("model.cell_projection", what));
+        }
+        if self.tied && self.softmax_width() != self.embedding {
+            let what = format!(
+                "needs the softmax's input ({}) as wide as the embedding ({}): \
+                 change one of them, or set model.projection = {}",
+                self.softmax_width(),
+                self.embedding,
+                self.embedding
+            );
+            return Err(Error::config("model.tied", what));
+        }
+        Ok(())
+    }
+}
+
+/// The rule that turns a gradient into a change of the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Plain stochastic gradient descent.
+    Sgd,
+    /// Adam (Kingma & Ba 2015), weight decay added to the gradient.
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+    AdamW,
+}
+
+/// What the gradient is the gradient of. Both are means over the streams of a batch; they differ by a
+/// factor of the window's length, which matters to plain SGD and to gradient clipping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Negative log-likelihood summed over the window's steps (Zaremba et al. 2014).
+    Window,
+    /// Mean negative log-likelihood of a token (PyTorch's default).
+    Token,
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Schedule {
+    /// Never.
+    Constant,
+    /// Multiplied by `factor` at the start of each epoch past the first `after`.
+    Exponential {
+        /// Epochs at the full rate.
+        after: usize,
+        /// Multiplier of each further epoch.
+        factor: f64,
+    },
+    /// Multiplied by `factor` after each epoch that did not improve on the best validation.
+    Plateau {
+        /// Multiplier.
+        factor: f64,
+    },
+    /// Half a cosine from the full rate to zero over the whole training.
+    Cosine,
+}
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Parallel streams.
+    pub batch: usize,
+    /// Tokens of each stream between two updates (the window of truncated back-propagation).
+    pub steps: usize,
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// The update rule.
+    pub optimizer: OptimizerKind,
+    /// Learning rate of the first epoch.
+    pub lr: f64,
+    /// How it falls.
+    pub schedule: Schedule,
+    /// Greatest Euclidean norm of the gradient; 0 for no clipping.
+    pub clip: f64,
+    /// L2 penalty (SGD, Adam) or decoupled decay (AdamW).
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Gradient of the sum over the window or of the mean over tokens.
+    pub objective: Objective,
+    /// Probability of zeroing an activation between layers, not in the recurrence (Zaremba et al. 2014).
+    #[serde(default)]
+    pub dropout: f64,
+    /// Every parameter starts uniform in `[-init, init]`.
+    pub init: f64,
+}
+
+impl TrainConfig {
+    /// Checks that the numbers can train something.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field and the mend.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in
+            [("batch", self.batch), ("steps", self.steps), ("epochs", self.epochs)]
+        {
+            if value == 0 {
+                return Err(Error::config(format!("train.{field}"), "is 0: give it at least 1"));
+            }
+        }
+        positive("train.lr", self.lr)?;
+        positive("train.init", self.init)?;
+        not_negative("train.clip", self.clip)?;
+        not_negative("train.weight_decay", self.weight_decay)?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            let what = format!("is {}: give a probability, at least 0 and below 1", self.dropout);
+            return Err(Error::config("train.dropout", what));
+        }
+        match self.schedule {
+            Schedule::Exponential { factor, .. } | Schedule::Plateau { factor } => {
+                positive("train.schedule.factor", factor)
+            }
+            Schedule::Constant | Schedule::Cosine => Ok(()),
+        }
+    }
+}
+
+fn positive(field: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(Error::config(field, format!("is {value}: give a finite number above 0")))
+}
+
+fn not_negative(field: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::config(field, format!("is {value}: give a finite number, 0 or more")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    #[test]
+    fn hidden_of_zero_names_the_layer() {
+        let mut model = Recipe::base("zaremba-small").unwrap().model;
+        model.hidden = vec![200, 0];
+        let message = model.validate().unwrap_err().to_string();
+        assert!(message.contains("model.hidden") && message.contains("layer 1"), "{message}");
+    }
+
+    #[test]
+    fn tied_of_unequal_widths_tells_the_mend() {
+        let mut model = Recipe::base("zaremba-small").unwrap().model;
+        model.tied = true;
+        model.embedding = 64;
+        let message = model.validate().unwrap_err().to_string();
+        assert!(message.contains("model.projection = 64"), "{message}");
+    }
+
+    #[test]
+    fn learning_rate_of_nan_is_refused() {
+        let mut train = Recipe::base("zaremba-small").unwrap().train;
+        train.lr = f64::NAN;
+        assert!(train.validate().unwrap_err().to_string().contains("train.lr"));
+    }
+}

@@ -1,0 +1,79 @@
+//! What can go wrong in training, with the place and the mend.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why training, a checkpoint or a recipe failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field of a recipe that cannot work.
+    #[error("{field} {what}")]
+    Config {
+        /// Dotted name, as in the recipe file.
+        field: String,
+        /// What is wrong with it and how to mend it.
+        what: String,
+    },
+    /// A recipe that does not parse or has unknown keys.
+    #[error("{place}: {what}")]
+    Recipe {
+        /// The file, or the flag.
+        place: String,
+        /// What is wrong, with the line and the nearest spelling where there is one.
+        what: String,
+    },
+    /// The text could not be made into a corpus.
+    #[error(transparent)]
+    Corpus(#[from] crate::corpus::Error),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint that is truncated, foreign or inconsistent.
+    #[error("{}: {what}", path.display())]
+    Checkpoint {
+        /// The file of the checkpoint that is at fault.
+        path: PathBuf,
+        /// What is wrong with it and how to mend it.
+        what: String,
+    },
+    /// A loss or gradient that is no longer a number.
+    #[error(
+        "training diverged: {what} is not finite at epoch {epoch}, update {update} (learning rate {lr}); \
+         the checkpoint keeps the best validated model; start again with a lower train.lr or a tighter train.clip"
+    )]
+    Diverged {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Update within the whole training, from 1.
+        update: u64,
+        /// Learning rate in force.
+        lr: f64,
+    },
+}
+
+impl Error {
+    /// A [`Error::Config`].
+    pub fn config(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Config { field: field.into(), what: what.into() }
+    }
+
+    /// A [`Error::Checkpoint`].
+    pub fn checkpoint(path: &Path, what: impl Into<String>) -> Self {
+        Self::Checkpoint { path: path.to_owned(), what: what.into() }
+    }
+
+    /// For `map_err`: an [`Error::Io`] at `path`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,246 @@
+//! Recipes: the base models by name, a TOML file over them, single settings over that.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::config::{ModelConfig, TrainConfig};
+use crate::error::{Error, Result};
+
+/// The base models: name and recipe.
+const BASES: [(&str, &str); 6] = [
+    ("zaremba-small", include_str!("../recipes/zaremba-small.toml")),
+    ("zaremba-medium", include_str!("../recipes/zaremba-medium.toml")),
+    ("zaremba-large", include_str!("../recipes/zaremba-large.toml")),
+    ("melis-10m", include_str!("../recipes/melis-10m.toml")),
+    ("awd", include_str!("../recipes/awd.toml")),
+    ("keyboard", include_str!("../recipes/keyboard.toml")),
+];
+
+/// Everything that decides a training besides its data: written as TOML, kept in the checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Shape of the network.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub train: TrainConfig,
+}
+
+impl Recipe {
+    /// Names of the base models.
+    pub fn base_names() -> impl Iterator<Item = &'static str> {
+        BASES.iter().map(|(name, _)| *name)
+    }
+
+    /// The recipe of a base model.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] listing the names when there is none of that name.
+    pub fn base(name: &str) -> Result<Self> {
+        Draft::base(name)?.finish()
+    }
+}
+
+/// A recipe being put together: later layers win, nothing is checked before [`Draft::finish`].
+#[derive(Clone, Debug)]
+pub struct Draft {
+    table: Table,
+    /// Where the last layer came from, for messages.
+    place: String,
+}
+
+impl Draft {
+    /// Starts from a base model.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when there is none of that name.
+    pub fn base(name: &str) -> Result<Self> {
+        let found = BASES.iter().find(|(base, _)| *base == name);
+        let text = found.map(|(_, text)| *text).ok_or_else(|| unknown_base(name))?;
+        let table = text.parse().expect("the base recipes parse (tested)");
+        Ok(Self { table, place: format!("base model {name}") })
+    }
+
+    /// Lays the text of a recipe file over it; its optional key `base` starts afresh from that base model.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] with the place of what does not parse or is not a key of a recipe.
+    pub fn file(mut self, place: &str, text: &str) -> Result<Self> {
+        let parsed: std::result::Result<Table, _> = text.parse();
+        let mut over = parsed.map_err(|e| recipe_error(place, e.to_string().trim_end()))?;
+        if let Some(base) = over.remove("base") {
+            let name = base.as_str().ok_or_else(|| recipe_error(place, "base is not a string"))?;
+            self = Self::base(name)?;
+        }
+        check_keys(&over, place, text)?;
+        merge(&mut self.table, over);
+        self.place = place.to_owned();
+        Ok(self)
+    }
+
+    /// Sets one key, `model.hidden` or `hidden`, to a value written as in TOML (`[300, 300]`); text that is
+    /// not TOML is taken as a string, so `cell=gru` needs no quotes.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when no table of a recipe has that key.
+    pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
+        let (table, field) = locate(key)?;
+        let parsed: std::result::Result<Table, _> = format!("value = {value}").parse();
+        let parsed = parsed.ok().and_then(|mut t| t.remove("value"));
+        let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+        let over = Table::from_iter([(field, value)]);
+        merge(&mut self.table, Table::from_iter([(table, Value::Table(over))]));
+        self.place = format!("setting {key}");
+        Ok(self)
+    }
+
+    /// The checked recipe.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for a value of the wrong kind, [`Error::Config`] for one that cannot work.
+    pub fn finish(self) -> Result<Recipe> {
+        let recipe: std::result::Result<Recipe, _> = Value::Table(self.table).try_into();
+        let recipe = recipe.map_err(|e| recipe_error(&self.place, e.to_string().trim_end()))?;
+        recipe.model.validate()?;
+        recipe.train.validate()?;
+        Ok(recipe)
+    }
+}
+
+fn recipe_error(place: &str, what: impl Into<String>) -> Error {
+    Error::Recipe { place: place.to_owned(), what: what.into() }
+}
+
+fn unknown_base(name: &str) -> Error {
+    let names: Vec<_> = Recipe::base_names().collect();
+    recipe_error(
+        &format!("base model {name:?}"),
+        format!("is not one of them: choose {}", names.join(", ")),
+    )
+}
+
+/// The tables and keys that a recipe has, as those of a complete one.
+fn known_keys() -> Table {
+    let complete = Recipe::base(BASES[0].0).expect("the base recipes parse (tested)");
+    Table::try_from(complete).expect("a recipe is a table")
+}
+
+/// Splits `train.lr` or finds the table that has `lr`.
+fn locate(key: &str) -> Result<(String, String)> {
+    let known = known_keys();
+    let (wanted, field) = key.split_once('.').map_or((None, key), |(t, f)| (Some(t), f));
+    let has = |inner: &Value| inner.as_table().is_some_and(|t| t.contains_key(field));
+    let found = known.iter().find(|(t, inner)| wanted.is_none_or(|w| w == *t) && has(inner));
+    let (table, _) = found.ok_or_else(|| {
+        let all = known.iter().flat_map(|(t, inner)| dotted(t, inner)).collect::<Vec<_>>();
+        recipe_error(&format!("setting {key}"), unknown_key(field, &all))
+    })?;
+    Ok((table.clone(), field.to_owned()))
+}
+
+fn dotted(table: &str, inner: &Value) -> Vec<String> {
+    let keys = inner.as_table().into_iter().flat_map(Table::keys);
+    keys.map(|key| format!("{table}.{key}")).collect()
+}
+
+fn unknown_key(key: &str, known: &[String]) -> String {
+    let short = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let near = known
+        .iter()
+        .max_by(|a, b| strsim::jaro(key, &short(a)).total_cmp(&strsim::jaro(key, &short(b))));
+    let near = near.map(String::as_str).unwrap_or_default();
+    format!(
+        "no recipe has the key {key:?}: did you mean {near:?}? The keys are {}",
+        known.join(", ")
+    )
+}
+
+/// Refuses tables and keys that no recipe has, with the line of the file.
+fn check_keys(over: &Table, place: &str, text: &str) -> Result<()> {
+    let known = known_keys();
+    let at = |key: &str| {
+        let line =
+            text.lines().position(|l| l.trim_start().trim_start_matches('[').starts_with(key));
+        line.map_or(place.to_owned(), |n| format!("{place}:{}", n + 1))
+    };
+    for (table, inner) in over {
+        let Some(fields) = known.get(table).and_then(Value::as_table) else {
+            let tables: Vec<_> = known.keys().cloned().collect();
+            return Err(recipe_error(&at(table), unknown_key(table, &tables)));
+        };
+        for key in inner.as_table().into_iter().flat_map(Table::keys) {
+            if !fields.contains_key(key) {
+                let names = dotted(table, &known[table]);
+                return Err(recipe_error(&at(key), unknown_key(key, &names)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lays `over` on `table`, key by key within each of the two tables.
+fn merge(table: &mut Table, over: Table) {
+    for (name, value) in over {
+        match (table.get_mut(&name), value) {
+            (Some(Value::Table(inner)), Value::Table(fields)) => inner.extend(fields),
+            (_, value) => {
+                table.insert(name, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_base_model_is_a_valid_recipe() {
+        for name in Recipe::base_names() {
+            Recipe::base(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn layers_win_in_order() {
+        let draft = Draft::base("zaremba-small").unwrap();
+        let draft = draft.file("my.toml", "[train]\nlr = 0.5\nepochs = 2\n").unwrap();
+        let recipe = draft.set("lr", "0.25").unwrap().set("cell", "gru").unwrap().finish().unwrap();
+        assert_eq!((recipe.train.lr, recipe.train.epochs), (0.25, 2));
+        assert_eq!(recipe.model.cell, crate::config::CellKind::Gru);
+    }
+
+    #[test]
+    fn misspelt_key_gets_line_and_nearest_spelling() {
+        let draft = Draft::base("zaremba-small").unwrap();
+        let message = draft.file("my.toml", "[train]\nepoch = 2\n").unwrap_err().to_string();
+        assert!(message.contains("my.toml:2") && message.contains("train.epochs"), "{message}");
+    }
+
+    #[test]
+    fn misspelt_setting_gets_nearest_spelling() {
+        let draft = Draft::base("zaremba-small").unwrap();
+        let message = draft.set("model.hiden", "[3]").unwrap_err().to_string();
+        assert!(message.contains("model.hidden"), "{message}");
+    }
+
+    #[test]
+    fn value_of_wrong_kind_is_refused() {
+        let draft = Draft::base("zaremba-small").unwrap();
+        assert!(draft.set("lr", "fast").unwrap().finish().is_err());
+    }
+
+    #[test]
+    fn unknown_base_lists_the_names() {
+        let message = Recipe::base("zaremba-tiny").unwrap_err().to_string();
+        assert!(message.contains("zaremba-small") && message.contains("keyboard"), "{message}");
+    }
+
+    #[test]
+    fn a_recipe_survives_its_own_toml() {
+        let recipe = Recipe::base("keyboard").unwrap();
+        let text = toml::to_string(&recipe).unwrap();
+        let again = Draft::base("awd").unwrap().file("x", &text).unwrap().finish().unwrap();
+        assert_eq!(again, recipe);
+    }
+}

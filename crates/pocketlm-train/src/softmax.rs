@@ -1,0 +1,152 @@
+//! Softmax and cross-entropy as one operation that holds a block of the logits at a time.
+
+use rayon::prelude::*;
+
+use crate::parameters::{Id, Parameters};
+use crate::product::{View, Write, add_column_sums, product};
+
+/// Most logits held at once: 16 MB of them.
+const BLOCK: usize = 4 << 20;
+
+/// The output layer: `logits = input W^T + b` with `W` `[vocabulary, width]`.
+#[derive(Clone, Debug)]
+pub struct Softmax {
+    /// Width of its input.
+    pub width: usize,
+    /// Number of types.
+    pub vocabulary: usize,
+    /// The matrix, which is the embedding's when tied.
+    pub matrix: Id,
+    /// The bias `[vocabulary]`.
+    pub bias: Id,
+}
+
+impl Softmax {
+    /// Negative log-likelihood in nats of each target, for `input` `[rows, width]`.
+    pub fn losses(&self, weights: &Parameters, input: &[f32], targets: &[u32]) -> Vec<f32> {
+        let mut losses = Vec::with_capacity(targets.len());
+        let mut logits = Vec::new();
+        for (input, targets) in self.blocks(input, targets) {
+            self.logits(weights, input, &mut logits);
+            let rows = logits.par_chunks_exact(self.vocabulary).zip(targets);
+            let block: Vec<f32> = rows.map(|(row, &target)| loss(row, target)).collect();
+            losses.extend(block);
+        }
+        losses
+    }
+
+    /// The logits `[rows, vocabulary]` of `input` `[rows, width]`, all of them.
+    pub fn logits(&self, weights: &Parameters, input: &[f32], logits: &mut Vec<f32>) {
+        let rows = input.len() / self.width;
+        logits.resize(rows * self.vocabulary, 0.0);
+        let bias = weights.get(self.bias);
+        logits.par_chunks_exact_mut(self.vocabulary).for_each(|row| row.copy_from_slice(bias));
+        let input = View::new(input, rows, self.width);
+        let matrix = View::new(weights.get(self.matrix), self.vocabulary, self.width);
+        product(logits, self.vocabulary, Write::Add, input, matrix.t());
+    }
+
+    /// Sum of the targets' negative log-likelihoods in nats. Sets the matrix's and the bias's entries of
+    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum.
+    pub fn loss_and_gradients(
+        &self,
+        weights: &Parameters,
+        gradient: &mut Parameters,
+        input: &[f32],
+        targets: &[u32],
+        scale: f32,
+        d_input: &mut [f32],
+    ) -> f64 {
+        let mut total = 0.0;
+        let mut logits = Vec::new();
+        let mut write = Write::Set;
+        let mut d_inputs = d_input.chunks_mut(self.block_rows(targets.len()) * self.width);
+        gradient.get_mut(self.bias).fill(0.0);
+        for (input, targets) in self.blocks(input, targets) {
+            self.logits(weights, input, &mut logits);
+            let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
+            let losses: Vec<f32> = rows.map(|(row, &t)| loss_and_gradient(row, t, scale)).collect();
+            total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+            let d_logits = View::new(&logits, targets.len(), self.vocabulary);
+            let input = View::new(input, targets.len(), self.width);
+            product(gradient.get_mut(self.matrix), self.width, write, d_logits.t(), input);
+            add_column_sums(gradient.get_mut(self.bias), &logits);
+            let matrix = View::new(weights.get(self.matrix), self.vocabulary, self.width);
+            let d_input = d_inputs.next().expect("as many blocks as of the input");
+            product(d_input, self.width, Write::Set, d_logits, matrix);
+            write = Write::Add;
+        }
+        total
+    }
+
+    /// Rows of a block: equal shares, as few as keep each under [`BLOCK`].
+    fn block_rows(&self, rows: usize) -> usize {
+        let most = (BLOCK / self.vocabulary).max(1);
+        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+    }
+
+    fn blocks<'a>(
+        &self,
+        input: &'a [f32],
+        targets: &'a [u32],
+    ) -> impl Iterator<Item = (&'a [f32], &'a [u32])> {
+        let rows = self.block_rows(targets.len());
+        input.chunks(rows * self.width).zip(targets.chunks(rows))
+    }
+}
+
+/// `log sum exp(row) - row[target]`.
+fn loss(row: &[f32], target: u32) -> f32 {
+    let mut exps = row.to_vec();
+    let (most, sum) = exponentials(&mut exps);
+    most + sum.ln() - row[target as usize]
+}
+
+/// The same, and `row` becomes `scale * (softmax(row) - one_hot(target))`.
+fn loss_and_gradient(row: &mut [f32], target: u32, scale: f32) -> f32 {
+    let at = row[target as usize];
+    let (most, sum) = exponentials(row);
+    let factor = scale / sum;
+    row.iter_mut().for_each(|x| *x *= factor);
+    row[target as usize] -= scale;
+    most + sum.ln() - at
+}
+
+/// Replaces `row` by `exp(row - max)`; returns the maximum and the sum.
+fn exponentials(row: &mut [f32]) -> (f32, f32) {
+    let most = lanes(row, f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x -= most);
+    pocketlm_kernels::activation::exp(row);
+    (most, lanes(row, 0.0, |a, b| a + b))
+}
+
+/// A fold over 16 independent lanes, which the compiler turns into vector instructions.
+fn lanes(row: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
+    let mut lanes = [start; 16];
+    let chunks = row.chunks_exact(16);
+    let rest = chunks.remainder().iter().copied().fold(start, combine);
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = combine(*lane, x);
+        }
+    }
+    lanes.into_iter().fold(rest, combine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_of_equal_logits_is_the_log_of_their_number() {
+        assert!((loss(&[3.0; 100], 7) - 100f32.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn gradient_sums_to_zero_and_is_negative_at_the_target() {
+        let mut row: Vec<f32> = (0..37).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
+        loss_and_gradient(&mut row, 11, 2.0);
+        assert!(row.iter().sum::<f32>().abs() < 1e-5);
+        assert!(row.iter().enumerate().all(|(i, &x)| (x < 0.0) == (i == 11)));
+    }
+}

@@ -1,0 +1,177 @@
+//! The network against PyTorch: logits, loss, final state, every gradient, three steps of each optimiser.
+//! The fixtures come from `tests/oracle/fixtures.py`.
+
+use std::path::Path;
+
+use pocketlm_train::config::{Objective, OptimizerKind, TrainConfig};
+use pocketlm_train::network::{Network, State};
+use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
+use pocketlm_train::parameters::Parameters;
+use pocketlm_train::recipe::Recipe;
+use safetensors::SafeTensors;
+
+/// Largest error allowed, relative to the largest number of the tensor.
+const TOLERANCE: f32 = 1e-5;
+
+struct Fixture<'a> {
+    name: String,
+    tensors: SafeTensors<'a>,
+    network: Network,
+    parameters: Parameters,
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+    batch: usize,
+}
+
+impl<'a> Fixture<'a> {
+    fn read(name: String, bytes: &'a [u8]) -> Self {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+        let config = &metadata.metadata().as_ref().unwrap()["config"];
+        let config = serde_json::from_str(config).unwrap();
+        let tensors = SafeTensors::deserialize(bytes).unwrap();
+        let vocabulary = tensors.tensor("param.embedding").unwrap().shape()[0];
+        let (network, mut parameters) = Network::new(&config, vocabulary).unwrap();
+        let batch = tensors.tensor("inputs").unwrap().shape()[1];
+        let (inputs, targets) = (integers(&tensors, "inputs"), integers(&tensors, "targets"));
+        for entry in parameters.clone().entries() {
+            let values = floats(&tensors, &format!("param.{}", entry.name));
+            parameters.data[entry.range.clone()].copy_from_slice(&values);
+        }
+        Self { name, tensors, network, parameters, inputs, targets, batch }
+    }
+
+    fn state(&self, prefix: &str) -> State {
+        let mut state = self.network.zero_state(self.batch);
+        for (k, (output, memory)) in state.layers.iter_mut().enumerate() {
+            *output = floats(&self.tensors, &format!("{prefix}.h.{k}"));
+            if !memory.is_empty() {
+                *memory = floats(&self.tensors, &format!("{prefix}.c.{k}"));
+            }
+        }
+        state
+    }
+
+    /// Runs the batch with `parameters`: mean loss, gradient, final state, logits.
+    fn run(&self, parameters: &Parameters) -> (f64, Parameters, State, Vec<f32>) {
+        let mut window = self.network.window(self.inputs.len() / self.batch, self.batch);
+        let mut state = self.state("state");
+        let mut gradient = parameters.zeros_like();
+        let scale = 1.0 / self.inputs.len() as f32;
+        self.network.forward(parameters, &self.inputs, &mut state, &mut window, None);
+        let logits = self.network.logits(parameters, &window);
+        let loss = self.network.loss_and_gradients(
+            parameters,
+            &mut gradient,
+            &self.inputs,
+            &self.targets,
+            &mut window,
+            scale,
+        );
+        (loss * f64::from(scale), gradient, state, logits)
+    }
+
+    fn expect(&self, what: &str, got: &[f32]) {
+        let want = floats(&self.tensors, what);
+        assert_eq!(got.len(), want.len(), "{} {what}", self.name);
+        let size = want.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            let error = (got - want).abs() / size;
+            assert!(error <= TOLERANCE, "{} {what}[{i}]: {got}, PyTorch has {want}", self.name);
+        }
+    }
+
+    fn expect_parameters(&self, prefix: &str, got: &Parameters) {
+        for entry in got.entries() {
+            self.expect(&format!("{prefix}.{}", entry.name), &got.data[entry.range.clone()]);
+        }
+    }
+}
+
+fn bytes_of<'a>(tensors: &'a SafeTensors, name: &str) -> &'a [u8] {
+    tensors.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).data()
+}
+
+fn floats(tensors: &SafeTensors, name: &str) -> Vec<f32> {
+    let chunks = bytes_of(tensors, name).chunks_exact(4);
+    chunks.map(|chunk| f32::from_le_bytes(chunk.try_into().unwrap())).collect()
+}
+
+fn integers(tensors: &SafeTensors, name: &str) -> Vec<u32> {
+    let chunks = bytes_of(tensors, name).chunks_exact(8);
+    chunks.map(|chunk| i64::from_le_bytes(chunk.try_into().unwrap()) as u32).collect()
+}
+
+fn each_fixture(check: impl Fn(&Fixture)) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/oracle/fixtures");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    paths.sort();
+    assert!(paths.len() >= 6, "the fixtures are in the repository");
+    for path in paths {
+        let bytes = std::fs::read(&path).unwrap();
+        check(&Fixture::read(path.file_stem().unwrap().to_string_lossy().into(), &bytes));
+    }
+}
+
+fn train_config(optimizer: OptimizerKind, weight_decay: f64) -> TrainConfig {
+    let base = Recipe::base("zaremba-small").unwrap().train;
+    TrainConfig { optimizer, weight_decay, objective: Objective::Token, ..base }
+}
+
+fn three_steps(fixture: &Fixture, optimizer: OptimizerKind, decay: f64, lr: f64) -> Parameters {
+    let mut parameters = fixture.parameters.clone();
+    let mut rule = Optimizer::new(&train_config(optimizer, decay), &parameters);
+    for _ in 0..3 {
+        let (_, gradient, ..) = fixture.run(&parameters);
+        rule.update(&mut parameters, &gradient, 1.0, lr);
+    }
+    parameters
+}
+
+#[test]
+fn forward_and_every_gradient() {
+    each_fixture(|fixture| {
+        let (loss, gradient, state, logits) = fixture.run(&fixture.parameters);
+        fixture.expect("logits", &logits);
+        fixture.expect("loss", &[loss as f32]);
+        for (k, (output, memory)) in state.layers.iter().enumerate() {
+            fixture.expect(&format!("final.h.{k}"), output);
+            if !memory.is_empty() {
+                fixture.expect(&format!("final.c.{k}"), memory);
+            }
+        }
+        fixture.expect_parameters("grad", &gradient);
+    });
+}
+
+#[test]
+fn three_steps_of_clipped_sgd() {
+    each_fixture(|fixture| {
+        let clip = f64::from(floats(&fixture.tensors, "sgd.clip")[0]);
+        let mut parameters = fixture.parameters.clone();
+        let mut rule = Optimizer::new(&train_config(OptimizerKind::Sgd, 0.0), &parameters);
+        for step in 1..=3 {
+            let (_, gradient, ..) = fixture.run(&parameters);
+            let norm = norm(&gradient);
+            fixture.expect(&format!("sgd.{step}.norm"), &[norm as f32]);
+            rule.update(&mut parameters, &gradient, clip_scale(norm, clip), 0.5);
+            fixture.expect_parameters(&format!("sgd.{step}"), &parameters);
+        }
+    });
+}
+
+#[test]
+fn three_steps_of_adam() {
+    each_fixture(|fixture| {
+        let parameters = three_steps(fixture, OptimizerKind::Adam, 0.0, 0.01);
+        fixture.expect_parameters("adam.3", &parameters);
+    });
+}
+
+#[test]
+fn three_steps_of_adamw() {
+    each_fixture(|fixture| {
+        let parameters = three_steps(fixture, OptimizerKind::AdamW, 0.1, 0.01);
+        fixture.expect_parameters("adamw.3", &parameters);
+    });
+}

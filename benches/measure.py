@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,17 +13,24 @@ FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf
 
 
 def run_json(command: list[str | Path]) -> dict:
-    """Runs a child whose last line on standard output is one JSON object; adds its peak memory."""
-    with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen([str(part) for part in command], stdout=output)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read().decode().strip()
+    """Runs a child whose last line on standard output is one JSON object."""
+    return wait_json(start(command))
+
+
+def start(command: list[str | Path]) -> subprocess.Popen:
+    """A child whose standard output can be read."""
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+
+
+def wait_json(child: subprocess.Popen) -> dict:
+    """The JSON object on the last line of a child's output, with its peak memory if it gives none."""
+    text = child.stdout.read().strip()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        sys.exit(f"{' '.join(map(str, command))}: exit code {child.returncode}")
+        sys.exit(f"{' '.join(child.args)}: exit code {child.returncode}")
     # Linux counts ru_maxrss in KiB.
-    return json.loads(text.splitlines()[-1]) | {"peak_bytes": usage.ru_maxrss * 1024}
+    return {"peak_bytes": usage.ru_maxrss * 1024} | json.loads(text.splitlines()[-1])
 
 
 def machine() -> dict:

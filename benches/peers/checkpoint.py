@@ -1,0 +1,37 @@
+"""Checkpoints with random weights, in the layout that `pocketlm train` writes: good for timing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+
+def make_checkpoint(folder: Path, vocabulary: int, width: int, layers: int) -> None:
+    """An untied LSTM model whose embedding and layers are all `width` wide."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.Generator(np.random.PCG64(width))
+    shapes = {"embedding": (vocabulary, width)}
+    for k in range(layers):
+        shapes |= {f"cell.{k}.{part}": (4 * width, width) for part in ("input", "recurrent")}
+        shapes[f"cell.{k}.bias"] = (4 * width,)
+    shapes |= {"softmax": (vocabulary, width), "softmax.bias": (vocabulary,)}
+
+    def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        # Scales at which gates and logits spread about as in a trained model.
+        scale = {"embedding": 1.0, "softmax": 8.0 / width**0.5}.get(name, 2.0 / width**0.5)
+        return ((rng.random(shape, np.float32) * 2 - 1) * scale).astype(np.float32)
+
+    tensors = {name: draw(name, shape) for name, shape in shapes.items()}
+    save_file(tensors, folder / "model.safetensors")
+    words = ["<eos>", "<unk>"] + [f"w{i}" for i in range(vocabulary - 2)]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    config = {
+        "cell": "lstm",
+        "embedding": width,
+        "hidden": [width] * layers,
+        "cell_projection": 0,
+        "projection": 0,
+        "tied": False,
+    }
+    (folder / "config.json").write_text(json.dumps(config) + "\n")

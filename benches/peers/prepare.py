@@ -1,0 +1,77 @@
+"""Random checkpoints of every size, every runtime's file of them, and a check of each runtime.
+
+    prepare.py [--size N ...]
+
+It also empties the list of rounds that run.py fills.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from runtimes import LAYERS, PEERS, PRECISIONS, ROUNDS, SIZES, VOCABULARY, WORDS, WORK, Peer, ours, rust
+
+import onnx_export
+import torch_peer
+from checkpoint import make_checkpoint
+from measure import POCKETLM, run_json
+from protocol import CHECKED
+
+# Largest difference of a log-probability to PyTorch's f32.
+BOUNDS = {"f32": 1e-3, "int8": 0.5}
+
+
+def prepare(size: int) -> None:
+    folder = WORK / str(size)
+    checkpoint = folder / "checkpoint"
+    make_checkpoint(checkpoint, VOCABULARY, size, LAYERS)
+    torch_peer.quantise(checkpoint, folder / "model.int8.pt")
+    onnx_export.export(checkpoint, folder / "model.onnx")
+    onnx_export.quantise(folder / "model.onnx", folder / "model.int8.onnx")
+    candle = rust("candle")
+    if Path(candle[0]).exists():
+        weights = checkpoint / "model.safetensors"
+        subprocess.run([*candle, "quantise", weights, folder / "model.gguf"], check=True)
+    if POCKETLM.exists():
+        for precision in PRECISIONS:
+            pack(checkpoint, ours(precision, size), precision)
+
+
+def pack(checkpoint: Path, output: Path, precision: str) -> None:
+    output.unlink(missing_ok=True)
+    command = [POCKETLM, "pack", checkpoint, "-o", output, "--precision", precision]
+    subprocess.run(command, check=True)
+
+
+def check(size: int) -> None:
+    """Every peer's log-probabilities of the first words against PyTorch's in f32."""
+    reference = None
+    for peer in filter(Peer.available, PEERS):
+        output = WORK / "check.f32"
+        run_json(peer.command(size, "--check", output))
+        found = np.fromfile(output, np.float32).reshape(CHECKED, VOCABULARY)
+        reference = found if reference is None else reference
+        error = float(np.abs(found - reference).max())
+        print(f"2x{size} {peer.name}: log-probabilities within {error:.1e}", flush=True)
+        if not error < BOUNDS[peer.precision]:
+            sys.exit(f"{peer.name} computes something else: {error} > {BOUNDS[peer.precision]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, nargs="+", choices=SIZES, default=SIZES)
+    sizes = parser.parse_args().size
+    WORK.mkdir(parents=True, exist_ok=True)
+    rng = np.random.Generator(np.random.PCG64(1))
+    (rng.random(20_000) * VOCABULARY).astype(np.int64).tofile(WORDS)
+    ROUNDS.unlink(missing_ok=True)
+    for size in sizes:
+        prepare(size)
+        check(size)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,12 +6,21 @@
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::layout::PANEL_ROWS;
-use crate::naive;
+use crate::{arch, naive};
 
 /// A version of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
+    /// x86-64 with AVX-512 (F, BW, DQ, VL, VNNI), FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// x86-64 with AVX2, FMA, F16C and AVX-VNNI.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// x86-64 with AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
     /// Plain Rust: runs everywhere, and is what the others must equal.
     Portable,
 }
@@ -22,9 +31,15 @@ impl Backend {
         ALL.iter().filter(|t| runs(t.backend)).map(|t| t.backend)
     }
 
-    /// A short name: `avx512`, `avx2`, `neon-dot`, `neon`, `simd128`, `portable`.
+    /// A short name: `avx512`, `avx-vnni`, `avx2`, `neon-dot`, `neon`, `simd128`, `portable`.
     pub fn name(self) -> &'static str {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Backend::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => "avx2",
             Backend::Portable => "portable",
         }
     }
@@ -74,7 +89,15 @@ pub(crate) struct Table {
 }
 
 /// Every table of this build, best first.
-pub(crate) static ALL: &[&Table] = &[&naive::TABLE];
+pub(crate) static ALL: &[&Table] = &[
+    #[cfg(target_arch = "x86_64")]
+    &arch::avx512::TABLE,
+    #[cfg(target_arch = "x86_64")]
+    &arch::avx2::vnni::TABLE,
+    #[cfg(target_arch = "x86_64")]
+    &arch::avx2::plain::TABLE,
+    &naive::TABLE,
+];
 
 static CHOSEN: AtomicPtr<Table> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -98,6 +121,12 @@ fn detect() -> &'static Table {
 /// Whether this processor has the instructions of `backend`.
 pub(crate) fn runs(backend: Backend) -> bool {
     match backend {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 => arch::x86::features().avx512,
+        #[cfg(target_arch = "x86_64")]
+        Backend::AvxVnni => arch::x86::features().avx_vnni,
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 => arch::x86::features().avx2,
         Backend::Portable => true,
     }
 }

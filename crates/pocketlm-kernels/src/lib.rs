@@ -32,6 +32,7 @@ extern crate std;
 compile_error!("weights are stored little-endian; big-endian machines are not supported");
 
 pub mod activation;
+mod arch;
 pub mod backend;
 pub mod bytes;
 pub mod float16;
@@ -45,3 +46,6 @@ mod naive;
 pub mod quantise;
 pub mod softmax;
 pub mod topk;
+
+#[cfg(test)]
+mod tests;

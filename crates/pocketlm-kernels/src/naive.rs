@@ -33,7 +33,7 @@ pub static TABLE: Table = Table {
 };
 
 /// Adding and subtracting 1.5·2²³ rounds to the nearest integer, ties to even, when |x| < 2²².
-const ROUND: f32 = 12_582_912.0;
+pub const ROUND: f32 = 12_582_912.0;
 
 fn round_even(x: f32) -> f32 {
     (x + ROUND) - ROUND
@@ -177,10 +177,10 @@ fn sums(q: &[i8], group: usize, sums: &mut [i32]) {
 
 // ------------------------------------------------------------------------------- activations
 
-const LOG2_E: f32 = core::f32::consts::LOG2_E;
+pub const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// ln 2 in two parts (Cody and Waite): the first has 9 bits, so that n·LN2_HI is exact.
-const LN2_HI: f32 = 355.0 / 512.0;
-const LN2_LO: f32 = -2.121_944_4e-4;
+pub const LN2_HI: f32 = 355.0 / 512.0;
+pub const LN2_LO: f32 = -2.121_944_4e-4;
 /// Minimax fit of (exp(r) − 1 − r) / r² on ±ln 2 / 2, relative error of exp(r) below 5e-9.
 pub const EXP_POLY: [f32; 5] =
     [0.499_999_94, 0.166_665_2, 0.041_668_393, 0.008_368_781, 0.001_381_446_7];
@@ -197,6 +197,9 @@ fn split(x: f32) -> (f32, f32) {
     let poly = (((c6 * r + c5) * r + c4) * r + c3) * r + c2;
     (n, r + (r * r) * poly)
 }
+
+/// Terms of a sum of exponentials below 2 to this power, relative to the largest, count as zero.
+pub const LOWEST_TERM: f32 = -125.0;
 
 /// 2ⁿ for a whole n of −126 to 127.
 fn power(n: f32) -> f32 {
@@ -278,13 +281,13 @@ fn max(x: &[f32]) -> f32 {
     x.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
 }
 
-/// Adds exp(x[i]) · 2^−exponent to `sums[i % 16]`; terms below 2^-126 count as zero.
+/// Adds exp(x[i]) · 2^−exponent to `sums[i % 16]`; terms below 2^−125 count as zero.
 /// No x[i] · log2(e) may round to more than `exponent`.
 fn exp_sums(x: &[f32], exponent: f32, sums: &mut [f32; PANEL_ROWS]) {
     for (i, &x) in x.iter().enumerate() {
         let (n, p) = split(x);
         let e = n - exponent;
-        if e < -126.0 {
+        if e < LOWEST_TERM {
             continue;
         }
         sums[i % PANEL_ROWS] += (p + 1.0) * power(e);

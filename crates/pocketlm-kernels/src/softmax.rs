@@ -15,7 +15,7 @@ use crate::layout::PANEL_ROWS;
 ///
 /// The sum is kept as 2^exponent · Σ over 16 lanes; element i of a block goes to lane i % 16.
 /// The exponent only grows, in whole steps, so rescaling the lanes is exact, and cutting the same
-/// stream into other blocks of multiples of 16 gives the same bits (unless terms more than 2^126
+/// stream into other blocks of multiples of 16 gives the same bits (unless terms more than 2^125
 /// smaller than the largest so far, which count as zero, decide a rounding).
 ///
 /// −∞ contributes nothing. NaN anywhere, or an element above 2²⁰ (about a million), gives NaN.

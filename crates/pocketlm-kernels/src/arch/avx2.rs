@@ -1,0 +1,173 @@
+//! AVX2, FMA and F16C, with or without AVX-VNNI: sixteen lanes are two registers.
+
+use core::arch::x86_64::*;
+
+use super::avx512::lanes;
+use super::lanes::Lanes;
+
+/// The instruction set.
+#[derive(Clone, Copy)]
+pub struct Avx2<const VNNI: bool>;
+
+/// Without the dot-product instruction.
+pub mod plain {
+    use super::Avx2;
+    super::super::table!(
+        Avx2<false>,
+        crate::backend::Backend::Avx2,
+        #[target_feature(enable = "avx2,fma,f16c")]
+    );
+}
+
+/// With it.
+pub mod vnni {
+    use super::Avx2;
+    super::super::table!(
+        Avx2<true>,
+        crate::backend::Backend::AvxVnni,
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+    );
+}
+
+type F = (__m256, __m256);
+type I = (__m256i, __m256i);
+
+#[inline(always)]
+fn int(v: __m256) -> __m256i {
+    // SAFETY: a change of type alone; whoever holds a value has the instructions.
+    unsafe { _mm256_castps_si256(v) }
+}
+
+#[inline(always)]
+fn float(v: __m256i) -> __m256 {
+    // SAFETY: as `int`.
+    unsafe { _mm256_castsi256_ps(v) }
+}
+
+/// Eight lanes of a dot product of bytes 0..=255 and signed bytes.
+///
+/// `maddubs` would saturate: even and odd bytes are widened and multiplied apart.
+#[inline(always)]
+unsafe fn dot_8(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        let w_even = _mm256_and_si256(w, _mm256_set1_epi16(0xff));
+        let w_odd = _mm256_srli_epi16::<8>(w);
+        let x_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x));
+        let x_odd = _mm256_srai_epi16::<8>(x);
+        let even = _mm256_madd_epi16(w_even, x_even);
+        let odd = _mm256_madd_epi16(w_odd, x_odd);
+        _mm256_add_epi32(acc, _mm256_add_epi32(even, odd))
+    }
+}
+
+/// Eight lanes of a dot product of bytes 0..=15 and signed bytes: `maddubs` cannot saturate.
+#[inline(always)]
+unsafe fn dot_half_8(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        let pairs = _mm256_maddubs_epi16(w, x);
+        _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    }
+}
+
+#[inline(always)]
+unsafe fn load_256(p: *const u8) -> I {
+    // SAFETY: 64 bytes.
+    unsafe { (_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())) }
+}
+
+impl<const VNNI: bool> Lanes for Avx2<VNNI> {
+    type F = F;
+    type I = I;
+    type W = I;
+    type X = __m256i;
+
+    const WIDE: bool = false;
+    const SIGNED: bool = false;
+
+    lanes! {
+        fn load(p: *const f32) -> F { (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))) }
+        fn load_half(p: *const u16) -> F {
+            let (low, high) = (_mm_loadu_si128(p.cast()), _mm_loadu_si128(p.add(8).cast()));
+            (_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))
+        }
+        fn store(p: *mut f32, v: F) {
+            _mm256_storeu_ps(p, v.0);
+            _mm256_storeu_ps(p.add(8), v.1)
+        }
+        fn store_i8(p: *mut i8, v: F) {
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(v.0), _mm256_cvtps_epi32(v.1));
+            // Packing works within halves of the register: put the quarters back in order.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let high = _mm256_extracti128_si256::<1>(words);
+            _mm_storeu_si128(p.cast(), _mm_packs_epi16(_mm256_castsi256_si128(words), high))
+        }
+        fn splat(v: f32) -> F { (_mm256_set1_ps(v), _mm256_set1_ps(v)) }
+        fn add(a: F, b: F) -> F { (_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+        fn sub(a: F, b: F) -> F { (_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+        fn mul(a: F, b: F) -> F { (_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+        fn div(a: F, b: F) -> F { (_mm256_div_ps(a.0, b.0), _mm256_div_ps(a.1, b.1)) }
+        fn mul_add(a: F, b: F, c: F) -> F {
+            (_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1))
+        }
+        fn min(a: F, b: F) -> F { (_mm256_min_ps(a.0, b.0), _mm256_min_ps(a.1, b.1)) }
+        fn max(a: F, b: F) -> F { (_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
+        fn select_less(a: F, b: F, yes: F, no: F) -> F {
+            let less = (_mm256_cmp_ps::<_CMP_LT_OQ>(a.0, b.0), _mm256_cmp_ps::<_CMP_LT_OQ>(a.1, b.1));
+            (_mm256_blendv_ps(no.0, yes.0, less.0), _mm256_blendv_ps(no.1, yes.1, less.1))
+        }
+        fn any_above(a: F, b: F) -> bool {
+            let low = _mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0);
+            let high = _mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1);
+            _mm256_movemask_ps(_mm256_or_ps(low, high)) != 0
+        }
+        fn abs(a: F) -> F {
+            let mask = float(_mm256_set1_epi32(i32::MAX));
+            (_mm256_and_ps(a.0, mask), _mm256_and_ps(a.1, mask))
+        }
+        fn with_sign(a: F, b: F) -> F {
+            let mask = _mm256_set1_ps(-0.0);
+            let low = _mm256_or_ps(a.0, _mm256_and_ps(b.0, mask));
+            (low, _mm256_or_ps(a.1, _mm256_and_ps(b.1, mask)))
+        }
+        fn max_bits(a: F, b: F) -> F {
+            let low = _mm256_max_epi32(int(a.0), int(b.0));
+            (float(low), float(_mm256_max_epi32(int(a.1), int(b.1))))
+        }
+        fn scale(v: F, n: F) -> F {
+            let bias = Self::splat(crate::naive::ROUND + 127.0);
+            let n = Self::add(n, bias);
+            let low = float(_mm256_slli_epi32::<23>(int(n.0)));
+            Self::mul(v, (low, float(_mm256_slli_epi32::<23>(int(n.1)))))
+        }
+        fn isplat(v: i32) -> I { (_mm256_set1_epi32(v), _mm256_set1_epi32(v)) }
+        fn iadd(a: I, b: I) -> I { (_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
+        fn to_float(a: I) -> F { (_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
+        fn activations(p: *const i8) -> __m256i {
+            _mm256_set1_epi32(p.cast::<i32>().read_unaligned())
+        }
+        fn weights(p: *const u8) -> I { load_256(p) }
+        fn halves(p: *const u8) -> (I, I) {
+            let (a, b) = load_256(p);
+            let mask = _mm256_set1_epi8(15);
+            let low = (_mm256_and_si256(a, mask), _mm256_and_si256(b, mask));
+            let (a, b) = (_mm256_srli_epi16::<4>(a), _mm256_srli_epi16::<4>(b));
+            (low, (_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)))
+        }
+        fn dot(acc: I, w: I, x: __m256i) -> I {
+            if VNNI {
+                let low = _mm256_dpbusd_avx_epi32(acc.0, w.0, x);
+                return (low, _mm256_dpbusd_avx_epi32(acc.1, w.1, x));
+            }
+            (dot_8(acc.0, w.0, x), dot_8(acc.1, w.1, x))
+        }
+        fn dot_half(acc: I, w: I, x: __m256i) -> I {
+            if VNNI {
+                return Self::dot(acc, w, x);
+            }
+            (dot_half_8(acc.0, w.0, x), dot_half_8(acc.1, w.1, x))
+        }
+        fn prefetch(p: *const u8) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+}

@@ -1,0 +1,105 @@
+//! AVX-512 with VNNI: sixteen lanes are one register.
+
+use core::arch::x86_64::*;
+
+use super::lanes::Lanes;
+use crate::backend::Backend;
+
+/// The instruction set.
+#[derive(Clone, Copy)]
+pub struct Avx512;
+
+super::table!(
+    Avx512,
+    Backend::Avx512,
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+);
+
+#[inline(always)]
+fn int(v: __m512) -> __m512i {
+    // SAFETY: a change of type alone; whoever holds a value has the instructions.
+    unsafe { _mm512_castps_si512(v) }
+}
+
+#[inline(always)]
+fn float(v: __m512i) -> __m512 {
+    // SAFETY: as `int`.
+    unsafe { _mm512_castsi512_ps(v) }
+}
+
+/// Each method is an instruction or two under its name.
+macro_rules! lanes {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? $body:block)*) => {
+        $(
+            $(#[$doc])*
+            #[inline(always)]
+            unsafe fn $name($($arg: $ty),*) $(-> $out)? {
+                // SAFETY: the trait's: instructions present, pointers good.
+                unsafe { $body }
+            }
+        )*
+    };
+}
+pub(super) use lanes;
+
+impl Lanes for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    type W = __m512i;
+    type X = __m512i;
+
+    const WIDE: bool = true;
+    const SIGNED: bool = false;
+
+    lanes! {
+        fn load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
+        fn load_half(p: *const u16) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+        fn store(p: *mut f32, v: __m512) { _mm512_storeu_ps(p, v) }
+        fn store_i8(p: *mut i8, v: __m512) {
+            _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)))
+        }
+        fn splat(v: f32) -> __m512 { _mm512_set1_ps(v) }
+        fn add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
+        fn sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
+        fn mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
+        fn div(a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
+        fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
+        fn min(a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }
+        fn max(a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
+        fn select_less(a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes)
+        }
+        fn any_above(a: __m512, b: __m512) -> bool {
+            _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) != 0
+        }
+        fn abs(a: __m512) -> __m512 {
+            float(_mm512_and_si512(int(a), _mm512_set1_epi32(i32::MAX)))
+        }
+        fn with_sign(a: __m512, b: __m512) -> __m512 {
+            let sign = _mm512_and_si512(int(b), _mm512_set1_epi32(i32::MIN));
+            float(_mm512_or_si512(int(a), sign))
+        }
+        fn max_bits(a: __m512, b: __m512) -> __m512 { float(_mm512_max_epi32(int(a), int(b))) }
+        fn scale(v: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(v, n) }
+        fn isplat(v: i32) -> __m512i { _mm512_set1_epi32(v) }
+        fn iadd(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
+        fn to_float(a: __m512i) -> __m512 { _mm512_cvtepi32_ps(a) }
+        fn activations(p: *const i8) -> __m512i {
+            _mm512_set1_epi32(p.cast::<i32>().read_unaligned())
+        }
+        fn weights(p: *const u8) -> __m512i { _mm512_loadu_si512(p.cast()) }
+        fn halves(p: *const u8) -> (__m512i, __m512i) {
+            let both = _mm512_loadu_si512(p.cast());
+            let mask = _mm512_set1_epi8(15);
+            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(both), mask);
+            (_mm512_and_si512(both, mask), high)
+        }
+        fn dot(acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
+            _mm512_dpbusd_epi32(acc, w, x)
+        }
+        fn dot_half(acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
+            _mm512_dpbusd_epi32(acc, w, x)
+        }
+        fn prefetch(p: *const u8) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+}

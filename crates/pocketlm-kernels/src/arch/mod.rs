@@ -1,0 +1,90 @@
+//! The kernels in the instruction sets of this build's target.
+//!
+//! [`Lanes`](lanes::Lanes) is the instruction set; [`product`] and [`elementwise`] are the kernels,
+//! written once over it; [`table!`] instantiates them.
+
+mod elementwise;
+mod lanes;
+mod product;
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
+
+/// Makes `TABLE`: every kernel instantiated for one implementation of `Lanes`, with its
+/// instructions enabled.
+macro_rules! table {
+    ($lanes:ty, $backend:expr, $(#[$enable:meta])?) => {
+        use $crate::arch::{elementwise, product};
+
+        /// The kernels for this instruction set.
+        pub static TABLE: $crate::backend::Table = $crate::backend::Table {
+            backend: $backend,
+            f32_matvec,
+            f32_matmul,
+            f16_matvec,
+            f16_matmul,
+            int8_matvec,
+            int8_matmul,
+            int4_matvec,
+            int4_matmul,
+            max_abs,
+            quantise,
+            sums,
+            exp,
+            sigmoid,
+            tanh,
+            lstm,
+            cifg,
+            gru,
+            max,
+            exp_sums,
+            first_above,
+        };
+
+        $crate::arch::entries! {
+            $lanes, $(#[$enable])?
+            product::f32_matvec(panels: &[f32], x: &[f32], out: &mut [f32]);
+            product::f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]);
+            product::f16_matvec(panels: &[u16], x: &[f32], out: &mut [f32]);
+            product::f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]);
+            product::int8_matvec(panels: &[u8], scales: &[f32], q: &[i8], scale: f32, sum: i32, out: &mut [f32]);
+            product::int8_matmul(panels: &[u8], scales: &[f32], q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
+            product::int4_matvec(panels: &[u8], scales: &[u16], group: usize, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
+            product::int4_matmul(panels: &[u8], scales: &[u16], group: usize, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
+            elementwise::max_abs(x: &[f32]) -> f32;
+            elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
+            elementwise::exp(x: &mut [f32]);
+            elementwise::sigmoid(x: &mut [f32]);
+            elementwise::tanh(x: &mut [f32]);
+            elementwise::lstm(pre: &[f32], c: &mut [f32], h: &mut [f32]);
+            elementwise::cifg(pre: &[f32], c: &mut [f32], h: &mut [f32]);
+            elementwise::gru(gx: &[f32], gh: &[f32], h: &mut [f32]);
+            elementwise::max(x: &[f32]) -> f32;
+            elementwise::exp_sums(x: &[f32], exponent: f32, sums: &mut [f32; 16]);
+            elementwise::first_above(x: &[f32], threshold: f32) -> usize;
+        }
+
+        $(#[$enable])?
+        unsafe fn sums(q: &[i8], group: usize, sums: &mut [i32]) {
+            elementwise::sums(q, group, sums);
+        }
+    };
+}
+
+/// Functions that enable an instruction set and call a kernel.
+macro_rules! entries {
+    ($lanes:ty, #[$enable:meta] $($module:ident::$name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
+        $(
+            #[$enable]
+            unsafe fn $name($($arg: $ty),*) $(-> $out)? {
+                // SAFETY: whoever calls the table has these instructions and checked the lengths.
+                unsafe { $module::$name::<$lanes>($($arg),*) }
+            }
+        )*
+    };
+}
+use {entries, table};

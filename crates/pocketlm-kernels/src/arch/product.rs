@@ -1,0 +1,506 @@
+//! Matrix products over panels, written once for all instruction sets.
+//!
+//! At batch 1 a product is bound by reading the weights: panels are read from front to back, one
+//! line per step, asked for well ahead of use, into several independent sums. With a batch, the sums
+//! of a tile of panels × vectors stay in registers, and each line of weights serves every vector of
+//! the tile.
+//!
+//! # Safety
+//! All functions: the instructions of `S` are there, and lengths fit as the public functions check.
+#![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
+
+use super::lanes::{Lanes, load_some, store_some};
+use crate::layout::PANEL_ROWS;
+
+/// How many bytes ahead of use weights are asked for.
+const AHEAD: usize = 2048;
+
+/// Independent sums at batch 1, to hide the latency of an addition.
+const CHAINS: usize = 4;
+
+#[inline(always)]
+unsafe fn prefetch<S: Lanes, T>(p: *const T) {
+    // SAFETY: a prefetch never faults.
+    unsafe { S::prefetch(p.cast::<u8>().wrapping_add(AHEAD)) }
+}
+
+/// Adds 16 results to the first `live` rows at `out`.
+#[inline(always)]
+unsafe fn add_to_rows<S: Lanes>(out: *mut f32, live: usize, y: S::F) {
+    // SAFETY: `out` has `live` elements.
+    unsafe { store_some::<S>(out, live, S::add(load_some::<S>(out, live, 0.0), y)) }
+}
+
+/// Calls `$tile` for tiles that cover `$panels` × `$batch`, with the indices of the tile's first panel
+/// and first vector, and its shape as the last two generic constants.
+macro_rules! tiles {
+    ([$s:ty $(, $t:ty)?], $panels:expr, $batch:expr, $tile:ident($($arg:expr),*)) => {{
+        let (panels, batch) = ($panels, $batch);
+        let mut i = 0;
+        while <$s>::WIDE && i + 2 <= panels {
+            let mut j = 0;
+            while j + 8 <= batch { $tile::<$s, $($t,)? 2, 8>($($arg),*, i, j); j += 8; }
+            while j + 2 <= batch { $tile::<$s, $($t,)? 2, 2>($($arg),*, i, j); j += 2; }
+            while j < batch { $tile::<$s, $($t,)? 2, 1>($($arg),*, i, j); j += 1; }
+            i += 2;
+        }
+        while i < panels {
+            let mut j = 0;
+            while j + 4 <= batch { $tile::<$s, $($t,)? 1, 4>($($arg),*, i, j); j += 4; }
+            while j < batch { $tile::<$s, $($t,)? 1, 1>($($arg),*, i, j); j += 1; }
+            i += 1;
+        }
+    }};
+}
+
+// ------------------------------------------------------------------------------ f32 and f16
+
+/// A floating-point weight.
+trait Weight: Copy {
+    unsafe fn load<S: Lanes>(p: *const Self) -> S::F;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Lanes>(p: *const f32) -> S::F {
+        // SAFETY: the caller's.
+        unsafe { S::load(p) }
+    }
+}
+
+impl Weight for u16 {
+    #[inline(always)]
+    unsafe fn load<S: Lanes>(p: *const u16) -> S::F {
+        // SAFETY: the caller's.
+        unsafe { S::load_half(p) }
+    }
+}
+
+#[inline(always)]
+unsafe fn float_panel<S: Lanes, T: Weight>(panel: *const T, x: &[f32]) -> S::F {
+    // SAFETY: the panel has 16 · x.len() elements.
+    unsafe {
+        let mut acc = [S::splat(0.0); CHAINS];
+        let whole = x.len() - x.len() % CHAINS;
+        let mut c = 0;
+        while c < whole {
+            let p = panel.add(c * PANEL_ROWS);
+            prefetch::<S, T>(p);
+            for k in 0..CHAINS {
+                let p = p.add(k * PANEL_ROWS);
+                if k > 0 && (k * PANEL_ROWS * size_of::<T>()).is_multiple_of(64) {
+                    prefetch::<S, T>(p);
+                }
+                acc[k] = S::mul_add(T::load::<S>(p), S::splat(*x.get_unchecked(c + k)), acc[k]);
+            }
+            c += CHAINS;
+        }
+        while c < x.len() {
+            let p = panel.add(c * PANEL_ROWS);
+            acc[0] = S::mul_add(T::load::<S>(p), S::splat(*x.get_unchecked(c)), acc[0]);
+            c += 1;
+        }
+        S::add(S::add(acc[0], acc[1]), S::add(acc[2], acc[3]))
+    }
+}
+
+#[inline(always)]
+unsafe fn float_matvec<S: Lanes, T: Weight>(panels: &[T], x: &[f32], out: &mut [f32]) {
+    let (step, rows) = (PANEL_ROWS * x.len(), out.len());
+    // SAFETY: `panels` holds ceil(rows / 16) panels of `step` elements.
+    unsafe {
+        for i in 0..rows.div_ceil(PANEL_ROWS) {
+            let y = float_panel::<S, T>(panels.as_ptr().add(i * step), x);
+            add_to_rows::<S>(out.as_mut_ptr().add(i * PANEL_ROWS), rows - i * PANEL_ROWS, y);
+        }
+    }
+}
+
+/// P panels from number i on × B vectors from number j on.
+#[inline(always)]
+unsafe fn float_tile<S: Lanes, T: Weight, const P: usize, const B: usize>(
+    panels: *const T,
+    x: *const f32,
+    cols: usize,
+    out: *mut f32,
+    rows: usize,
+    i: usize,
+    j: usize,
+) {
+    // SAFETY: the tile lies within the matrix and the batch.
+    unsafe {
+        let panel = panels.add(i * PANEL_ROWS * cols);
+        let x = x.add(j * cols);
+        let mut acc = [[S::splat(0.0); B]; P];
+        for c in 0..cols {
+            let mut w = [S::splat(0.0); P];
+            for p in 0..P {
+                w[p] = T::load::<S>(panel.add((p * cols + c) * PANEL_ROWS));
+            }
+            for b in 0..B {
+                let x = S::splat(*x.add(b * cols + c));
+                for p in 0..P {
+                    acc[p][b] = S::mul_add(w[p], x, acc[p][b]);
+                }
+            }
+        }
+        for p in 0..P {
+            let row = (i + p) * PANEL_ROWS;
+            for b in 0..B {
+                add_to_rows::<S>(out.add((j + b) * rows + row), rows - row, acc[p][b]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn float_matmul<S: Lanes, T: Weight>(
+    panels: &[T],
+    x: &[f32],
+    batch: usize,
+    out: &mut [f32],
+) {
+    let (cols, rows) = (x.len() / batch, out.len() / batch);
+    let (panels, x, out) = (panels.as_ptr(), x.as_ptr(), out.as_mut_ptr());
+    // SAFETY: tiles cover the panels of `rows` rows and the batch, no more.
+    unsafe {
+        tiles!([S, T], rows.div_ceil(PANEL_ROWS), batch, float_tile(panels, x, cols, out, rows))
+    }
+}
+
+#[inline(always)]
+pub unsafe fn f32_matvec<S: Lanes>(panels: &[f32], x: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { float_matvec::<S, f32>(panels, x, out) }
+}
+
+#[inline(always)]
+pub unsafe fn f32_matmul<S: Lanes>(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { float_matmul::<S, f32>(panels, x, batch, out) }
+}
+
+#[inline(always)]
+pub unsafe fn f16_matvec<S: Lanes>(panels: &[u16], x: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { float_matvec::<S, u16>(panels, x, out) }
+}
+
+#[inline(always)]
+pub unsafe fn f16_matmul<S: Lanes>(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { float_matmul::<S, u16>(panels, x, batch, out) }
+}
+
+// ------------------------------------------------------------------------------------- int8
+
+/// Where the sum of a row starts, so that the offset in the stored weights is undone.
+#[inline(always)]
+unsafe fn start<S: Lanes>(sum: i32) -> S::I {
+    // SAFETY: the caller's.
+    unsafe { S::isplat(if S::SIGNED { 0 } else { sum.wrapping_mul(-128) }) }
+}
+
+#[inline(always)]
+unsafe fn int8_panel<S: Lanes>(panel: *const u8, q: &[i8], sum: i32) -> S::I {
+    // SAFETY: the panel has 16 · q.len() bytes, q.len() is a multiple of 4.
+    unsafe {
+        let mut acc = [S::isplat(0); CHAINS];
+        acc[0] = start::<S>(sum);
+        let whole = q.len() - q.len() % (4 * CHAINS);
+        let mut c = 0;
+        while c < whole {
+            for k in 0..CHAINS {
+                let p = panel.add((c + 4 * k) * PANEL_ROWS);
+                prefetch::<S, u8>(p);
+                acc[k] = S::dot(acc[k], S::weights(p), S::activations(q.as_ptr().add(c + 4 * k)));
+            }
+            c += 4 * CHAINS;
+        }
+        while c < q.len() {
+            let p = panel.add(c * PANEL_ROWS);
+            acc[1] = S::dot(acc[1], S::weights(p), S::activations(q.as_ptr().add(c)));
+            c += 4;
+        }
+        S::iadd(S::iadd(acc[0], acc[1]), S::iadd(acc[2], acc[3]))
+    }
+}
+
+/// f32(sum) · (scale[row] · q_scale).
+#[inline(always)]
+unsafe fn rescale<S: Lanes>(sum: S::I, scales: *const f32, q_scale: f32) -> S::F {
+    // SAFETY: 16 scales.
+    unsafe { S::mul(S::to_float(sum), S::mul(S::load(scales), S::splat(q_scale))) }
+}
+
+#[inline(always)]
+pub unsafe fn int8_matvec<S: Lanes>(
+    panels: &[u8],
+    scales: &[f32],
+    q: &[i8],
+    q_scale: f32,
+    q_sum: i32,
+    out: &mut [f32],
+) {
+    let (step, rows) = (PANEL_ROWS * q.len(), out.len());
+    // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each.
+    unsafe {
+        for i in 0..rows.div_ceil(PANEL_ROWS) {
+            let sum = int8_panel::<S>(panels.as_ptr().add(i * step), q, q_sum);
+            let row = i * PANEL_ROWS;
+            let y = rescale::<S>(sum, scales.as_ptr().add(row), q_scale);
+            add_to_rows::<S>(out.as_mut_ptr().add(row), rows - row, y);
+        }
+    }
+}
+
+/// A batch of quantised vectors and what is needed to undo the quantisation.
+#[derive(Clone, Copy)]
+struct Batch<'a> {
+    q: &'a [i8],
+    scales: &'a [f32],
+    sums: &'a [i32],
+}
+
+/// Where results go: `[batch, rows]`.
+#[derive(Clone, Copy)]
+struct Out {
+    p: *mut f32,
+    rows: usize,
+}
+
+impl Out {
+    /// Adds 16 results to vector `j`'s rows from `row` on.
+    #[inline(always)]
+    unsafe fn add<S: Lanes>(self, j: usize, row: usize, y: S::F) {
+        // SAFETY: the caller's: vector and row exist.
+        unsafe { add_to_rows::<S>(self.p.add(j * self.rows + row), self.rows - row, y) }
+    }
+}
+
+#[inline(always)]
+unsafe fn int8_tile<S: Lanes, const P: usize, const B: usize>(
+    panels: *const u8,
+    scales: *const f32,
+    x: Batch,
+    out: Out,
+    i: usize,
+    j: usize,
+) {
+    // SAFETY: the tile lies within the matrix and the batch.
+    unsafe {
+        let cols = x.q.len() / x.scales.len();
+        let panel = panels.add(i * PANEL_ROWS * cols);
+        let q = x.q.as_ptr().add(j * cols);
+        let mut acc = [[S::isplat(0); B]; P];
+        for b in 0..B {
+            for acc in &mut acc {
+                acc[b] = start::<S>(*x.sums.get_unchecked(j + b));
+            }
+        }
+        let mut c = 0;
+        while c < cols {
+            let mut w = [S::weights(panel.add(c * PANEL_ROWS)); P];
+            for p in 1..P {
+                w[p] = S::weights(panel.add((p * cols + c) * PANEL_ROWS));
+            }
+            for b in 0..B {
+                let x = S::activations(q.add(b * cols + c));
+                for p in 0..P {
+                    acc[p][b] = S::dot(acc[p][b], w[p], x);
+                }
+            }
+            c += 4;
+        }
+        for p in 0..P {
+            let row = (i + p) * PANEL_ROWS;
+            for b in 0..B {
+                let scale = *x.scales.get_unchecked(j + b);
+                out.add::<S>(j + b, row, rescale::<S>(acc[p][b], scales.add(row), scale));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub unsafe fn int8_matmul<S: Lanes>(
+    panels: &[u8],
+    scales: &[f32],
+    q: &[i8],
+    q_scales: &[f32],
+    q_sums: &[i32],
+    out: &mut [f32],
+) {
+    let batch = q_scales.len();
+    let x = Batch { q, scales: q_scales, sums: q_sums };
+    let out = Out { rows: out.len() / batch, p: out.as_mut_ptr() };
+    let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
+    // SAFETY: tiles cover the panels of the rows and the batch, no more.
+    unsafe { tiles!([S], out.rows.div_ceil(PANEL_ROWS), batch, int8_tile(panels, scales, x, out)) }
+}
+
+// ------------------------------------------------------------------------------------- int4
+
+/// The sums of one group of one panel, over `blocks` blocks of 8 columns.
+#[inline(always)]
+unsafe fn int4_blocks<S: Lanes>(bytes: *const u8, q: *const i8, blocks: usize, sum: i32) -> S::I {
+    // SAFETY: 64 bytes and 8 activations for each block.
+    unsafe {
+        let (mut low, mut high) = (S::isplat(sum.wrapping_mul(-8)), S::isplat(0));
+        for k in 0..blocks {
+            let p = bytes.add(k * 64);
+            prefetch::<S, u8>(p);
+            let (w_low, w_high) = S::halves(p);
+            low = S::dot_half(low, w_low, S::activations(q.add(k * 8)));
+            high = S::dot_half(high, w_high, S::activations(q.add(k * 8 + 4)));
+        }
+        S::iadd(low, high)
+    }
+}
+
+#[inline(always)]
+unsafe fn int4_panel<S: Lanes>(
+    bytes: *const u8,
+    scales: *const u16,
+    group: usize,
+    q: &[i8],
+    sums: &[i32],
+) -> S::F {
+    // SAFETY: the panel has 8 · q.len() bytes and 16 scales for each group.
+    unsafe {
+        let mut total = S::splat(0.0);
+        for (g, &sum) in sums.iter().enumerate() {
+            let start = g * group;
+            let blocks = (q.len() - start).min(group) / 8;
+            let (bytes, q) = (bytes.add(start * 8), q.as_ptr().add(start));
+            // The usual group gets a loop of known length, which unrolls.
+            let acc = match blocks {
+                8 => int4_blocks::<S>(bytes, q, 8, sum),
+                n => int4_blocks::<S>(bytes, q, n, sum),
+            };
+            let scale = S::load_half(scales.add(g * PANEL_ROWS));
+            total = S::add(total, S::mul(S::to_float(acc), scale));
+        }
+        total
+    }
+}
+
+#[inline(always)]
+pub unsafe fn int4_matvec<S: Lanes>(
+    panels: &[u8],
+    scales: &[u16],
+    group: usize,
+    q: &[i8],
+    q_scale: f32,
+    q_sums: &[i32],
+    out: &mut [f32],
+) {
+    let (step, rows) = (PANEL_ROWS / 2 * q.len(), out.len());
+    // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each group.
+    unsafe {
+        for i in 0..rows.div_ceil(PANEL_ROWS) {
+            let scales = scales.as_ptr().add(i * q_sums.len() * PANEL_ROWS);
+            let panel = panels.as_ptr().add(i * step);
+            let total = int4_panel::<S>(panel, scales, group, q, q_sums);
+            let row = i * PANEL_ROWS;
+            let y = S::mul(total, S::splat(q_scale));
+            add_to_rows::<S>(out.as_mut_ptr().add(row), rows - row, y);
+        }
+    }
+}
+
+/// The weights of an int4 matrix.
+#[derive(Clone, Copy)]
+struct Int4 {
+    bytes: *const u8,
+    scales: *const u16,
+    group: usize,
+}
+
+/// The sums of one group of one panel for B vectors.
+#[inline(always)]
+unsafe fn int4_group_tile<S: Lanes, const B: usize>(
+    bytes: *const u8,
+    q: *const i8,
+    cols: usize,
+    blocks: usize,
+    mut acc: [S::I; B],
+) -> [S::I; B] {
+    // SAFETY: 64 bytes and 8 activations of each vector for each block.
+    unsafe {
+        for k in 0..blocks {
+            let (low, high) = S::halves(bytes.add(k * 64));
+            for b in 0..B {
+                let q = q.add(b * cols + k * 8);
+                acc[b] = S::dot_half(acc[b], low, S::activations(q));
+                acc[b] = S::dot_half(acc[b], high, S::activations(q.add(4)));
+            }
+        }
+        acc
+    }
+}
+
+/// One panel (number i) × B vectors from number j on.
+#[inline(always)]
+unsafe fn int4_tile<S: Lanes, const B: usize>(w: Int4, x: Batch, out: Out, i: usize, j: usize) {
+    // SAFETY: the tile lies within the matrix and the batch.
+    unsafe {
+        let batch = x.scales.len();
+        let (cols, groups) = (x.q.len() / batch, x.sums.len() / batch);
+        let panel = w.bytes.add(i * PANEL_ROWS / 2 * cols);
+        let mut total = [S::splat(0.0); B];
+        for g in 0..groups {
+            let start = g * w.group;
+            let blocks = (cols - start).min(w.group) / 8;
+            let mut acc = [S::isplat(0); B];
+            for (b, acc) in acc.iter_mut().enumerate() {
+                let sum = *x.sums.get_unchecked((j + b) * groups + g);
+                *acc = S::isplat(sum.wrapping_mul(-8));
+            }
+            let q = x.q.as_ptr().add(j * cols + start);
+            acc = int4_group_tile::<S, B>(panel.add(start * 8), q, cols, blocks, acc);
+            let scale = S::load_half(w.scales.add((i * groups + g) * PANEL_ROWS));
+            for b in 0..B {
+                total[b] = S::add(total[b], S::mul(S::to_float(acc[b]), scale));
+            }
+        }
+        for b in 0..B {
+            let scale = S::splat(*x.scales.get_unchecked(j + b));
+            out.add::<S>(j + b, i * PANEL_ROWS, S::mul(total[b], scale));
+        }
+    }
+}
+
+#[inline(always)]
+pub unsafe fn int4_matmul<S: Lanes>(
+    panels: &[u8],
+    scales: &[u16],
+    group: usize,
+    q: &[i8],
+    q_scales: &[f32],
+    q_sums: &[i32],
+    out: &mut [f32],
+) {
+    let batch = q_scales.len();
+    let w = Int4 { bytes: panels.as_ptr(), scales: scales.as_ptr(), group };
+    let x = Batch { q, scales: q_scales, sums: q_sums };
+    let out = Out { rows: out.len() / batch, p: out.as_mut_ptr() };
+    for i in 0..out.rows.div_ceil(PANEL_ROWS) {
+        let mut j = 0;
+        // SAFETY: tiles cover the panels of the rows and the batch, no more.
+        unsafe {
+            while S::WIDE && j + 8 <= batch {
+                int4_tile::<S, 8>(w, x, out, i, j);
+                j += 8;
+            }
+            while j + 2 <= batch {
+                int4_tile::<S, 2>(w, x, out, i, j);
+                j += 2;
+            }
+            while j < batch {
+                int4_tile::<S, 1>(w, x, out, i, j);
+                j += 1;
+            }
+        }
+    }
+}

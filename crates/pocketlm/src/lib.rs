@@ -1,1 +1,154 @@
-//! The runtime.
+//! Runs small recurrent language models from one file: next words, probabilities, scores, samples.
+//!
+//! A model is trained and packed elsewhere (`pocketlm train`, `pocketlm pack`). This crate opens the packed
+//! file `NAME.plm` by mapping it into memory, copies nothing, and uses it with a fixed amount of memory that is
+//! allocated once.
+//!
+//! # A worked example
+//!
+//! ```
+//! use pocketlm::{Model, Random, Sampler, Sampling, Session};
+//! # use pocketlm::pack::{Packer, Precision};
+//! # use pocketlm::{CellKind, Configuration, Unit};
+//! # let path = std::env::temp_dir().join(format!("pocketlm-guide-{}.plm", std::process::id()));
+//! # let words = ["<eos>", "<unk>", "the", "then", "cat", "sat"];
+//! # let configuration = Configuration { cell: CellKind::Lstm, embedding: 4, hidden: vec![8],
+//! #     cell_projection: 0, projection: 0, tied: false, unit: Unit::Word };
+//! # let mut packer = Packer::new(configuration.clone(), &words, "<eos>", Some("<unk>"))?;
+//! # for m in configuration.matrices(6) {
+//! #     let weights: Vec<f32> = (0..m.rows * m.columns).map(|i| (i % 7) as f32 * 0.1).collect();
+//! #     packer.matrix(&m.name, &weights, Precision::Int8)?;
+//! # }
+//! # for b in configuration.biases(6) { packer.bias(&b.name, &vec![0.1; b.rows])?; }
+//! # pocketlm::pack::write_file(&path, &packer.finish()?)?;
+//! let model = Model::open(&path)?;
+//! let mut session = Session::new(&model);
+//!
+//! // Suggest: the three likeliest words after what was fed, then only those that start with what is typed.
+//! session.feed_text("the cat")?;
+//! for suggestion in session.suggest(3).iter() {
+//!     println!("{} {:.3}", suggestion.word, suggestion.probability);
+//! }
+//! assert!(session.suggest_prefix("th", 3).iter().all(|found| found.word.starts_with("th")));
+//!
+//! // Branch: a state is a plain value.
+//! let here = session.state().clone();
+//! session.feed_text("sat")?;
+//! let after = session.log_probability("the")?; // in nats
+//! session.set_state(&here)?;
+//!
+//! // Score whole texts, one or many; words outside the vocabulary are counted in `oov`.
+//! let score = session.score("the cat sat")?;
+//! println!("{} tokens, perplexity {:.1}", score.tokens, score.perplexity());
+//! let scores = model.score_batch(&["the cat sat", "the sat cat"])?;
+//! assert!((scores[0].nll - score.nll).abs() < 1e-4);
+//!
+//! // Evaluate a split: state carried through, the first token predicted from <eos>.
+//! let split = "the cat sat\nthe cat\n";
+//! let ids = model.vocabulary().lines(split).map(|token| model.vocabulary().resolve(token));
+//! let ids = ids.collect::<Result<Vec<u32>, _>>()?;
+//! session.reset();
+//! println!("perplexity {:.1}", session.evaluate(ids)?.perplexity());
+//!
+//! // Draw a text. The same seed draws the same text.
+//! let mut sampler = Sampler::new(&model, Sampling { temperature: 0.8, ..Sampling::default() })?;
+//! let mut random = Random::new(1);
+//! let mut word = Vec::new();
+//! session.reset();
+//! for _ in 0..5 {
+//!     let token = session.sample(&mut sampler, &mut random)?;
+//!     print!("{} ", model.vocabulary().word(token, &mut word).unwrap_or_default());
+//!     session.feed(token)?;
+//! }
+//! # drop(model);
+//! # std::fs::remove_file(&path).unwrap();
+//! # Ok::<(), pocketlm::Error>(())
+//! ```
+//!
+//! Writing models: [`pack`].
+//!
+//! # What a model computes
+//!
+//! A token's row of `embedding` `[V, E]` goes through the layers. Layer `k` with `H` units has `cell.k.input`
+//! W `[G·H, I]`, `cell.k.recurrent` U `[G·H, R]` and `cell.k.bias` b; R is H, or the width P of the recurrent
+//! projection `cell.k.projection` `[P, H]`, which then makes what is fed back and given on.
+//!
+//! | cell | gates in the rows | step, with z = W x + U h + b |
+//! | --- | --- | --- |
+//! | LSTM | i, f, g, o | c = σ(f)·c + σ(i)·tanh(g); h = σ(o)·tanh(c) |
+//! | CIFG | f, g, o | c = σ(f)·c + (1 − σ(f))·tanh(g); h = σ(o)·tanh(c) |
+//! | GRU | r, z, n | n = tanh(W_n x + b_n + r·(U_n h + b_hn)); h = (1 − z)·n + z·h; b is `[4H]`: b_r, b_z, b_n, b_hn |
+//!
+//! What the last layer gives goes through the optional output `projection` `[Q, top]`, then through `softmax`
+//! `[V, Q or top]` (tied models use `embedding`) and `softmax.bias` to logits over all V types.
+//! `<eos>` ends every line, and the first token of anything is predicted from `<eos>` with a state of zeros.
+//!
+//! Precisions: f32, f16, int8, int4. The integer ones are specified to the bit
+//! ([`pocketlm_kernels`]), so every machine gives the same numbers.
+//!
+//! # Quirks
+//!
+//! * Ids are ranks in the byte order of the words, so the words that start with a prefix are a range of ids. The
+//!   trainer's ids differ: go through [`Vocabulary`].
+//! * `<eos>` and `<unk>` are never suggested unless [`Session::hide`] says otherwise, but keep their share of the
+//!   probability.
+//! * A model file must not be rewritten in place while it is open ([`Model::open`]); replace it by renaming.
+//! * Big-endian machines are not supported.
+//!
+//! # Features
+//!
+//! * `std` (default): [`Model::open`] and [`pack::write_file`]. Without it the crate is `no_std` and needs `alloc`.
+//! * `pack` (default): the writer. A device that only runs models leaves it out.
+//!
+//! # Bibliography
+//!
+//! * Hochreiter and Schmidhuber, *Long short-term memory* (1997); Gers et al., *Learning to forget* (2000): the cell.
+//! * Sak, Senior and Beaufays, *Long short-term memory based recurrent neural network architectures for large
+//!   vocabulary speech recognition* (2014), equations 7 to 13: the recurrent projection.
+//! * Cho et al., *Learning phrase representations using RNN encoder-decoder* (2014): the GRU.
+//! * Greff et al., *LSTM: a search space odyssey* (2015), CIFG: coupled gates.
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod batch;
+mod cell;
+mod configuration;
+mod error;
+mod exponential;
+pub mod format;
+mod info;
+mod json;
+#[cfg(feature = "std")]
+mod mapping;
+mod matrix;
+mod model;
+mod network;
+mod output;
+#[cfg(feature = "pack")]
+pub mod pack;
+mod sample;
+mod score;
+mod session;
+mod state;
+mod storage;
+mod stream;
+mod suggest;
+mod text;
+mod vocabulary;
+
+pub use configuration::{CellKind, Configuration, Expected, Unit};
+pub use error::{Error, Result};
+pub use format::{Perplexity, Provenance};
+pub use info::{ArrayInfo, MatrixInfo};
+pub use model::{Model, ModelBytes};
+pub use sample::{Random, Sampler, Sampling};
+pub use score::Score;
+pub use session::{SUGGESTIONS, Session};
+pub use state::State;
+pub use suggest::{Suggestion, Suggestions};
+pub use text::Token;
+pub use vocabulary::{MAX_WORD, Vocabulary};

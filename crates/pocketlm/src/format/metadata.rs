@@ -1,0 +1,201 @@
+//! The values of `__metadata__`: what the arrays mean, and where the model comes from.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::VERSION;
+use crate::configuration::Configuration;
+use crate::error::{Error, Result};
+use crate::json::{self, Value};
+
+/// Where a model comes from, for those who must account for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Hash of the training text, with the name of the hash before it (`sha256:…`).
+    pub training_data: String,
+    /// The program and version that trained it.
+    pub tool: String,
+    /// A note on the licence of model and text.
+    pub licence: String,
+}
+
+/// A perplexity that was measured by this runtime on the packed bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Perplexity {
+    /// The text it was measured on, as `ptb/test`.
+    pub data: String,
+    /// Tokens, `<eos>` of each line included.
+    pub tokens: u64,
+    /// exp of the mean negative log-likelihood in nats.
+    pub value: f64,
+}
+
+/// The description of one matrix, still to be matched with its arrays.
+#[derive(Debug, Clone)]
+pub(crate) struct Description<'a> {
+    pub(crate) name: String,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) structure: String,
+    pub(crate) sparsity: String,
+    pub(crate) precision: String,
+    /// Names of its leaf arrays, in the order that its precision gives.
+    pub(crate) arrays: Vec<String>,
+    /// All fields, for those that only one structure or precision has.
+    pub(crate) fields: Value<'a>,
+}
+
+/// Where the vocabulary lies, and its special tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct VocabularyEntry {
+    pub(crate) types: usize,
+    pub(crate) eos: u32,
+    pub(crate) unk: Option<u32>,
+    pub(crate) text: String,
+    pub(crate) blocks: String,
+}
+
+type Fields = BTreeMap<String, String>;
+
+fn text<'a>(fields: &'a Fields, key: &str) -> Result<&'a str> {
+    fields.get(key).map(String::as_str).ok_or_else(|| Error::metadata(key, "is missing"))
+}
+
+fn value<'a>(fields: &'a Fields, key: &str) -> Result<Value<'a>> {
+    json::parse(text(fields, key)?).map_err(|fault| Error::Json {
+        text: key.to_owned(),
+        offset: fault.offset,
+        problem: fault.problem,
+    })
+}
+
+/// Refuses files that are not packed models, and versions that this crate does not know.
+pub(crate) fn check_version(fields: &Fields) -> Result<()> {
+    if fields.get("format").map(String::as_str) != Some("pocketlm") {
+        return Err(Error::NotPacked);
+    }
+    let found = text(fields, "format_version")?;
+    if found == format!("{VERSION}") {
+        return Ok(());
+    }
+    Err(Error::Version { found: found.to_owned(), supported: VERSION })
+}
+
+pub(crate) fn configuration(fields: &Fields) -> Result<Configuration> {
+    Configuration::from_json(&value(fields, "configuration")?)
+}
+
+pub(crate) fn vocabulary(fields: &Fields) -> Result<VocabularyEntry> {
+    let value = value(fields, "vocabulary")?;
+    let fault =
+        |field: &str, problem: &str| Error::metadata(format!("vocabulary.{field}"), problem);
+    let array = |field: &str| {
+        let name = value.get(field).and_then(Value::string).map(ToOwned::to_owned);
+        name.ok_or_else(|| fault(field, "is not the name of an array"))
+    };
+    let types = value.get("types").and_then(Value::number);
+    let types = types
+        .filter(|types| (1..=1 << 24).contains(types))
+        .ok_or_else(|| fault("types", "is not a count between 1 and 16777216"))?;
+    let token = |field: &str| match value.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(id) => match id.number().filter(|&id| id < types) {
+            Some(id) => Ok(Some(id as u32)),
+            None => Err(fault(field, "is not an id below the number of types")),
+        },
+    };
+    Ok(VocabularyEntry {
+        types,
+        eos: token("eos")?.ok_or_else(|| fault("eos", "is missing"))?,
+        unk: token("unk")?,
+        text: array("text")?,
+        blocks: array("blocks")?,
+    })
+}
+
+/// The descriptions of all matrices, by name.
+pub(crate) fn matrices(fields: &Fields) -> Result<BTreeMap<String, Description<'_>>> {
+    let Value::Array(items) = value(fields, "matrices")? else {
+        return Err(Error::metadata("matrices", "is not a list"));
+    };
+    let mut list = BTreeMap::new();
+    for item in items {
+        let description = description(item)?;
+        let name = description.name.clone();
+        if list.insert(name.clone(), description).is_some() {
+            return Err(Error::matrix(name, "is described twice"));
+        }
+    }
+    Ok(list)
+}
+
+/// Reads the description of a matrix, or of a factor of one.
+pub(crate) fn description(value: Value<'_>) -> Result<Description<'_>> {
+    let string = |field: &str| value.get(field).and_then(Value::string).map(ToOwned::to_owned);
+    let name = string("name").ok_or_else(|| Error::metadata("matrices", "one has no name"))?;
+    let fault = |field: &str| {
+        Error::metadata(format!("matrices.{name}.{field}"), "is missing or of the wrong kind")
+    };
+    let count = |field: &str| value.get(field).and_then(Value::number).ok_or_else(|| fault(field));
+    let word = |field: &str| string(field).ok_or_else(|| fault(field));
+    let arrays = value.get("arrays").and_then(Value::array).map(|names| {
+        names.iter().map(|name| name.string().map(ToOwned::to_owned)).collect::<Option<Vec<_>>>()
+    });
+    Ok(Description {
+        rows: count("rows")?,
+        columns: count("columns")?,
+        structure: word("structure")?,
+        sparsity: word("sparsity")?,
+        precision: word("precision")?,
+        arrays: arrays.flatten().ok_or_else(|| fault("arrays"))?,
+        name: name.clone(),
+        fields: value,
+    })
+}
+
+/// The stored CRC-32, from `crc32:xxxxxxxx`.
+pub(crate) fn checksum(fields: &Fields) -> Result<u32> {
+    let digits = text(fields, "checksum")?.strip_prefix("crc32:");
+    digits
+        .filter(|digits| digits.len() == 8 && digits.bytes().all(|d| d.is_ascii_hexdigit()))
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| Error::metadata("checksum", "is not crc32: and eight hexadecimal digits"))
+}
+
+pub(crate) fn recipe(fields: &Fields) -> String {
+    fields.get("recipe").cloned().unwrap_or_default()
+}
+
+pub(crate) fn provenance(fields: &Fields) -> Result<Provenance> {
+    if !fields.contains_key("provenance") {
+        return Ok(Provenance::default());
+    }
+    let value = value(fields, "provenance")?;
+    let text = |field| value.get(field).and_then(Value::string).unwrap_or_default().to_owned();
+    Ok(Provenance {
+        training_data: text("training_data"),
+        tool: text("tool"),
+        licence: text("licence"),
+    })
+}
+
+pub(crate) fn perplexity(fields: &Fields) -> Result<Vec<Perplexity>> {
+    if !fields.contains_key("perplexity") {
+        return Ok(Vec::new());
+    }
+    let value = value(fields, "perplexity")?;
+    let read = |item: &Value<'_>| {
+        Some(Perplexity {
+            data: item.get("data")?.string()?.to_owned(),
+            tokens: item.get("tokens")?.number()? as u64,
+            value: item.get("value")?.float()?,
+        })
+    };
+    value
+        .array()
+        .and_then(|items| items.iter().map(read).collect())
+        .ok_or_else(|| Error::metadata("perplexity", "is not a list of data, tokens and value"))
+}

@@ -1,0 +1,204 @@
+//! What a packed model holds, for `inspect`; and the full check of its bytes.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::format::checksum::Crc32;
+use crate::format::metadata;
+use crate::matrix::Matrix;
+use crate::model::Model;
+
+/// What the file holds of one matrix or bias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatrixInfo {
+    /// Its name, as `cell.0.input`.
+    pub name: String,
+    /// Rows: values that come out.
+    pub rows: usize,
+    /// Columns: values that go in; 1 for a bias.
+    pub columns: usize,
+    /// How many numbers describe it: `dense`, or `vector` for a bias.
+    pub structure: String,
+    /// Which of them are kept: `none` for all.
+    pub sparsity: String,
+    /// How many bits each has: `f32`, `f16`, `int8`, `int4`.
+    pub precision: String,
+    /// Numbers that describe it, scales and padding not counted.
+    pub parameters: usize,
+    /// Bytes that it takes in the file, scales and padding of panels counted.
+    pub bytes: usize,
+}
+
+/// Where an array lies in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayInfo {
+    /// Its name, as any safetensors reader lists it.
+    pub name: String,
+    /// Its dtype: `F32`, `F16`, `I8`, `U8` or `U32`.
+    pub dtype: &'static str,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its bytes, counted from the file's beginning.
+    pub range: Range<usize>,
+}
+
+impl Model {
+    /// Every matrix and bias, in the order of the configuration.
+    #[must_use]
+    pub fn matrices(&self) -> Vec<MatrixInfo> {
+        let matrices = self.named().into_iter().map(|(name, matrix)| self.info(name, matrix));
+        let types = self.vocabulary.len();
+        let biases = self.configuration.biases(types).into_iter().map(|bias| MatrixInfo {
+            structure: "vector".into(),
+            sparsity: "none".into(),
+            precision: "f32".into(),
+            parameters: bias.rows,
+            bytes: 4 * bias.rows,
+            name: bias.name,
+            rows: bias.rows,
+            columns: 1,
+        });
+        matrices.chain(biases).collect()
+    }
+
+    fn info(&self, name: String, matrix: &Matrix) -> MatrixInfo {
+        let [structure, sparsity, precision] = self.forms.get(&name).cloned().unwrap_or_default();
+        MatrixInfo {
+            rows: matrix.rows(),
+            columns: matrix.columns(),
+            parameters: matrix.parameters(),
+            bytes: matrix.bytes(),
+            name,
+            structure,
+            sparsity,
+            precision,
+        }
+    }
+
+    /// All matrices with their names.
+    fn named(&self) -> Vec<(String, &Matrix)> {
+        let mut list: Vec<(String, &Matrix)> = alloc::vec![("embedding".into(), &self.embedding)];
+        for (k, layer) in self.layers.iter().enumerate() {
+            list.push((format!("cell.{k}.input"), &layer.input));
+            list.push((format!("cell.{k}.recurrent"), &layer.recurrent));
+            list.extend(layer.projection.iter().map(|m| (format!("cell.{k}.projection"), m)));
+        }
+        list.extend(self.projection.iter().map(|m| ("projection".into(), m)));
+        if !self.configuration.tied {
+            list.push(("softmax".into(), self.softmax()));
+        }
+        list
+    }
+
+    /// Parameters of all matrices and biases.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.matrices().iter().map(|matrix| matrix.parameters).sum()
+    }
+
+    /// Bytes of the whole file.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// Bytes of the header with the eight before it; arrays follow.
+    #[must_use]
+    pub fn header_bytes(&self) -> usize {
+        self.header.data
+    }
+
+    /// The arrays of the file in the order in which they lie there; between them is padding.
+    #[must_use]
+    pub fn arrays(&self) -> Vec<ArrayInfo> {
+        let arrays = self.header.arrays.iter();
+        let mut list: Vec<_> = arrays
+            .map(|(name, entry)| ArrayInfo {
+                name: name.clone(),
+                dtype: entry.dtype.name(),
+                shape: entry.shape.clone(),
+                range: entry.range.clone(),
+            })
+            .collect();
+        list.sort_by_key(|array| (array.range.start, array.range.end));
+        list
+    }
+
+    /// All metadata of the file as it stands there.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// Row `row` of the matrix `name` as numbers into `out` `[columns]`, dequantised.
+    ///
+    /// # Errors
+    /// [`Error::Matrix`] if there is no such matrix or row, [`Error::Length`] if `out` does not fit.
+    pub fn row(&self, name: &str, row: usize, out: &mut [f32]) -> Result<()> {
+        let found = self.named().into_iter().find(|(found, _)| found == name);
+        let (_, matrix) = found.ok_or_else(|| Error::matrix(name, "is not in this model"))?;
+        if row >= matrix.rows() {
+            return Err(Error::matrix(name, format!("has {} rows, no row {row}", matrix.rows())));
+        }
+        if out.len() != matrix.columns() {
+            return Err(Error::Length { given: out.len(), needed: matrix.columns() });
+        }
+        matrix.row(row, out);
+        Ok(())
+    }
+
+    /// The bias `name` as it stands in the file.
+    ///
+    /// # Errors
+    /// [`Error::Matrix`] if there is no such bias.
+    pub fn bias(&self, name: &str) -> Result<&[f32]> {
+        let layers = self.layers.iter().enumerate();
+        let mut layers = layers.map(|(k, layer)| (format!("cell.{k}.bias"), &layer.bias));
+        let found = match name {
+            "softmax.bias" => Some(&self.softmax_bias),
+            _ => layers.find(|(found, _)| found == name).map(|(_, bias)| bias),
+        };
+        let bias = found.ok_or_else(|| Error::matrix(name, "is not a bias of this model"))?;
+        Ok(bias.f32())
+    }
+
+    /// Reads the whole file: its checksum, and that every weight is a finite number. Opening leaves
+    /// this out, since it takes as long as reading the file.
+    ///
+    /// # Errors
+    /// [`Error::Checksum`] or [`Error::Matrix`].
+    pub fn verify(&self) -> Result<()> {
+        let stored = metadata::checksum(&self.header.metadata)?;
+        let computed = checksum(&self.storage, self.header.data);
+        if stored != computed {
+            return Err(Error::Checksum { stored, computed });
+        }
+        for (name, matrix) in self.named() {
+            if let Some(fault) = matrix.fault() {
+                return Err(Error::matrix(name, fault));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How the checksum stands in the header.
+const FIELD: &[u8] = b"\"checksum\":\"crc32:";
+
+/// Where the eight digits of the checksum stand in a file whose header ends at `data`.
+pub(crate) fn checksum_place(file: &[u8], data: usize) -> Option<Range<usize>> {
+    let header = file.get(..data)?;
+    let at = header.windows(FIELD.len()).position(|window| window == FIELD)? + FIELD.len();
+    (at + 8 <= data).then_some(at..at + 8)
+}
+
+/// CRC-32 of a whole file with the digits of the checksum itself taken as zeros.
+pub(crate) fn checksum(file: &[u8], data: usize) -> u32 {
+    let place = checksum_place(file, data).unwrap_or(0..0);
+    let sum = Crc32::new().update(&file[..place.start]);
+    sum.update(&b"00000000"[..place.len()]).update(&file[place.end..]).finish()
+}

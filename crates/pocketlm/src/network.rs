@@ -1,0 +1,56 @@
+//! The cells above one another: from tokens to what the last layer gives.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::cell::{Buffers, Layer};
+use crate::model::Model;
+
+/// Buffers for running a model's cells.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// What a layer takes in, and what it gives: `[steps · batch, width]`, exchanged after each.
+    below: Vec<f32>,
+    above: Vec<f32>,
+    buffers: Buffers,
+}
+
+impl Network {
+    /// Buffers for up to `steps` steps of `batch` streams.
+    pub(crate) fn new(model: &Model, steps: usize, batch: usize) -> Self {
+        let layers = model.layers.iter();
+        let widest = layers.map(Layer::output).max().unwrap_or(0).max(model.embedding.columns());
+        Self {
+            below: vec![0.0; steps * batch * widest],
+            above: vec![0.0; steps * batch * widest],
+            buffers: Buffers::new(&model.layers, steps, batch),
+        }
+    }
+
+    /// Feeds `tokens` `[steps, batch]`, all of them below the vocabulary's size, and advances `state`,
+    /// which holds the layers' states one after another, each as [`Layer::run`] takes it.
+    /// Returns what the last layer gives, `[steps, batch, R]`.
+    pub(crate) fn run(
+        &mut self,
+        model: &Model,
+        tokens: &[u32],
+        batch: usize,
+        mut state: &mut [f32],
+    ) -> &[f32] {
+        let n = tokens.len();
+        let width = model.embedding.columns();
+        for (&token, row) in tokens.iter().zip(self.below.chunks_exact_mut(width)) {
+            model.embedding.row(token as usize, row);
+        }
+        for layer in &model.layers {
+            let (this, rest) = state.split_at_mut(batch * layer.state());
+            let x = &self.below[..n * layer.input.columns()];
+            let out = &mut self.above[..n * layer.output()];
+            layer.run(x, batch, this, &mut self.buffers, out);
+            core::mem::swap(&mut self.below, &mut self.above);
+            state = rest;
+        }
+        let top = model.layers.last().map_or(width, Layer::output);
+        &self.below[..n * top]
+    }
+}

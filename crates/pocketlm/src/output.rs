@@ -1,0 +1,107 @@
+//! The output layer: from what the last layer gives to logits, a block of rows at a time.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use pocketlm_kernels::softmax::LogSumExp;
+
+use crate::matrix::{PANEL, Scratch};
+use crate::model::Model;
+
+/// Rows of logits that are held at once, for each vector.
+const BLOCK: usize = 16 * PANEL;
+
+/// Buffers of the output layer for a number of vectors.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// What goes into the softmax `[vectors, width]`.
+    features: Vec<f32>,
+    /// Logits `[vectors, rows of a block]`.
+    logits: Vec<f32>,
+    scratch: Scratch,
+    vectors: usize,
+}
+
+/// The running sum over all logits of a vector, and the logit of its target.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    sum: LogSumExp,
+    logit: f32,
+}
+
+impl Tally {
+    /// The target's log-probability in nats.
+    pub(crate) fn log_probability(&self) -> f64 {
+        f64::from(self.logit) - self.sum.value()
+    }
+}
+
+impl Output {
+    /// Buffers for up to `vectors` vectors.
+    pub(crate) fn new(model: &Model, vectors: usize) -> Self {
+        let mut scratch = Scratch::default();
+        model.softmax().reserve(vectors, &mut scratch);
+        if let Some(projection) = &model.projection {
+            projection.reserve(vectors, &mut scratch);
+        }
+        Self {
+            features: vec![0.0; vectors * model.softmax().columns()],
+            logits: vec![0.0; vectors * BLOCK],
+            scratch,
+            vectors,
+        }
+    }
+
+    /// Takes what the last layer gave, `top` `[vectors, R]`.
+    pub(crate) fn load(&mut self, model: &Model, top: &[f32]) {
+        let softmax = model.softmax();
+        self.vectors = top.len() / model.top();
+        let features = &mut self.features[..self.vectors * softmax.columns()];
+        match &model.projection {
+            Some(projection) => {
+                features.fill(0.0);
+                projection.apply(top, self.vectors, &mut self.scratch, features);
+            }
+            None => features.copy_from_slice(top),
+        }
+        softmax.prepare(features, self.vectors, &mut self.scratch);
+    }
+
+    /// Calls `visit` with the first row of each block that `rows` touches and its logits, biases
+    /// included, `[vectors, block]`. The first block starts at the panel that holds `rows.start`.
+    pub(crate) fn blocks(
+        &mut self,
+        model: &Model,
+        rows: Range<usize>,
+        mut visit: impl FnMut(usize, &mut [f32]),
+    ) {
+        let (softmax, bias) = (model.softmax(), model.softmax_bias.f32());
+        let features = &self.features[..self.vectors * softmax.columns()];
+        let mut first = rows.start - rows.start % PANEL;
+        while first < rows.end {
+            let block = first..rows.end.min(first + BLOCK);
+            let logits = &mut self.logits[..self.vectors * block.len()];
+            for row in logits.chunks_exact_mut(block.len()) {
+                row.copy_from_slice(&bias[block.clone()]);
+            }
+            softmax.apply_rows(features, &self.scratch, block.clone(), logits);
+            visit(first, logits);
+            first = block.end;
+        }
+    }
+
+    /// Fills `tallies`, one a vector, with what the log-probability of its target takes.
+    pub(crate) fn tally(&mut self, model: &Model, targets: &[u32], tallies: &mut [Tally]) {
+        tallies.fill(Tally::default());
+        self.blocks(model, 0..model.softmax().rows(), |first, block| {
+            let size = block.len() / targets.len();
+            let rows = block.chunks_exact(size).zip(targets);
+            for (tally, (row, &target)) in tallies.iter_mut().zip(rows) {
+                tally.sum.push(row);
+                let at = (target as usize).wrapping_sub(first);
+                tally.logit = row.get(at).copied().unwrap_or(tally.logit);
+            }
+        });
+    }
+}

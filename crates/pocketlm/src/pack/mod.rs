@@ -1,0 +1,283 @@
+//! Writing packed models.
+//!
+//! ```
+//! use pocketlm::{CellKind, Configuration, Model, Unit};
+//! use pocketlm::pack::{Packer, Precision};
+//!
+//! let configuration = Configuration {
+//!     cell: CellKind::Gru,
+//!     embedding: 2,
+//!     hidden: vec![3],
+//!     cell_projection: 0,
+//!     projection: 0,
+//!     tied: false,
+//!     unit: Unit::Word,
+//! };
+//! let mut packer = Packer::new(configuration.clone(), &["<eos>", "b", "a"], "<eos>", None)?;
+//! for matrix in configuration.matrices(3) {
+//!     let weights = vec![0.1; matrix.rows * matrix.columns];
+//!     packer.matrix(&matrix.name, &weights, Precision::Int8)?;
+//! }
+//! for bias in configuration.biases(3) {
+//!     packer.bias(&bias.name, &vec![0.0; bias.rows])?;
+//! }
+//! let model = Model::from_bytes(packer.finish()?)?;
+//! assert_eq!(model.vocabulary().id("a"), Some(1));
+//! # Ok::<(), pocketlm::Error>(())
+//! ```
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::configuration::{Configuration, Expected, Unit};
+use crate::error::{Error, Result};
+use crate::format::{Perplexity, Provenance};
+
+mod container;
+mod dense;
+#[cfg(feature = "std")]
+mod file;
+mod vocabulary;
+
+#[cfg(feature = "std")]
+pub use file::write_file;
+pub use vocabulary::sorted_order;
+
+/// How many bits each number of a matrix has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 4 bytes.
+    F32,
+    /// 2 bytes.
+    F16,
+    /// 1 byte, and a scale of 4 bytes for each row.
+    Int8,
+    /// Half a byte, and a scale of 2 bytes for each row and group of columns.
+    Int4,
+}
+
+impl Precision {
+    /// All precisions, from the widest.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Int8, Self::Int4];
+
+    /// Its name: `f32`, `f16`, `int8` or `int4`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ["f32", "f16", "int8", "int4"][self as usize]
+    }
+
+    /// The precision of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name)
+    }
+}
+
+/// A matrix encoded for the file: the JSON of its description, and its arrays.
+#[derive(Debug, Clone)]
+struct Encoded {
+    description: String,
+    arrays: Vec<container::Leaf>,
+}
+
+/// Puts a packed model together.
+///
+/// Words and rows come in the caller's order and leave in sorted order: the rows of `embedding`,
+/// `softmax` and `softmax.bias` follow their words.
+#[derive(Debug, Clone)]
+pub struct Packer {
+    configuration: Configuration,
+    words: Vec<String>,
+    /// The caller's index of each id.
+    order: Vec<u32>,
+    eos: u32,
+    unk: Option<u32>,
+    matrices: BTreeMap<String, Encoded>,
+    biases: BTreeMap<String, container::Leaf>,
+    recipe: String,
+    provenance: Provenance,
+    perplexity: Vec<Perplexity>,
+}
+
+impl Packer {
+    /// Begins a model over `words`, the row order of the matrices to come.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for byte-pair encoding; [`Error::Metadata`] if the configuration is
+    /// impossible, a word is empty, comes twice or is longer than 4096 bytes, or `eos` or `unk` is not
+    /// among them.
+    pub fn new<W: AsRef<str>>(
+        configuration: Configuration,
+        words: &[W],
+        eos: &str,
+        unk: Option<&str>,
+    ) -> Result<Self> {
+        configuration.check()?;
+        if configuration.unit == Unit::Bpe {
+            let what = "models over byte-pair pieces cannot be packed yet; \
+                        train with unit \"word\" or \"character\"";
+            return Err(Error::Unsupported { what: what.into() });
+        }
+        let order = sorted_order(words);
+        let sorted = order.iter().map(|&at| words[at as usize].as_ref().to_string());
+        let words: Vec<String> = sorted.collect();
+        vocabulary::check(&words)?;
+        let id = |special: &str| match words.binary_search_by(|word| word.as_str().cmp(special)) {
+            Ok(id) => Ok(id as u32),
+            Err(_) => Err(Error::metadata("vocabulary", format!("has no {special}"))),
+        };
+        Ok(Self {
+            eos: id(eos)?,
+            unk: unk.map(id).transpose()?,
+            configuration,
+            words,
+            order,
+            matrices: BTreeMap::new(),
+            biases: BTreeMap::new(),
+            recipe: String::new(),
+            provenance: Provenance::default(),
+            perplexity: Vec::new(),
+        })
+    }
+
+    /// Adds the dense matrix `name` of row-major `weights` `[rows, columns]`, whose shape the configuration
+    /// gives, in this precision.
+    ///
+    /// # Errors
+    /// [`Error::Matrix`] if the configuration asks for no such matrix, there are too few or too many
+    /// weights, or one is not finite or too large for the precision.
+    pub fn matrix(&mut self, name: &str, weights: &[f32], precision: Precision) -> Result<()> {
+        let expected = find(self.configuration.matrices(self.words.len()), name)?;
+        check(&expected, weights)?;
+        let sorted = self.sorted(name, weights, expected.columns);
+        let weights = sorted.as_deref().unwrap_or(weights);
+        let encoded = dense::encode(&expected, weights, precision)?;
+        self.matrices.insert(name.into(), encoded);
+        Ok(())
+    }
+
+    /// Adds the bias `name`.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub fn bias(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let expected = find(self.configuration.biases(self.words.len()), name)?;
+        check(&expected, values)?;
+        let sorted = self.sorted(name, values, 1);
+        let values = sorted.as_deref().unwrap_or(values);
+        let leaf = container::Leaf::f32(name, &[values.len()], values);
+        self.biases.insert(name.into(), leaf);
+        Ok(())
+    }
+
+    /// The rows of `weights` in the order of the sorted words, where rows are words.
+    fn sorted(&self, name: &str, weights: &[f32], columns: usize) -> Option<Vec<f32>> {
+        if !matches!(name, "embedding" | "softmax" | "softmax.bias") {
+            return None;
+        }
+        let rows = self.order.iter().map(|&at| &weights[at as usize * columns..][..columns]);
+        Some(rows.flatten().copied().collect())
+    }
+
+    /// Stores the recipe that made the model, any text.
+    pub fn recipe(&mut self, recipe: &str) {
+        self.recipe = recipe.into();
+    }
+
+    /// Stores where the model comes from.
+    pub fn provenance(&mut self, provenance: Provenance) {
+        self.provenance = provenance;
+    }
+
+    /// Adds a perplexity that was measured on the packed model: finish, measure, add, finish again.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] if the value is not finite.
+    pub fn perplexity(&mut self, perplexity: Perplexity) -> Result<()> {
+        if !perplexity.value.is_finite() {
+            return Err(Error::metadata("perplexity", "is not a finite number"));
+        }
+        self.perplexity.push(perplexity);
+        Ok(())
+    }
+
+    /// The packed model. The same parts always give the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Matrix`] if a matrix or bias that the configuration asks for was not added.
+    pub fn finish(&self) -> Result<Vec<u8>> {
+        let types = self.words.len();
+        let missing = |name: &str| Error::matrix(name, "was not given to the packer");
+        let mut leaves = Vec::new();
+        let mut descriptions = Vec::new();
+        for Expected { name, .. } in self.configuration.matrices(types) {
+            let matrix = self.matrices.get(&name).ok_or_else(|| missing(&name))?;
+            descriptions.push(matrix.description.as_str());
+            leaves.extend(&matrix.arrays);
+        }
+        for Expected { name, .. } in self.configuration.biases(types) {
+            leaves.push(self.biases.get(&name).ok_or_else(|| missing(&name))?);
+        }
+        let vocabulary = vocabulary::encode(&self.words)?;
+        leaves.extend(&vocabulary);
+        let fields = self.metadata(&descriptions.join(","));
+        container::write(&fields, &leaves)
+    }
+
+    /// The metadata, but for the checksum.
+    fn metadata(&self, descriptions: &str) -> Vec<(&'static str, String)> {
+        let unk = self.unk.map_or("null".to_string(), |unk| unk.to_string());
+        let vocabulary = format!(
+            "{{\"types\":{},\"eos\":{},\"unk\":{unk},\"text\":\"vocabulary.text\",\
+             \"blocks\":\"vocabulary.blocks\"}}",
+            self.words.len(),
+            self.eos,
+        );
+        let Provenance { training_data, tool, licence } = &self.provenance;
+        let provenance = container::object(&[
+            ("training_data", training_data),
+            ("tool", tool),
+            ("licence", licence),
+        ]);
+        let perplexity = self.perplexity.iter().map(|Perplexity { data, tokens, value }| {
+            let mut text = String::from("{\"data\":");
+            crate::json::write_string(&mut text, data);
+            text + &format!(",\"tokens\":{tokens},\"value\":{value}}}")
+        });
+        let perplexity: Vec<_> = perplexity.collect();
+        alloc::vec![
+            ("format", "pocketlm".into()),
+            ("format_version", crate::format::VERSION.to_string()),
+            ("configuration", self.configuration.to_json()),
+            ("matrices", format!("[{descriptions}]")),
+            ("vocabulary", vocabulary),
+            ("recipe", self.recipe.clone()),
+            ("provenance", provenance),
+            ("perplexity", format!("[{}]", perplexity.join(","))),
+        ]
+    }
+}
+
+fn find(list: Vec<Expected>, name: &str) -> Result<Expected> {
+    let names: Vec<_> = list.iter().map(|expected| expected.name.clone()).collect();
+    let found = list.into_iter().find(|expected| expected.name == name);
+    let problem = || format!("is not one that the configuration asks for: {}", names.join(", "));
+    found.ok_or_else(|| Error::matrix(name, problem()))
+}
+
+fn check(expected: &Expected, values: &[f32]) -> Result<()> {
+    let Expected { name, rows, columns } = expected;
+    if values.len() != rows * columns {
+        let problem = format!("has {} values instead of {rows} x {columns}", values.len());
+        return Err(Error::matrix(name, problem));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let (row, column, value) = (at / columns, at % columns, values[at]);
+            Err(Error::matrix(name, format!("row {row}, column {column} is {value}, not finite")))
+        }
+    }
+}

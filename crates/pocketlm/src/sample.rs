@@ -1,0 +1,146 @@
+//! Drawing tokens at random: temperature, top-k, top-p, and the generator that makes it repeatable.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::session::Session;
+
+/// SplitMix64 (Steele, Lea and Flood 2014, figure 17): a counter in steps of 0x9E3779B97F4A7C15, mixed.
+/// The same seed gives the same numbers on every machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator with the seed `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number from 0 up to but not including 1, in steps of 2⁻⁵³.
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+}
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// Logits are divided by this: below 1 prefers the likely; below 10⁻⁶ always takes the likeliest.
+    pub temperature: f64,
+    /// Only the `top_k` likeliest tokens are drawn; 0 for all.
+    pub top_k: usize,
+    /// Only the likeliest tokens that together have at least this probability are drawn (Holtzman et
+    /// al. 2020, section 3.1, after temperature and top-k); 1 for all.
+    pub top_p: f64,
+    /// Whether `<unk>` may be drawn.
+    pub unknown: bool,
+}
+
+impl Default for Sampling {
+    /// The model's own distribution without `<unk>`.
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: 0, top_p: 1.0, unknown: false }
+    }
+}
+
+/// Draws tokens; owns the buffers for it, so that drawing does not allocate.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    sampling: Sampling,
+    /// Log-probabilities, then weights, of all tokens.
+    weights: Vec<f32>,
+    order: Vec<u32>,
+}
+
+impl Sampler {
+    /// A sampler for `model`.
+    ///
+    /// # Errors
+    /// [`Error::Sampling`] if the temperature is negative or not finite, or `top_p` not above 0 and at most 1.
+    pub fn new(model: &Model, sampling: Sampling) -> Result<Self> {
+        if !(0.0..=1e6).contains(&sampling.temperature) {
+            return Err(Error::Sampling { problem: "the temperature must be between 0 and 1e6" });
+        }
+        if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
+            return Err(Error::Sampling { problem: "top_p must be above 0 and at most 1" });
+        }
+        let types = model.vocabulary().len();
+        Ok(Self { sampling, weights: vec![0.0; types], order: Vec::with_capacity(types) })
+    }
+
+    /// Draws from `weights`, which hold log-probabilities.
+    fn draw(&mut self, unknown: Option<u32>, random: &mut Random) -> u32 {
+        let Sampling { temperature, top_k, top_p, .. } = self.sampling;
+        let weights = &mut self.weights;
+        if let Some(unknown) = unknown
+            && weights.len() > 1
+        {
+            weights[unknown as usize] = f32::NEG_INFINITY;
+        }
+        let best = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let likeliest = weights.iter().position(|&weight| weight == best).unwrap_or(0) as u32;
+        if temperature < 1e-6 {
+            return likeliest;
+        }
+        let scale = 1.0 / temperature;
+        for weight in &mut *weights {
+            *weight = (f64::from(*weight - best) * scale) as f32;
+        }
+        pocketlm_kernels::activation::exp(weights);
+        self.order.clear();
+        self.order.extend(0..weights.len() as u32);
+        let weight = |id: &u32| weights[*id as usize];
+        let better = |a: &u32, b: &u32| weight(b).total_cmp(&weight(a)).then(a.cmp(b));
+        if top_k > 0 && top_k < weights.len() {
+            self.order.select_nth_unstable_by(top_k - 1, better);
+            self.order.truncate(top_k);
+        }
+        if self.order.len() < weights.len() || top_p < 1.0 {
+            self.order.sort_unstable_by(better);
+        }
+        let total =
+            |order: &[u32]| order.iter().map(|&id| f64::from(weights[id as usize])).sum::<f64>();
+        if top_p < 1.0 {
+            let wanted: f64 = top_p * total(&self.order);
+            let end = passing(&self.order, weights, wanted);
+            self.order.truncate(end + 1);
+        }
+        let wanted = random.unit() * total(&self.order);
+        let at = passing(&self.order, weights, wanted);
+        self.order.get(at).copied().unwrap_or(likeliest)
+    }
+}
+
+/// The place in `order` at which the running sum of weights first passes `wanted`.
+fn passing(order: &[u32], weights: &[f32], wanted: f64) -> usize {
+    let mut sum = 0.0;
+    let place = order.iter().position(|&id| {
+        sum += f64::from(weights[id as usize]);
+        sum > wanted
+    });
+    place.unwrap_or(order.len().saturating_sub(1))
+}
+
+impl<M: Borrow<Model>> Session<M> {
+    /// Draws the next token; feed it to go on. `sampler` must have been made for this model.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if `sampler` was made for a model with another vocabulary.
+    pub fn sample(&mut self, sampler: &mut Sampler, random: &mut Random) -> Result<u32> {
+        self.log_probabilities(&mut sampler.weights)?;
+        let unknown = self.model().vocabulary().unk().filter(|_| !sampler.sampling.unknown);
+        Ok(sampler.draw(unknown, random))
+    }
+}

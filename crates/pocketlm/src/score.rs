@@ -1,0 +1,155 @@
+//! Scores of texts, and the evaluation of a split.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use crate::error::Result;
+use crate::exponential::exp;
+use crate::model::Model;
+use crate::network::Network;
+use crate::output::{Output, Tally};
+use crate::session::Session;
+use crate::stream::{Stream, top};
+use crate::text::Token;
+
+/// How likely a text is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Score {
+    /// Tokens, each `<eos>` included.
+    pub tokens: u64,
+    /// Of these, how many are not in the vocabulary and were scored as `<unk>`.
+    pub oov: u64,
+    /// Negative log-likelihood of all tokens, in nats.
+    pub nll: f64,
+}
+
+impl Score {
+    /// exp of the mean negative log-likelihood; NaN if there is no token.
+    #[must_use]
+    pub fn perplexity(&self) -> f64 {
+        exp(self.nll / self.tokens as f64)
+    }
+
+    pub(crate) fn add(&mut self, is_known: bool, log_probability: f64) {
+        self.tokens += 1;
+        self.oov += u64::from(!is_known);
+        self.nll -= log_probability;
+    }
+}
+
+/// Time steps that [`Session::evaluate`] takes through the output layer at once.
+const STEPS: usize = 32;
+
+impl<M: Borrow<Model>> Session<M> {
+    /// Scores `text` from the beginning, as if nothing had been fed, with an `<eos>` at its end. The
+    /// session's own state stays what it is.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWord`](crate::Error::UnknownWord) if a word is not in the vocabulary and there
+    /// is no `<unk>`.
+    pub fn score(&mut self, text: &str) -> Result<Score> {
+        let model = self.model.borrow();
+        self.stream.put_aside();
+        self.stream.reset();
+        let score = self.stream.score(model, closed(model, text));
+        self.stream.take_back();
+        score
+    }
+
+    /// Scores `text` as what comes after all that has been fed, without an `<eos>` at its end. The
+    /// session's state stays what it is: feed the text to go on after it.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub fn score_next(&mut self, text: &str) -> Result<Score> {
+        let model = self.model.borrow();
+        self.stream.put_aside();
+        let score = self.stream.score(model, model.vocabulary().tokens(text));
+        self.stream.take_back();
+        score
+    }
+
+    /// Scores `tokens` as what comes after all that has been fed, and feeds them: the state is carried
+    /// through. On a new (or [reset](Self::reset)) session this is the evaluation of a split at
+    /// batch 1; a split may be given in parts.
+    ///
+    /// The result is that of feeding the tokens one by one, to the bit where the matrices are
+    /// integer, but several times as fast: the weights of the output layer and of the cells' inputs
+    /// are read once for 32 steps. Buffers for that are allocated on each call.
+    ///
+    /// # Errors
+    /// [`Error::Token`](crate::Error::Token) if the vocabulary does not have one of them; what stands
+    /// before its block of 32 has been fed.
+    pub fn evaluate(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<Score> {
+        let model = self.model.borrow();
+        let mut blocks = Blocks::new(model);
+        let mut tokens = tokens.into_iter();
+        let mut score = Score::default();
+        loop {
+            let block: Vec<u32> = tokens.by_ref().take(STEPS).collect();
+            block.iter().try_for_each(|&token| model.check(token))?;
+            if block.is_empty() {
+                return Ok(score);
+            }
+            blocks.advance(model, &mut self.stream, &block, &mut score);
+        }
+    }
+}
+
+/// The tokens of `text` with an `<eos>` at the end, unless it ends in a line feed.
+pub(crate) fn closed<'t>(model: &Model, text: &'t str) -> impl Iterator<Item = Token<'t>> {
+    let vocabulary = model.vocabulary();
+    let end = Token { text: "", id: Some(vocabulary.eos()) };
+    vocabulary.tokens(text).chain((!text.ends_with('\n')).then_some(end))
+}
+
+impl Stream {
+    fn score<'t>(
+        &mut self,
+        model: &Model,
+        tokens: impl Iterator<Item = Token<'t>>,
+    ) -> Result<Score> {
+        let mut score = Score::default();
+        for token in tokens {
+            let id = model.vocabulary().resolve(token)?;
+            score.add(token.id.is_some(), self.log_probability(model, id));
+            self.feed(model, id);
+        }
+        Ok(score)
+    }
+}
+
+/// Buffers for many steps of one stream at once.
+struct Blocks {
+    network: Network,
+    output: Output,
+    /// What the last layer gave before each step of a block and after the last, `[STEPS + 1, R]`.
+    tops: Vec<f32>,
+    tallies: [Tally; STEPS],
+}
+
+impl Blocks {
+    fn new(model: &Model) -> Self {
+        Self {
+            network: Network::new(model, STEPS, 1),
+            output: Output::new(model, STEPS),
+            tops: vec![0.0; (STEPS + 1) * model.top()],
+            tallies: [Tally::default(); STEPS],
+        }
+    }
+
+    /// Scores and feeds up to `STEPS` tokens.
+    fn advance(&mut self, model: &Model, stream: &mut Stream, tokens: &[u32], score: &mut Score) {
+        let (n, width) = (tokens.len(), model.top());
+        self.tops[..width].copy_from_slice(top(model, &stream.state));
+        let tops = self.network.run(model, tokens, 1, stream.state.values_mut());
+        self.tops[width..][..n * width].copy_from_slice(tops);
+        stream.forget();
+        self.output.load(model, &self.tops[..n * width]);
+        self.output.tally(model, tokens, &mut self.tallies[..n]);
+        for tally in &self.tallies[..n] {
+            score.add(true, tally.log_probability());
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Suggestions: the likeliest next words, of all or of those that start with a typed prefix.
+
+use core::borrow::Borrow;
+use core::ops::Range;
+
+use pocketlm_kernels::softmax::LogSumExp;
+use pocketlm_kernels::topk::{Candidate, TopK};
+
+use crate::exponential::exp;
+use crate::model::Model;
+use crate::session::{SUGGESTIONS, Session};
+use crate::stream::Stream;
+
+/// One suggested word.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Suggestion<'s> {
+    /// The word.
+    pub word: &'s str,
+    /// Its id.
+    pub id: u32,
+    /// Its probability: of all tokens, or of those that start with the prefix.
+    pub probability: f64,
+}
+
+/// Suggested words, best first, held by their session until it is used again.
+#[derive(Debug, Clone, Copy)]
+pub struct Suggestions<'s> {
+    candidates: &'s [Candidate],
+    text: &'s [u8],
+    /// Where each word ends in `text`.
+    ends: &'s [usize],
+    normaliser: f64,
+}
+
+impl<'s> Suggestions<'s> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// The suggestions, best first; of equal ones, that with the smaller id.
+    pub fn iter(&self) -> impl Iterator<Item = Suggestion<'s>> + use<'s> {
+        let Self { candidates, text, ends, normaliser } = *self;
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        let words = starts.zip(ends).map(|(start, &end)| &text[start..end]);
+        words.zip(candidates).map(move |(word, candidate)| Suggestion {
+            word: core::str::from_utf8(word).unwrap_or_default(),
+            id: candidate.id,
+            probability: exp(f64::from(candidate.score) - normaliser),
+        })
+    }
+}
+
+impl<M: Borrow<Model>> Session<M> {
+    /// The `k` likeliest next words with their probabilities, fewer if the vocabulary has fewer.
+    ///
+    /// [Hidden](Self::hide) words are left out, but keep their share of the probability.
+    pub fn suggest(&mut self, k: usize) -> Suggestions<'_> {
+        let model = self.model.borrow();
+        let all = 0..model.vocabulary().len();
+        let normaliser = self.stream.find(model, all, k);
+        self.stream.set_normaliser(normaliser);
+        self.stream.suggestions(model, normaliser)
+    }
+
+    /// The `k` likeliest of the words that start with `prefix`, with their probabilities among these
+    /// words: `p(word) / Σ p(words with the prefix)`, exactly. Only these words' logits are computed.
+    ///
+    /// [Hidden](Self::hide) words are left out, but keep their share of the probability.
+    pub fn suggest_prefix(&mut self, prefix: &str, k: usize) -> Suggestions<'_> {
+        let model = self.model.borrow();
+        let Range { start, end } = model.vocabulary().prefix(prefix);
+        let normaliser = self.stream.find(model, start as usize..end as usize, k);
+        self.stream.suggestions(model, normaliser)
+    }
+
+    /// Says which tokens are never suggested, instead of `<eos>` and `<unk>`: an empty list hides
+    /// nothing. Scores, probabilities and samples do not change.
+    pub fn hide(&mut self, tokens: &[u32]) {
+        self.stream.hidden.clear();
+        self.stream.hidden.extend_from_slice(tokens);
+        self.stream.hidden.sort_unstable();
+    }
+}
+
+impl Stream {
+    /// Leaves the `k` best of the tokens `range` in `candidates` and returns the log-sum-exp of all of
+    /// `range`, as far as the output layer is computed in one pass.
+    fn find(&mut self, model: &Model, range: Range<usize>, k: usize) -> f64 {
+        let k = k.min(range.len());
+        let mut candidates = core::mem::take(&mut self.candidates);
+        candidates.resize(k.max(SUGGESTIONS), Candidate::default());
+        let hidden = core::mem::take(&mut self.hidden);
+        let mut top = TopK::new(&mut candidates[..k]);
+        let mut sum = LogSumExp::new();
+        self.logits(model, range.clone(), |first, block| {
+            let start = range.start.max(first);
+            let block = &mut block[start - first..];
+            sum.push(block);
+            mask(block, start, &hidden);
+            top.push(block, start as u32);
+        });
+        let found = top.best().len();
+        candidates.truncate(found);
+        self.candidates = candidates;
+        self.hidden = hidden;
+        sum.value()
+    }
+
+    /// The candidates as words.
+    fn suggestions<'s>(&'s mut self, model: &Model, normaliser: f64) -> Suggestions<'s> {
+        self.text.clear();
+        self.ends.clear();
+        for candidate in &self.candidates {
+            model.vocabulary().append_word(candidate.id, &mut self.text);
+            self.ends.push(self.text.len());
+        }
+        let Self { candidates, text, ends, .. } = self;
+        Suggestions { candidates, text, ends, normaliser }
+    }
+}
+
+/// Takes the logits of the tokens `hidden`, ascending, out of a block that starts at token `start`.
+fn mask(block: &mut [f32], start: usize, hidden: &[u32]) {
+    let from = hidden.partition_point(|&token| (token as usize) < start);
+    for &token in &hidden[from..] {
+        match block.get_mut(token as usize - start) {
+            Some(logit) => *logit = f32::NEG_INFINITY,
+            None => break,
+        }
+    }
+}

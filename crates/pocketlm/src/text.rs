@@ -1,0 +1,58 @@
+//! Text as tokens.
+
+use crate::configuration::Unit;
+use crate::error::{Error, Result};
+use crate::vocabulary::Vocabulary;
+
+/// One token of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token<'t> {
+    /// The text it stands for; empty for an `<eos>` that a line's end gave.
+    pub text: &'t str,
+    /// Its id, or `None` if it is not in the vocabulary.
+    pub id: Option<u32>,
+}
+
+impl Vocabulary {
+    /// The tokens of `text`: words between white space or single characters, as the model's unit says,
+    /// and an `<eos>` for each line feed. No `<eos>` is added at the end.
+    pub fn tokens<'t>(&self, text: &'t str) -> impl Iterator<Item = Token<'t>> {
+        let vocabulary = self;
+        let lines = text.split_inclusive('\n');
+        lines.flat_map(move |line| {
+            let (line, end) = match line.strip_suffix('\n') {
+                Some(line) => (line, Some(Token { text: "", id: Some(vocabulary.eos()) })),
+                None => (line, None),
+            };
+            let token = |text| Token { text, id: vocabulary.id(text) };
+            pieces(line, vocabulary.unit()).map(token).chain(end)
+        })
+    }
+
+    /// The tokens of `text` as it stands in a corpus: every line, the last one too, ends in `<eos>`.
+    /// Empty for the empty text.
+    pub fn lines<'t>(&self, text: &'t str) -> impl Iterator<Item = Token<'t>> {
+        let is_open = !text.is_empty() && !text.ends_with('\n');
+        self.tokens(text).chain(is_open.then(|| Token { text: "", id: Some(self.eos()) }))
+    }
+
+    /// The id that stands for `token`: its own, or that of `<unk>`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownWord`] if it is not in the vocabulary and there is no `<unk>`.
+    pub fn resolve(&self, token: Token<'_>) -> Result<u32> {
+        let id = token.id.or(self.unk());
+        id.ok_or_else(|| Error::UnknownWord { word: token.text.into() })
+    }
+}
+
+/// Words or characters of a line.
+fn pieces(line: &str, unit: Unit) -> impl Iterator<Item = &str> {
+    let (words, characters) = match unit {
+        Unit::Character => ("", line),
+        Unit::Word | Unit::Bpe => (line, ""),
+    };
+    let characters = characters.char_indices();
+    let characters = characters.map(move |(at, character)| &line[at..at + character.len_utf8()]);
+    words.split_whitespace().chain(characters)
+}

@@ -1,0 +1,295 @@
+//! The words of a model, sorted, front-coded, looked up straight from the file's bytes.
+//!
+//! A word's id is its rank in byte order, so the words that start with a typed prefix have
+//! consecutive ids. Blocks of [`BLOCK`] words share a sorted table of offsets; within a block each word
+//! stores how many bytes it shares with the word before it, and the rest (front coding: Witten, Moffat
+//! and Bell, *Managing Gigabytes*, 1999, section 4.1).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::configuration::Unit;
+use crate::error::{Error, Result};
+use crate::storage::Array;
+
+/// Words a block.
+pub(crate) const BLOCK: usize = 16;
+
+/// The longest word that a file may hold, in bytes.
+pub const MAX_WORD: usize = 4096;
+
+/// The sorted vocabulary of an open model.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    text: Array,
+    blocks: Array,
+    types: usize,
+    eos: u32,
+    unk: Option<u32>,
+    unit: Unit,
+    longest: usize,
+}
+
+/// One stored entry: bytes shared with the word before, and the bytes that follow them.
+struct Entry<'a> {
+    shared: usize,
+    suffix: &'a [u8],
+}
+
+/// Reads entries one after another.
+struct Entries<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Entries<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.text.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// A length: the nibble itself, or 15 plus a LEB128 number of at most two bytes.
+    fn length(&mut self, nibble: u8) -> Option<usize> {
+        if nibble < 15 {
+            return Some(nibble.into());
+        }
+        let low = self.byte()?;
+        let high = if low < 128 { 0 } else { self.byte().filter(|&high| high < 128)? };
+        Some(15 + usize::from(low & 127) + (usize::from(high) << 7))
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let lengths = self.byte()?;
+        let shared = self.length(lengths >> 4)?;
+        let length = self.length(lengths & 15)?;
+        let suffix = self.text.get(self.at..self.at.checked_add(length)?)?;
+        self.at += length;
+        Some(Entry { shared, suffix })
+    }
+}
+
+/// The place of a text among the sorted words.
+struct Place {
+    /// Words before it.
+    rank: u32,
+    /// Whether the word of this rank is the text itself.
+    exact: bool,
+}
+
+fn common(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+impl Vocabulary {
+    /// Checks every entry and takes the vocabulary into use.
+    pub(crate) fn new(
+        text: Array,
+        blocks: Array,
+        (types, eos, unk): (usize, u32, Option<u32>),
+        unit: Unit,
+    ) -> Result<Self> {
+        let mut vocabulary = Self { text, blocks, types, eos, unk, unit, longest: 0 };
+        vocabulary.longest = vocabulary.check()?;
+        Ok(vocabulary)
+    }
+
+    /// Checks the whole vocabulary; returns the longest word's bytes.
+    fn check(&self) -> Result<usize> {
+        let fault = |entry, problem| Err(Error::Vocabulary { entry, problem });
+        let mut entries = self.entries(0);
+        let mut word: Vec<u8> = Vec::new();
+        let mut before = Vec::new();
+        let mut longest = 0;
+        for id in 0..self.types {
+            let head = id % BLOCK == 0;
+            if head && self.offset(id / BLOCK) != Some(entries.at) {
+                return fault(id, "its block starts elsewhere than the table says");
+            }
+            let Some(entry) = entries.next() else {
+                return fault(id, "the text ends within it");
+            };
+            before.clone_from(&word);
+            if entry.shared > word.len() || (head && entry.shared > 0) {
+                return fault(id, "it shares more with its predecessor than there is");
+            }
+            word.truncate(entry.shared);
+            word.extend_from_slice(entry.suffix);
+            if word.len() > MAX_WORD {
+                return fault(id, "it is longer than 4096 bytes");
+            }
+            if before >= word {
+                return fault(id, "it is empty or not in sorted order");
+            }
+            if !head && common(&before, &word) != entry.shared {
+                return fault(id, "it shares more with its predecessor than it says");
+            }
+            if core::str::from_utf8(&word).is_err() {
+                return fault(id, "it is not UTF-8");
+            }
+            longest = longest.max(word.len());
+        }
+        if entries.at == entries.text.len() {
+            Ok(longest)
+        } else {
+            fault(self.types, "the text goes on after the last word")
+        }
+    }
+
+    /// Types in the vocabulary, `<eos>` and `<unk>` included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.types
+    }
+
+    /// Whether there is no type at all; never true of a model that opened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.types == 0
+    }
+
+    /// The token that ends every line, and from which the first token of anything is predicted.
+    #[must_use]
+    pub fn eos(&self) -> u32 {
+        self.eos
+    }
+
+    /// The token that stands for words outside the vocabulary, if the model has one.
+    #[must_use]
+    pub fn unk(&self) -> Option<u32> {
+        self.unk
+    }
+
+    /// Whether `token` is `<eos>` or `<unk>`.
+    #[must_use]
+    pub fn is_special(&self, token: u32) -> bool {
+        token == self.eos || Some(token) == self.unk
+    }
+
+    /// What a token is: a word or a character.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// Bytes of the longest word.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Bytes that the vocabulary takes in the file.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.bytes().len() + self.blocks.bytes().len()
+    }
+
+    /// The id of `word`, if it is in the vocabulary.
+    #[must_use]
+    pub fn id(&self, word: &str) -> Option<u32> {
+        let place = self.search(word.as_bytes(), false);
+        place.exact.then_some(place.rank)
+    }
+
+    /// The ids of the words that start with `prefix`; all of them for the empty prefix.
+    #[must_use]
+    pub fn prefix(&self, prefix: &str) -> Range<u32> {
+        let prefix = prefix.as_bytes();
+        self.search(prefix, false).rank..self.search(prefix, true).rank
+    }
+
+    /// Writes the word of `id` into `buffer`, replacing what it held, and returns it. Allocates only if
+    /// `buffer` has less than [`longest`](Self::longest) bytes of capacity.
+    pub fn word<'b>(&self, id: u32, buffer: &'b mut Vec<u8>) -> Option<&'b str> {
+        buffer.clear();
+        self.append_word(id, buffer)
+    }
+
+    /// Appends the word of `id` to `buffer` and returns it.
+    pub(crate) fn append_word<'b>(&self, id: u32, buffer: &'b mut Vec<u8>) -> Option<&'b str> {
+        let id = usize::try_from(id).ok().filter(|&id| id < self.types)?;
+        let start = buffer.len();
+        let entries = self.entries(self.offset(id / BLOCK)?);
+        for entry in entries.take(id % BLOCK + 1) {
+            buffer.truncate(start + entry.shared);
+            buffer.extend_from_slice(entry.suffix);
+        }
+        core::str::from_utf8(buffer.get(start..)?).ok()
+    }
+
+    /// All words in the order of their ids.
+    pub fn words(&self) -> impl Iterator<Item = String> + '_ {
+        let mut word = Vec::new();
+        self.entries(0).take(self.types).map(move |entry| {
+            word.truncate(entry.shared);
+            word.extend_from_slice(entry.suffix);
+            String::from_utf8_lossy(&word).into_owned()
+        })
+    }
+
+    fn entries(&self, at: usize) -> Entries<'_> {
+        Entries { text: self.text.bytes(), at }
+    }
+
+    /// Where block `block` starts in the text.
+    fn offset(&self, block: usize) -> Option<usize> {
+        usize::try_from(*self.blocks.u32().get(block)?).ok()
+    }
+
+    fn head(&self, block: usize) -> &[u8] {
+        let at = self.offset(block).unwrap_or(usize::MAX);
+        self.entries(at).next().map_or(&[], |entry| entry.suffix)
+    }
+
+    /// Counts the words before `target`; with `past`, those that start with it count too.
+    fn search(&self, target: &[u8], past: bool) -> Place {
+        let is_before = |word: &[u8]| word < target || (past && word.starts_with(target));
+        let (mut low, mut high) = (0, self.types.div_ceil(BLOCK));
+        while low < high {
+            let middle = low.midpoint(high);
+            if is_before(self.head(middle)) { low = middle + 1 } else { high = middle }
+        }
+        let within = match low.checked_sub(1) {
+            Some(block) => self.search_block(block, target, past),
+            None => Ok(0),
+        };
+        match within {
+            Ok(rank) => Place { rank, exact: low * BLOCK < self.types && self.head(low) == target },
+            Err(place) => place,
+        }
+    }
+
+    /// Goes through a block whose head is before `target`, comparing only what each word does not share
+    /// with its predecessor. `Ok` is the rank after the block, `Err` a place within it.
+    fn search_block(&self, block: usize, target: &[u8], past: bool) -> Result<u32, Place> {
+        let first = block * BLOCK;
+        let size = BLOCK.min(self.types - first);
+        let entries = self.entries(self.offset(block).unwrap_or(usize::MAX)).take(size);
+        let mut matched = 0;
+        for (id, entry) in (first as u32..).zip(entries) {
+            if entry.shared > matched {
+                continue;
+            }
+            let rest = &target[entry.shared..];
+            let more = common(entry.suffix, rest);
+            let is_before = entry.shared == matched
+                && match (entry.suffix.get(more), rest.get(more)) {
+                    (_, None) => past,
+                    (None, Some(_)) => true,
+                    (Some(word), Some(target)) => word < target,
+                };
+            if !is_before {
+                let length = entry.shared + entry.suffix.len();
+                let exact = length == target.len() && entry.shared + more == length;
+                return Err(Place { rank: id, exact: exact && entry.shared == matched });
+            }
+            matched += more;
+        }
+        Ok((first + size) as u32)
+    }
+}

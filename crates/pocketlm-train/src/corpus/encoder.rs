@@ -2,7 +2,7 @@
 
 use super::bpe::{Bpe, DEFAULT_BPE_VOCAB};
 use super::error::Error;
-use super::source::Source;
+use super::source::{Source, without_end};
 use super::vocabulary::{Counts, EOS, Limits, Vocabulary};
 use std::fmt;
 use std::path::Path;
@@ -165,12 +165,13 @@ impl Encoder {
     /// [`Error::UnknownWord`] where the vocabulary has no `<unk>`.
     pub fn encode(&self, text: &str) -> Result<Encoded, Error> {
         let mut encoded = Encoded::default();
-        for (number, line) in text.split('\n').enumerate() {
-            if number > 0 {
+        for (line, number) in text.split_inclusive('\n').zip(1..) {
+            let content = without_end(line);
+            let pushed = self.push(content, &mut encoded);
+            pushed.map_err(|stop| stop.at(Path::new("the given text"), number))?;
+            if content.len() < line.len() {
                 encoded.ids.push(self.vocabulary.eos());
             }
-            self.push(line, &mut encoded)
-                .map_err(|stop| stop.at(Path::new("the given text"), 1 + number as u64))?;
         }
         Ok(encoded)
     }

@@ -156,9 +156,8 @@ impl Lines<'_> {
         }
         self.extent.add(&self.buffer);
         self.extent.lines += 1;
-        let line = without_end(&self.buffer);
-        match std::str::from_utf8(line) {
-            Ok(line) => Ok(Some(line)),
+        match std::str::from_utf8(&self.buffer) {
+            Ok(line) => Ok(Some(without_end(line))),
             Err(error) => Err(Error::NotUtf8 {
                 path: self.source.path.clone(),
                 line: self.number,
@@ -190,9 +189,10 @@ impl Lines<'_> {
     }
 }
 
-fn without_end(line: &[u8]) -> &[u8] {
-    let Some(line) = line.strip_suffix(b"\n") else { return line };
-    line.strip_suffix(b"\r").unwrap_or(line)
+/// A line without its line feed and the carriage return before that.
+pub(super) fn without_end(line: &str) -> &str {
+    let Some(line) = line.strip_suffix('\n') else { return line };
+    line.strip_suffix('\r').unwrap_or(line)
 }
 
 /// How much text was read, and its digest.

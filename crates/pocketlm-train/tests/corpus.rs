@@ -1,0 +1,358 @@
+//! Reading text: counts, round trips, and what is said of bad input.
+
+use pocketlm_train::corpus::{
+    Corpus, EOS, Encoder, Error, Options, Source, Split, UNK, Unit, Vocabulary,
+};
+use proptest::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const WORDS: Options = Options { unit: Unit::Word, max_vocab: None, min_count: None };
+const CHARS: Options = Options { unit: Unit::Char, ..WORDS };
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn splits(train: &str, valid: &str) -> TempDir {
+    folder(&[("train.txt", train), ("valid.txt", valid), ("test.txt", "a\n")])
+}
+
+fn encoder(text: &str, options: Options) -> Encoder {
+    Encoder::train(&Source::text("training text", text), &options).unwrap()
+}
+
+fn types(encoder: &Encoder) -> Vec<&str> {
+    encoder.vocabulary().words().collect()
+}
+
+fn open(folder: &TempDir, options: &Options) -> Result<Corpus, Error> {
+    Corpus::open(folder.path(), options)
+}
+
+/// The folder of a public corpus, if it is on this machine.
+fn data(name: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let root = std::env::var_os("POCKETLM_DATA").map_or(beside, PathBuf::from);
+    let found = Some(root.join(name)).filter(|path| path.is_dir());
+    if found.is_none() {
+        eprintln!("skipped: no folder {name} under {} (set POCKETLM_DATA)", root.display());
+    }
+    found
+}
+
+fn assert_public_corpus(name: &str, tokens: [usize; 3], types: usize) {
+    let Some(path) = data(name) else { return };
+    let corpus = Corpus::open(&path, &WORDS).unwrap();
+    let splits = [&corpus.train, &corpus.valid, &corpus.test];
+    assert_eq!(splits.map(|split| split.ids.len()), tokens);
+    assert_eq!(corpus.encoder.vocabulary().len(), types);
+    assert_eq!(splits.map(|split| split.oov), [0; 3]);
+    for (split, file) in splits.iter().zip(["train.txt", "valid.txt", "test.txt"]) {
+        assert_eq!(split.bytes, fs::metadata(path.join(file)).unwrap().len());
+        let eos = corpus.encoder.vocabulary().eos();
+        assert_eq!(split.ids.iter().filter(|&&id| id == eos).count() as u64, split.lines);
+    }
+}
+
+#[test]
+fn penn_treebank_has_the_counts_of_the_literature() {
+    assert_public_corpus("ptb", [929_589, 73_760, 82_430], 10_000);
+}
+
+#[test]
+fn wikitext_2_has_the_counts_of_the_literature() {
+    assert_public_corpus("wikitext-2", [2_088_628, 217_646, 245_569], 33_278);
+}
+
+#[test]
+fn types_come_by_falling_frequency_then_by_bytes() {
+    let encoder = encoder("b a c\nb Z\nb a\n", WORDS);
+    assert_eq!(types(&encoder), [EOS, "b", "a", "Z", "c"]);
+    assert_eq!(encoder.vocabulary().unk(), None);
+    assert_eq!(encoder.vocabulary().id("a"), Some(2));
+    assert_eq!(encoder.vocabulary().word(9), None);
+}
+
+#[test]
+fn limits_map_rare_words_to_unk() {
+    let text = "b a c\nb Z\nb a\n";
+    let three = encoder(text, Options { max_vocab: Some(3), ..WORDS });
+    assert_eq!(types(&three), [UNK, EOS, "b"], "the four dropped tokens count for <unk>");
+    let twice = encoder(text, Options { min_count: Some(2), ..WORDS });
+    assert_eq!(types(&twice), [EOS, "b", UNK, "a"]);
+    let all = encoder(text, Options { min_count: Some(1), ..WORDS });
+    assert_eq!(types(&all), [EOS, "b", "a", "Z", "c", UNK]);
+}
+
+#[test]
+fn valid_and_test_add_no_types_and_their_unknown_words_are_counted() {
+    let folder = splits("a b <unk>\na b\n", "a new new <unk>\n");
+    let corpus = open(&folder, &WORDS).unwrap();
+    assert_eq!(types(&corpus.encoder), [EOS, "a", "b", UNK]);
+    assert_eq!(corpus.valid.ids, [1, 3, 3, 3, 0]);
+    assert_eq!((corpus.valid.oov, corpus.train.oov), (2, 0), "a literal <unk> is known");
+}
+
+#[test]
+fn every_line_ends_in_one_eos_blank_ones_too() {
+    let encoder = encoder(" a b \n\n  \nb", WORDS);
+    let split = encoder.read(&Source::text("text", " a b \r\n\n  \nb")).unwrap();
+    let (a, b, eos) = (1, 2, 0);
+    assert_eq!(types(&encoder), [EOS, "b", "a"]);
+    assert_eq!(split.ids, [b, a, eos, eos, eos, a, eos]);
+    assert_eq!((split.lines, split.bytes), (4, 12));
+}
+
+#[test]
+fn characters_are_tokens_and_spaces_too() {
+    let encoder = encoder("aé a\n\na", CHARS);
+    assert_eq!(types(&encoder), [EOS, "a", " ", "é"]);
+    let split = encoder.read(&Source::text("text", "aé a\n\na")).unwrap();
+    assert_eq!(split.ids, [1, 3, 2, 1, 0, 0, 1, 0]);
+    assert_eq!(encoder.decode(&split.ids), "aé a\n\na\n");
+}
+
+#[test]
+fn what_a_person_types_may_be_the_start_of_a_sentence() {
+    let encoder = encoder("a b\n", Options { min_count: Some(1), ..WORDS });
+    let encoded = encoder.encode("a\r\nb zebra").unwrap();
+    assert_eq!(encoder.decode(&encoded.ids), "a\nb <unk>");
+    assert_eq!(encoded.oov, 1);
+    assert!(encoder.encode("").unwrap().ids.is_empty());
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_word() {
+    let encoder = encoder("\u{feff}a b\n", WORDS);
+    assert_eq!(types(&encoder), [EOS, "a", "b"]);
+    let split = encoder.read(&Source::text("text", "\u{feff}a\n")).unwrap();
+    assert_eq!(split.bytes, 5);
+}
+
+#[test]
+fn a_single_file_is_cut_by_lines() {
+    let text: String = (0..60).map(|line| format!("w{line}\n")).collect();
+    let folder = folder(&[("all.txt", &text)]);
+    let path = folder.path().join("all.txt");
+    let corpus = Corpus::open(&path, &Options { min_count: Some(1), ..WORDS }).unwrap();
+    let lines = [&corpus.train, &corpus.valid, &corpus.test].map(|split| split.lines);
+    assert_eq!(lines, [54, 3, 3]);
+    let text = |split: &Split| corpus.encoder.decode(&split.ids);
+    assert!(text(&corpus.train).starts_with("w0\n") && text(&corpus.train).ends_with("w53\n"));
+    assert_eq!((corpus.valid.oov, corpus.test.oov), (3, 3));
+    let bytes = corpus.train.bytes + corpus.valid.bytes + corpus.test.bytes;
+    assert_eq!(bytes, fs::metadata(path).unwrap().len());
+}
+
+#[test]
+fn hashes_are_those_of_the_files() {
+    let corpus = open(&splits("a b\n", "a\n"), &WORDS).unwrap();
+    // printf 'a\n' | sha256sum
+    let hash = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7";
+    assert_eq!((corpus.valid.sha256.as_str(), corpus.test.sha256.as_str()), (hash, hash));
+    let other = open(&splits("a b\n", "b\n"), &WORDS).unwrap();
+    assert_ne!(corpus.sha256(), other.sha256());
+}
+
+#[test]
+fn encoders_are_saved_and_loaded() {
+    let text = "to be or not to be \u{a0}é\n\tthat is\r \n";
+    for unit in [Unit::Word, Unit::Char, Unit::Bpe] {
+        let saved = encoder(text, Options { unit, ..WORDS });
+        let folder = folder(&[]);
+        saved.save(folder.path()).unwrap();
+        let loaded = Encoder::load(folder.path(), unit).unwrap();
+        assert_eq!(saved.vocabulary(), loaded.vocabulary());
+        assert_eq!(saved.encode(text).unwrap(), loaded.encode(text).unwrap());
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1 + usize::from(unit == Unit::Bpe)
+        );
+    }
+}
+
+#[test]
+fn byte_pairs_are_learnt_the_same_every_time() {
+    let text = "low lower lowest newer newest wide wider\n".repeat(9);
+    let options = Options { unit: Unit::Bpe, max_vocab: Some(270), ..WORDS };
+    let encoders = [encoder(&text, options), encoder(&text, options)];
+    assert_eq!(encoders[0].vocabulary(), encoders[1].vocabulary());
+    assert_eq!(encoders[0].vocabulary().len(), 270);
+    assert!(encoders[0].encode("lower newest").unwrap().ids.len() < 12);
+}
+
+#[test]
+fn an_eos_written_in_open_text_is_text() {
+    let encoder = encoder("<eos> <eos>\n", Options { unit: Unit::Bpe, ..WORDS });
+    let ids = encoder.encode("<eos>").unwrap().ids;
+    assert!(!ids.contains(&encoder.vocabulary().eos()));
+    assert_eq!(encoder.decode(&ids), "<eos>");
+}
+
+proptest! {
+    #[test]
+    fn words_survive_a_round_trip(lines in prop::collection::vec("[a-zé]{1,3}( [a-z]{1,3}){0,5}", 1..9)) {
+        let text = lines.join("\n");
+        let encoder = encoder(&text, WORDS);
+        prop_assert_eq!(encoder.decode(&encoder.encode(&text).unwrap().ids), text);
+    }
+
+    #[test]
+    fn characters_survive_a_round_trip(text in "x[^\r]{0,40}") {
+        let encoder = encoder(&text, CHARS);
+        prop_assert_eq!(encoder.decode(&encoder.encode(&text).unwrap().ids), text);
+    }
+
+    #[test]
+    fn byte_pairs_survive_a_round_trip(line in "[^\n]{0,60}") {
+        let text = "the quick brown fox and the lazy dog\n".repeat(3);
+        let options = Options { unit: Unit::Bpe, max_vocab: Some(300), ..WORDS };
+        let encoder = encoder(&text, options);
+        prop_assert_eq!(encoder.decode(&encoder.encode(&line).unwrap().ids), line);
+    }
+
+    #[test]
+    fn vocabularies_survive_a_round_trip(text in "x[^\r]{0,40}") {
+        let encoder = encoder(&text, CHARS);
+        let folder = folder(&[]);
+        encoder.save(folder.path()).unwrap();
+        let loaded = Vocabulary::load(&folder.path().join("vocab.txt")).unwrap();
+        prop_assert_eq!(&loaded, encoder.vocabulary());
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Corpus::open(Path::new("no/such/text"), &WORDS).unwrap_err();
+    assert!(matches!(&error, Error::Missing { path } if path == Path::new("no/such/text")));
+    assert!(error.to_string().contains("no/such/text"));
+}
+
+#[test]
+fn a_folder_without_splits_is_refused() {
+    let error = open(&folder(&[("readme", "hi\n")]), &WORDS).unwrap_err();
+    assert!(matches!(&error, Error::NoSplit { split: "train", found, .. } if found.is_empty()));
+    let error = open(&folder(&[("train.txt", "a\n"), ("test.txt", "a\n")]), &WORDS).unwrap_err();
+    assert!(matches!(&error, Error::NoSplit { split: "valid", .. }));
+    assert!(error.to_string().contains("it has only train.txt, test.txt"), "{error}");
+}
+
+#[test]
+fn one_split_of_a_folder_needs_no_other() {
+    let folder = folder(&[("test.txt", "a\n")]);
+    assert!(Source::split(folder.path(), "test").is_ok());
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    for empty in ["", "\u{feff}"] {
+        let error = open(&splits(empty, "a\n"), &WORDS).unwrap_err();
+        assert!(matches!(&error, Error::Empty { path } if path.ends_with("train.txt")));
+        let error = open(&splits("a b\n", empty), &WORDS).unwrap_err();
+        assert!(matches!(&error, Error::Empty { path } if path.ends_with("valid.txt")));
+        let single = folder(&[("text", empty)]);
+        let error = Corpus::open(&single.path().join("text"), &WORDS).unwrap_err();
+        assert!(matches!(error, Error::Empty { .. }));
+    }
+}
+
+#[test]
+fn a_file_of_few_lines_cannot_be_cut() {
+    let folder = folder(&[("text", "one long line\nand another")]);
+    let error = Corpus::open(&folder.path().join("text"), &WORDS).unwrap_err();
+    assert!(matches!(error, Error::TooFewLines { lines: 2, .. }));
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_located() {
+    for unit in [Unit::Word, Unit::Char, Unit::Bpe] {
+        let folder = splits("a b\n", "a\n");
+        fs::write(folder.path().join("train.txt"), b"caf\xc3\xa9\nna\xefve\n").unwrap();
+        let error = open(&folder, &Options { unit, ..WORDS }).unwrap_err();
+        assert!(
+            matches!(&error, Error::NotUtf8 { path, line: 2, offset: 8 } if path.ends_with("train.txt")),
+            "{error}"
+        );
+    }
+    let folder = folder(&[]);
+    let path = folder.path().join("vocab.txt");
+    fs::write(&path, b"<eos>\nna\xefve\n").unwrap();
+    let error = Vocabulary::load(&path).unwrap_err();
+    assert!(matches!(error, Error::NotUtf8 { line: 2, offset: 8, .. }));
+}
+
+#[test]
+fn a_vocabulary_of_one_word_is_refused() {
+    let error = open(&splits("\n\n", "\n"), &WORDS).unwrap_err();
+    assert!(matches!(&error, Error::OneWord { word, .. } if word == EOS), "{error}");
+}
+
+#[test]
+fn unknown_words_without_unk_are_located() {
+    let error = open(&splits("a b\n", "a\n\nb zebra\n"), &WORDS).unwrap_err();
+    assert!(
+        matches!(&error, Error::UnknownWord { path, line: 3, word }
+            if path.ends_with("valid.txt") && word == "zebra"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("--min-count"));
+    let error = encoder("a b\n", WORDS).encode("a\nzebra").unwrap_err();
+    assert!(matches!(&error, Error::UnknownWord { line: 2, word, .. } if word == "zebra"));
+}
+
+#[test]
+fn a_vocabulary_too_small_is_refused() {
+    for (unit, asked, needed) in [(Unit::Word, 0, 2), (Unit::Char, 1, 2), (Unit::Bpe, 256, 257)] {
+        let options = Options { unit, max_vocab: Some(asked), ..WORDS };
+        let error = open(&splits("a b\n", "a\n"), &options).unwrap_err();
+        assert!(
+            matches!(error, Error::MaxVocab { asked: a, least, .. } if (a, least) == (asked, needed))
+        );
+    }
+}
+
+#[test]
+fn a_damaged_vocabulary_is_refused() {
+    let folder = folder(&[]);
+    let path = folder.path().join("vocab.txt");
+    for (text, at) in
+        [("a\nb\n", 2), ("<eos>\na\na\n", 3), ("<eos>\n\na\n", 2), ("<eos>\r\na\r\n", 2)]
+    {
+        fs::write(&path, text).unwrap();
+        let error = Vocabulary::load(&path).unwrap_err();
+        assert!(matches!(error, Error::BadVocabulary { line, .. } if line == at), "{error}");
+    }
+    fs::write(&path, "<eos>\n").unwrap();
+    assert!(matches!(Vocabulary::load(&path).unwrap_err(), Error::OneWord { .. }));
+    fs::write(&path, "").unwrap();
+    assert!(matches!(Vocabulary::load(&path).unwrap_err(), Error::Empty { .. }));
+}
+
+#[test]
+fn a_foreign_tokenizer_is_refused() {
+    let text = "low lower lowest\n";
+    let saved = encoder(text, Options { unit: Unit::Bpe, max_vocab: Some(260), ..WORDS });
+    let folder = folder(&[]);
+    saved.save(folder.path()).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let load = || Encoder::load(folder.path(), Unit::Bpe).unwrap_err();
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(load(), Error::Missing { .. }));
+    fs::write(&path, "{").unwrap();
+    assert!(matches!(load(), Error::Tokenizer { .. }));
+    saved.save(folder.path()).unwrap();
+    encoder(text, WORDS).save(folder.path()).unwrap();
+    assert!(matches!(load(), Error::BadVocabulary { .. }));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let error = encoder("a b\n", WORDS).save(Path::new("no/such/folder")).unwrap_err();
+    assert!(matches!(&error, Error::Write { path, .. } if path.ends_with("vocab.txt")), "{error}");
+}

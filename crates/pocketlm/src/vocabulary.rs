@@ -293,3 +293,85 @@ impl Vocabulary {
         Ok((first + size) as u32)
     }
 }
+
+#[cfg(all(test, feature = "pack"))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use crate::configuration::{CellKind, Configuration, Unit};
+    use crate::model::Model;
+    use crate::pack::{Packer, Precision};
+
+    /// A model of width 1 over these words, of which the first is `<eos>`.
+    fn model(words: &[String]) -> Model {
+        let configuration = Configuration {
+            cell: CellKind::Gru,
+            embedding: 1,
+            hidden: [1].into(),
+            cell_projection: 0,
+            projection: 0,
+            tied: true,
+            unit: Unit::Word,
+        };
+        let mut packer = Packer::new(configuration.clone(), words, &words[0], None).unwrap();
+        for matrix in configuration.matrices(words.len()) {
+            let weights = std::vec![0.5; matrix.rows * matrix.columns];
+            packer.matrix(&matrix.name, &weights, Precision::F32).unwrap();
+        }
+        for bias in configuration.biases(words.len()) {
+            packer.bias(&bias.name, &std::vec![0.0; bias.rows]).unwrap();
+        }
+        Model::from_bytes(packer.finish().unwrap()).unwrap()
+    }
+
+    /// What every vocabulary must do, against the plain sorted list.
+    fn check(words: &[String], others: &[String]) {
+        let model = model(words);
+        let vocabulary = model.vocabulary();
+        let mut sorted = words.to_vec();
+        sorted.sort();
+        let mut buffer = Vec::with_capacity(vocabulary.longest());
+        let capacity = buffer.capacity();
+        for (id, word) in (0..).zip(&sorted) {
+            assert_eq!(vocabulary.id(word), Some(id), "{word}");
+            assert_eq!(vocabulary.word(id, &mut buffer), Some(word.as_str()));
+        }
+        assert_eq!(buffer.capacity(), capacity);
+        assert!(vocabulary.words().eq(sorted.iter().cloned()));
+        for text in others.iter().chain(words) {
+            for (end, _) in text.char_indices() {
+                let prefix = &text[..end];
+                let rank = sorted.partition_point(|word| word.as_str() < prefix) as u32;
+                let with = sorted.iter().filter(|word| word.starts_with(prefix)).count() as u32;
+                assert_eq!(vocabulary.prefix(prefix), rank..rank + with, "{prefix:?}");
+                let wanted = sorted.iter().position(|word| word == prefix);
+                assert_eq!(vocabulary.id(prefix), wanted.map(|id| id as u32), "{prefix:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn looks_up_like_a_sorted_list(
+            words in prop::collection::btree_set("[a-cé]{1,6}|[a-z]{1,40}|\\PC{1,3}", 1..200),
+            others in prop::collection::vec("[a-dé]{0,7}", 50),
+        ) {
+            check(&words.into_iter().rev().collect::<Vec<_>>(), &others);
+        }
+    }
+
+    #[test]
+    fn long_words_with_long_common_beginnings() {
+        let words: BTreeSet<String> = (0..400)
+            .map(|i| format!("{}{}", "x".repeat(i % 37 * 11), "y".repeat(i / 37 * 30 + 1)))
+            .chain([format!("{}z", "x".repeat(super::MAX_WORD - 1))])
+            .collect();
+        check(&words.into_iter().collect::<Vec<_>>(), &["x".repeat(500)]);
+    }
+}

@@ -254,7 +254,7 @@ fn samples_follow_the_distribution() {
     let sampling = Sampling { unknown: true, ..Sampling::default() };
     let mut sampler = Sampler::new(&model, sampling).unwrap();
     let mut random = Random::new(7);
-    let mut counts = vec![0u32; 40];
+    let mut counts = [0u32; 40];
     let draws = 20_000;
     for _ in 0..draws {
         counts[session.sample(&mut sampler, &mut random).unwrap() as usize] += 1;

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use pocketlm_kernels::layout::{MAX_INTEGER_COLS, PANEL_ROWS, padded_rows, panels};
 use pocketlm_kernels::{bytes, float16, float32, half, int4, int8};
@@ -12,7 +13,6 @@ use super::{Encoded, Precision};
 use crate::configuration::Expected;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::json::write_string;
 
 /// Encodes `weights` `[rows, columns]`, all finite.
 pub(super) fn encode(
@@ -51,11 +51,15 @@ pub(super) fn encode(
             (String::new(), vec![packed, row_scales])
         }
         Precision::Int4 => {
+            // The scales are half-precision numbers: beyond their range nothing would be left.
+            let range = 7.0 * half::to_f32(0x7bff);
+            if weights.iter().any(|weight| weight.abs() > range) {
+                return Err(too_large(name));
+            }
             let group = int4::GROUP;
             let mut packed = vec![0; int4::len(rows, columns)];
             let mut group_scales = vec![0; int4::scales_len(rows, columns, group)];
             int4::pack(weights, rows, columns, group, &mut packed, &mut group_scales);
-            check_half(&scales, &group_scales)?;
             let shape = [panels(rows), int4::padded_cols(columns) / 8, PANEL_ROWS, 4];
             let packed = Leaf::new(name, Dtype::U8, &shape, packed);
             let shape = [panels(rows), columns.div_ceil(group), PANEL_ROWS];
@@ -64,12 +68,8 @@ pub(super) fn encode(
             (format!(",\"group\":{group}"), vec![packed, group_scales])
         }
     };
-    let mut names = arrays.iter().map(|leaf| {
-        let mut text = String::new();
-        write_string(&mut text, &leaf.name);
-        text
-    });
-    let names = names.by_ref().collect::<alloc::vec::Vec<_>>().join(",");
+    let names: Vec<_> = arrays.iter().map(|leaf| format!("\"{}\"", leaf.name)).collect();
+    let names = names.join(",");
     let description = format!(
         "{{\"name\":\"{name}\",\"rows\":{rows},\"columns\":{columns},\"structure\":\"dense\",\
          \"sparsity\":\"none\",\"precision\":\"{}\",\"arrays\":[{names}]{extra}}}",
@@ -82,6 +82,10 @@ pub(super) fn encode(
 fn check_half(name: &str, values: &[u16]) -> Result<()> {
     match values.iter().all(|&bits| half::to_f32(bits).is_finite()) {
         true => Ok(()),
-        false => Err(Error::matrix(name, "has values too large for half precision; take f32")),
+        false => Err(too_large(name)),
     }
+}
+
+fn too_large(name: &str) -> Error {
+    Error::matrix(name, "has values too large for half precision; take f32")
 }

@@ -1,0 +1,87 @@
+//! A session does not allocate once it stands.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{Parts, configurations};
+use pocketlm::pack::Precision;
+use pocketlm::{Random, Sampler, Sampling, Session};
+
+/// The system's allocator, counting what each thread asks of it.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `work` allocates.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = COUNT.get();
+    work();
+    COUNT.get() - before
+}
+
+#[test]
+fn the_count_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1]))), 1);
+}
+
+#[test]
+fn a_session_allocates_nothing() {
+    for configuration in configurations() {
+        for precision in Precision::ALL {
+            let model = Parts::random(configuration.clone(), 300, 0.5, 1).model(precision);
+            let mut session = Session::new(&model);
+            let mut sampler =
+                Sampler::new(&model, Sampling { top_k: 20, top_p: 0.9, ..Sampling::default() })
+                    .unwrap();
+            let mut random = Random::new(1);
+            let mut state = session.state().clone();
+            let mut all = vec![0.0; 300];
+            let mut word = Vec::with_capacity(model.vocabulary().longest());
+            let count = allocations(|| {
+                for _ in 0..3 {
+                    session.feed_text("the under nonsense\n").unwrap();
+                    assert_eq!(session.suggest(64).iter().count(), 64);
+                    assert!(session.suggest_prefix("the", 3).iter().count() == 3);
+                    session.log_probability("the").unwrap();
+                    session.log_probabilities(&mut all).unwrap();
+                    state.copy_from(session.state()).unwrap();
+                    let token = session.sample(&mut sampler, &mut random).unwrap();
+                    session.feed(token).unwrap();
+                    model.vocabulary().word(token, &mut word).unwrap();
+                    session.set_state(&state).unwrap();
+                    session.score("the under a\nthen").unwrap();
+                    session.score_next("under").unwrap();
+                    session.reset();
+                }
+            });
+            assert_eq!(count, 0, "{precision:?} {configuration:?}");
+        }
+    }
+}

@@ -1,0 +1,627 @@
+//! One test for each way in which a file can be malformed, named by the failure.
+
+mod common;
+
+use common::{Parts, configuration, tiny_parts};
+use pocketlm::pack::Precision;
+use pocketlm::{CellKind, Error, Model, Session};
+
+fn fault(bytes: Vec<u8>) -> Error {
+    Model::from_bytes(bytes).expect_err("the model opened")
+}
+
+/// The error's text, which must contain each of `parts`.
+fn says(bytes: Vec<u8>, parts: &[&str]) {
+    let text = fault(bytes).to_string();
+    for part in parts {
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    }
+}
+
+fn valid() -> Vec<u8> {
+    tiny_parts().bytes(Precision::Int8)
+}
+
+/// Header without padding, and data.
+fn split(bytes: &[u8]) -> (String, Vec<u8>) {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
+    (header.trim_end().to_string(), bytes[8 + length..].to_vec())
+}
+
+/// A file of this header, padded, and this data.
+fn joined(header: &str, data: &[u8]) -> Vec<u8> {
+    let length = (8 + header.len()).next_multiple_of(64) - 8;
+    let mut bytes = (length as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(8 + length, b' ');
+    bytes.extend_from_slice(data);
+    bytes
+}
+
+/// The file with the first `from` in its header replaced by `to`.
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (header, data) = split(bytes);
+    assert!(header.contains(from), "the header has no {from}");
+    joined(&header.replacen(from, to, 1), &data)
+}
+
+fn header_fault(from: &str, to: &str, parts: &[&str]) {
+    says(replaced(&valid(), from, to), parts);
+}
+
+/// The file with bytes of the array `name` replaced from `at` on.
+fn poked(mut bytes: Vec<u8>, name: &str, at: usize, new: &[u8]) -> Vec<u8> {
+    let model = Model::from_bytes(bytes.clone()).unwrap();
+    let array = model.arrays().into_iter().find(|array| array.name == name).unwrap();
+    bytes[array.range.start + at..][..new.len()].copy_from_slice(new);
+    bytes
+}
+
+// ------------------------------------------------------------------------------- the container
+
+#[test]
+fn the_valid_file_opens() {
+    Model::from_bytes(valid()).unwrap().verify().unwrap();
+    let (header, data) = split(&valid());
+    assert_eq!(joined(&header, &data), valid());
+}
+
+#[test]
+fn empty_file() {
+    assert_eq!(fault(vec![]), Error::TooShort { bytes: 0, needed: 10 });
+}
+
+#[test]
+fn nine_bytes() {
+    assert_eq!(fault(vec![1; 9]), Error::TooShort { bytes: 9, needed: 10 });
+}
+
+#[test]
+fn header_length_beyond_the_file() {
+    let mut bytes = valid();
+    let limit = bytes.len() - 8;
+    for declared in [limit as u64 + 1, u64::MAX, 1 << 63] {
+        bytes[..8].copy_from_slice(&declared.to_le_bytes());
+        assert_eq!(fault(bytes.clone()), Error::HeaderLength { declared, limit });
+    }
+}
+
+#[test]
+fn header_length_beyond_the_limit() {
+    let limit = pocketlm::format::MAX_HEADER;
+    let mut bytes = vec![b' '; limit + 100];
+    bytes[..8].copy_from_slice(&(limit as u64 + 1).to_le_bytes());
+    assert_eq!(fault(bytes), Error::HeaderLength { declared: limit as u64 + 1, limit });
+}
+
+#[test]
+fn every_truncation() {
+    let bytes = valid();
+    for cut in (0..bytes.len()).step_by(7).chain([bytes.len() - 1]) {
+        fault(bytes[..cut].to_vec());
+    }
+}
+
+#[test]
+fn header_that_is_not_an_object() {
+    says(joined("[]", &[]), &["header, byte 0", "does not start with {"]);
+    says(joined(" {}", &[]), &["header, byte 0"]);
+}
+
+#[test]
+fn header_that_is_not_utf8() {
+    let mut bytes = valid();
+    bytes[40] = 0xff;
+    says(bytes, &["header, byte 32", "not UTF-8"]);
+}
+
+#[test]
+fn header_that_is_not_json() {
+    header_fault("\"dtype\":", "\"dtype\"", &["header, byte", "a colon should stand here"]);
+    header_fault("{\"__metadata__\"", "{,\"__metadata__\"", &["header, byte 1"]);
+}
+
+#[test]
+fn header_with_a_key_twice() {
+    let array = "\"x\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},";
+    header_fault("{\"__m", &format!("{{{array}{array}\"__m"), &["has this key twice"]);
+}
+
+#[test]
+fn deeply_nested_header() {
+    says(joined(&format!("{{\"a\":{}", "[".repeat(100_000)), &[]), &["nested too deeply"]);
+}
+
+#[test]
+fn safetensors_of_another_program() {
+    assert_eq!(fault(joined("{}", &[])), Error::NotPacked);
+    let array = r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    assert_eq!(fault(joined(array, &[0; 4])), Error::NotPacked);
+    let foreign = r#"{"__metadata__":{"format":"pt"}}"#;
+    assert_eq!(fault(joined(foreign, &[])), Error::NotPacked);
+}
+
+#[test]
+fn metadata_of_another_kind() {
+    says(joined(r#"{"__metadata__":[]}"#, &[]), &["`__metadata__`"]);
+    says(joined(r#"{"__metadata__":{"format":1}}"#, &[]), &["`format`"]);
+}
+
+#[test]
+fn a_newer_version() {
+    let bytes = replaced(&valid(), "\"format_version\":\"1\"", "\"format_version\":\"2\"");
+    assert_eq!(fault(bytes), Error::Version { found: "2".into(), supported: 1 });
+}
+
+#[test]
+fn no_version() {
+    header_fault("\"format_version\"", "\"format_versiom\"", &["`format_version`", "missing"]);
+}
+
+// ------------------------------------------------------------------------------------ the arrays
+
+/// The header's entry of an array that is a list of `length` bytes at 0.
+fn array(dtype: &str, shape: &str, offsets: &str) -> Vec<u8> {
+    let header =
+        format!("{{\"w\":{{\"dtype\":{dtype},\"shape\":{shape},\"data_offsets\":{offsets}}}}}");
+    joined(&header, &[0; 64])
+}
+
+#[test]
+fn unknown_dtype() {
+    says(array("\"F33\"", "[16]", "[0,64]"), &["array `w`", "F33"]);
+    says(array("1", "[16]", "[0,64]"), &["array `w`", "no dtype"]);
+}
+
+#[test]
+fn shape_that_is_no_list_of_counts() {
+    for shape in ["1", "[-1]", "[1.5]", "[\"1\"]", "null", "[1e1]"] {
+        says(array("\"U8\"", shape, "[0,64]"), &["array `w`", "no shape"]);
+    }
+}
+
+#[test]
+fn offsets_that_are_no_pair() {
+    for offsets in ["0", "[0]", "[0,64,64]", "[-1,64]", "[0.0,64]", "{}"] {
+        says(array("\"U8\"", "[64]", offsets), &["array `w`", "no data_offsets"]);
+    }
+}
+
+#[test]
+fn offsets_outside_the_file() {
+    for offsets in ["[0,65]", "[1,65]", "[64,0]", "[0,18446744073709551615]"] {
+        says(array("\"U8\"", "[64]", offsets), &["array `w`", "outside the file"]);
+    }
+}
+
+#[test]
+fn shape_that_does_not_fit_the_offsets() {
+    says(array("\"U8\"", "[63]", "[0,64]"), &["64 bytes do not make U8 of shape [63]"]);
+    says(array("\"F32\"", "[64]", "[0,64]"), &["64 bytes do not make F32 of shape [64]"]);
+}
+
+#[test]
+fn shape_whose_product_overflows() {
+    let shape = "[4294967296,4294967296,4]";
+    says(array("\"F32\"", shape, "[0,0]"), &["0 bytes do not make F32"]);
+    says(array("\"F32\"", "[18446744073709551615]", "[0,64]"), &["do not make F32"]);
+}
+
+/// A file of arrays of bytes with these names and offsets.
+fn arrays(list: &[(&str, usize, usize)], bytes: usize) -> Vec<u8> {
+    let entry = |(name, begin, end): &(&str, usize, usize)| {
+        let length = end - begin;
+        format!(
+            "\"{name}\":{{\"dtype\":\"U8\",\"shape\":[{length}],\"data_offsets\":[{begin},{end}]}}"
+        )
+    };
+    let entries: Vec<_> = list.iter().map(entry).collect();
+    joined(&format!("{{{}}}", entries.join(",")), &vec![0; bytes])
+}
+
+#[test]
+fn misaligned_array() {
+    let bytes = arrays(&[("a", 0, 32), ("b", 32, 64)], 64);
+    says(bytes, &["array `b`", "multiple of 64"]);
+}
+
+#[test]
+fn misaligned_data() {
+    let header = "{}      ";
+    let mut bytes = 8u64.to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    assert_eq!(fault(bytes), Error::NotPacked);
+    let header = r#"{"w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    says(bytes, &["array `w`", "multiple of 64"]);
+}
+
+#[test]
+fn overlapping_arrays() {
+    says(arrays(&[("a", 0, 128), ("b", 64, 128)], 128), &["array `b`", "starts at byte"]);
+    says(arrays(&[("a", 0, 64), ("b", 0, 64)], 64), &["array `b`", "starts at byte"]);
+}
+
+#[test]
+fn hole_between_arrays() {
+    says(arrays(&[("a", 0, 64), ("b", 128, 192)], 192), &["array `b`", "starts at byte"]);
+    says(arrays(&[("a", 64, 128)], 128), &["array `a`", "starts at byte"]);
+}
+
+#[test]
+fn data_after_the_last_array() {
+    says(arrays(&[("a", 0, 64)], 128), &["end at byte"]);
+}
+
+#[test]
+fn missing_array() {
+    header_fault("\"softmax.bias\":{", "\"softmax.bios\":{", &["`softmax.bias`", "missing"]);
+    header_fault("\"embedding.scales\":{", "\"e.scales\":{", &["`embedding.scales`", "missing"]);
+}
+
+#[test]
+fn array_of_another_dtype() {
+    let from = "\"cell.0.bias\":{\"dtype\":\"F32\"";
+    header_fault(from, &from.replace("F32", "U32"), &["`cell.0.bias`", "U32 instead of F32"]);
+}
+
+#[test]
+fn array_of_another_shape() {
+    let from = "\"cell.0.bias\":{\"dtype\":\"F32\",\"shape\":[36]";
+    header_fault(from, &from.replace("36", "6,6"), &["`cell.0.bias`", "[6, 6] instead of [36]"]);
+}
+
+// ------------------------------------------------------------------------------ the configuration
+
+#[test]
+fn configuration_that_is_no_json() {
+    header_fault("{\\\"cell\\\"", "{cell", &["configuration, byte 1"]);
+}
+
+#[test]
+fn configuration_with_a_field_missing_or_wrong() {
+    for (from, to, field) in [
+        ("\\\"cell\\\":\\\"lstm\\\"", "\\\"cell\\\":\\\"elman\\\"", "cell"),
+        ("\\\"cell\\\":\\\"lstm\\\"", "\\\"sell\\\":\\\"lstm\\\"", "cell"),
+        ("\\\"embedding\\\":6", "\\\"embedding\\\":-6", "embedding"),
+        ("\\\"embedding\\\":6", "\\\"embedding\\\":0", "embedding"),
+        ("\\\"embedding\\\":6", "\\\"embedding\\\":2000000", "embedding"),
+        ("\\\"hidden\\\":[9,7]", "\\\"hidden\\\":[9,\\\"7\\\"]", "hidden"),
+        ("\\\"hidden\\\":[9,7]", "\\\"hidden\\\":[]", "hidden"),
+        ("\\\"hidden\\\":[9,7]", "\\\"hidden\\\":[0]", "hidden"),
+        ("\\\"hidden\\\":[9,7]", "\\\"hidden\\\":9", "hidden"),
+        ("\\\"cell_projection\\\":0", "\\\"cell_projection\\\":null", "cell_projection"),
+        ("\\\"cell_projection\\\":0", "\\\"cell_projection\\\":99999999", "cell_projection"),
+        (",\\\"projection\\\":0", ",\\\"projection\\\":0.5", "projection"),
+        (",\\\"projection\\\":0", ",\\\"projection\\\":99999999", "projection"),
+        ("\\\"tied\\\":false", "\\\"tied\\\":0", "tied"),
+        ("\\\"tied\\\":false", "\\\"tied\\\":true", "tied"),
+        ("\\\"unit\\\":\\\"word\\\"", "\\\"unit\\\":\\\"syllable\\\"", "unit"),
+    ] {
+        header_fault(from, to, &["metadata `configuration.", field]);
+    }
+}
+
+#[test]
+fn too_many_layers() {
+    let widths = vec!["9"; 65].join(",");
+    header_fault("[9,7]", &format!("[{widths}]"), &["`configuration.hidden`"]);
+}
+
+#[test]
+fn gru_with_a_recurrent_projection() {
+    let bytes = Parts::random(configuration(CellKind::Gru, 0, 0, false), 40, 0.5, 1);
+    let bytes = bytes.bytes(Precision::F32);
+    let bytes = replaced(&bytes, "\\\"cell_projection\\\":0", "\\\"cell_projection\\\":5");
+    says(bytes, &["`configuration.cell_projection`", "GRU"]);
+}
+
+#[test]
+fn byte_pair_model() {
+    let bytes = replaced(&valid(), "\\\"unit\\\":\\\"word\\\"", "\\\"unit\\\":\\\"bpe\\\"");
+    let fault = fault(bytes);
+    assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
+}
+
+// ----------------------------------------------------------------------------------- the matrices
+
+#[test]
+fn matrices_that_are_no_list() {
+    header_fault("\"matrices\":\"[{", "\"matrices\":\"{", &["matrices, byte"]);
+    header_fault("\"matrices\"", "\"m\":\"\",\"matrices\":\"{}\",\"n\"", &["`matrices`", "list"]);
+}
+
+#[test]
+fn missing_matrix() {
+    header_fault(
+        "{\\\"name\\\":\\\"softmax\\\"",
+        "{\\\"name\\\":\\\"s\\\"",
+        &["`softmax`", "is missing"],
+    );
+}
+
+#[test]
+fn matrix_described_twice() {
+    let (from, to) = ("{\\\"name\\\":\\\"softmax\\\"", "{\\\"name\\\":\\\"embedding\\\"");
+    header_fault(from, to, &["`embedding`", "twice"]);
+}
+
+#[test]
+fn matrix_without_a_field() {
+    for (from, field) in [
+        ("{\\\"name\\\":\\\"softmax\\\"", "name"),
+        ("\\\"rows\\\":40", "rows"),
+        ("\\\"columns\\\":6", "columns"),
+        ("\\\"structure\\\":\\\"dense\\\"", "structure"),
+        ("\\\"sparsity\\\":\\\"none\\\"", "sparsity"),
+        ("\\\"precision\\\":\\\"int8\\\"", "precision"),
+        ("\\\"arrays\\\":[", "arrays"),
+    ] {
+        header_fault(from, &from.replacen("\\\"", "\\\"x", 1), &["`matrices", field]);
+    }
+}
+
+#[test]
+fn matrix_of_another_shape_than_the_configuration_asks_for() {
+    header_fault("\\\"columns\\\":6", "\\\"columns\\\":5", &["`embedding`", "[40, 5]", "[40, 6]"]);
+    header_fault("\\\"embedding\\\":6", "\\\"embedding\\\":5", &["[40, 6]", "[40, 5]"]);
+}
+
+#[test]
+fn matrix_in_a_form_of_the_future() {
+    for (field, known) in [("structure", "dense"), ("sparsity", "none"), ("precision", "int8")] {
+        let form = |value| format!("\\\"{field}\\\":\\\"{value}\\\"");
+        header_fault(&form(known), &form("magic"), &["matrix `embedding`", field, "magic"]);
+    }
+}
+
+#[test]
+fn matrix_with_arrays_too_many_or_too_few() {
+    let list = "\\\"arrays\\\":[\\\"embedding\\\",\\\"embedding.scales\\\"]";
+    for (names, count) in [("", 0), ("\\\"embedding\\\"", 1), ("\\\"a\\\",\\\"b\\\",\\\"c\\\"", 3)]
+    {
+        let to = format!("\\\"arrays\\\":[{names}]");
+        header_fault(list, &to, &["`embedding`", &format!("{count} arrays instead of 2")]);
+    }
+}
+
+#[test]
+fn matrix_whose_arrays_are_another_precision() {
+    header_fault(
+        "\\\"precision\\\":\\\"int8\\\"",
+        "\\\"precision\\\":\\\"f32\\\"",
+        &["`embedding`"],
+    );
+}
+
+#[test]
+fn int4_without_a_usable_group() {
+    let bytes = tiny_parts().bytes(Precision::Int4);
+    for group in ["0", "4", "-8", "\\\"64\\\"", "1048576"] {
+        let to = format!("\\\"group\\\":{group}");
+        says(replaced(&bytes, "\\\"group\\\":64", &to), &["`embedding`", "group"]);
+    }
+    says(replaced(&bytes, "\\\"group\\\":64", "\\\"troop\\\":64"), &["`embedding`", "group"]);
+}
+
+#[test]
+fn bias_that_is_not_finite() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let bytes = poked(valid(), "softmax.bias", 12, &value.to_le_bytes());
+        says(bytes, &["array `softmax.bias`", "element 3", "finite"]);
+    }
+}
+
+#[test]
+fn scale_that_is_not_finite() {
+    let bytes = poked(valid(), "softmax.scales", 4, &f32::NAN.to_le_bytes());
+    says(bytes, &["array `softmax.scales`", "element 1", "finite"]);
+    let int4 = tiny_parts().bytes(Precision::Int4);
+    let bytes = poked(int4, "softmax.scales", 4, &0x7c00u16.to_le_bytes());
+    says(bytes, &["array `softmax.scales`", "element 2", "finite"]);
+}
+
+#[test]
+fn weight_that_is_not_finite() {
+    for (precision, nan) in [(Precision::F32, 0x7fc0_0000u32), (Precision::F16, 0x7e00)] {
+        let bytes = tiny_parts().bytes(precision);
+        let bytes = sealed(poked(bytes, "softmax", 64, &nan.to_le_bytes()));
+        let model = Model::from_bytes(bytes).unwrap();
+        let text = model.verify().unwrap_err().to_string();
+        assert!(text.contains("matrix `softmax`") && text.contains("finite"), "{text}");
+        let mut session = Session::new(&model);
+        session.feed_text("the").unwrap();
+        assert!(session.suggest(5).len() <= 5);
+        assert!(session.score("the a").unwrap().nll.is_nan());
+    }
+}
+
+// ---------------------------------------------------------------------------------- the vocabulary
+
+#[test]
+fn special_token_that_is_none() {
+    let vocabulary = |eos: &str, unk: &str| format!("\\\"eos\\\":{eos},\\\"unk\\\":{unk}");
+    let valid_ids = vocabulary("0", "1");
+    for (eos, unk, field) in
+        [("40", "1", "eos"), ("null", "1", "eos"), ("0", "40", "unk"), ("0", "-1", "unk")]
+    {
+        header_fault(&valid_ids, &vocabulary(eos, unk), &["`vocabulary.", field]);
+    }
+}
+
+#[test]
+fn impossible_number_of_types() {
+    for types in ["0", "99999999", "-1", "1.5", "\\\"40\\\""] {
+        let to = format!("\\\"types\\\":{types}");
+        header_fault("\\\"types\\\":40", &to, &["`vocabulary.types`"]);
+    }
+}
+
+#[test]
+fn other_number_of_types_than_words() {
+    header_fault("\\\"types\\\":40", "\\\"types\\\":39", &["vocabulary entry 39", "goes on"]);
+    header_fault("\\\"types\\\":40", "\\\"types\\\":41", &["vocabulary entry 40", "ends"]);
+    header_fault("\\\"types\\\":40", "\\\"types\\\":400", &["`vocabulary.blocks`", "shape"]);
+}
+
+#[test]
+fn vocabulary_without_its_arrays() {
+    for field in ["text", "blocks"] {
+        let from = format!("\\\"{field}\\\":\\\"vocabulary.{field}\\\"");
+        header_fault(&from, &from.replacen(field, "x", 1), &["`vocabulary.", field]);
+        header_fault(&from, &from.replace("vocabulary", "v"), &["array `v.", "missing"]);
+        header_fault(
+            &from,
+            &from.replace(&format!("vocabulary.{field}"), "embedding"),
+            &["`embedding`"],
+        );
+    }
+}
+
+/// The vocabulary's text starts with `<eos>` (5 bytes) and `<unk>` (1 shared, 4 more).
+fn text_fault(at: usize, new: &[u8], entry: usize, problem: &str) {
+    let bytes = poked(valid(), "vocabulary.text", at, new);
+    says(bytes, &[&format!("vocabulary entry {entry}: "), problem]);
+}
+
+#[test]
+fn words_out_of_order() {
+    text_fault(7, b"aaaa", 1, "not in sorted order");
+}
+
+#[test]
+fn words_with_more_in_common_than_they_say() {
+    text_fault(7, b"ezzz", 1, "shares more with its predecessor than it says");
+}
+
+#[test]
+fn word_that_shares_more_than_there_is() {
+    text_fault(0, &[0x15], 0, "shares more with its predecessor than there is");
+    text_fault(6, &[0x64], 1, "shares more with its predecessor than there is");
+}
+
+#[test]
+fn word_that_is_not_utf8() {
+    text_fault(7, &[0xff], 1, "not UTF-8");
+}
+
+#[test]
+fn word_that_is_empty() {
+    text_fault(0, &[0x00], 0, "empty");
+}
+
+#[test]
+fn word_with_a_length_beyond_the_text() {
+    text_fault(6, &[0x1f, 0xff, 0x7f], 1, "the text ends within it");
+    text_fault(6, &[0x1f, 0xff, 0xff], 1, "the text ends within it");
+}
+
+#[test]
+fn block_that_starts_elsewhere() {
+    for offset in [0, 1, u32::MAX] {
+        let bytes = poked(valid(), "vocabulary.blocks", 4, &offset.to_le_bytes());
+        says(bytes, &["vocabulary entry 16: ", "its block starts elsewhere"]);
+    }
+}
+
+// --------------------------------------------------------------------------- checksum and the rest
+
+/// The file with the right checksum, computed bit by bit.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let field = b"\"checksum\":\"crc32:";
+    let at = bytes.windows(field.len()).position(|window| window == field).unwrap() + field.len();
+    bytes[at..at + 8].copy_from_slice(b"00000000");
+    let mut register = !0u32;
+    for &byte in &bytes {
+        register ^= u32::from(byte);
+        for _ in 0..8 {
+            register = (register >> 1) ^ (0xedb8_8320 & (register & 1).wrapping_neg());
+        }
+    }
+    bytes[at..at + 8].copy_from_slice(format!("{:08x}", !register).as_bytes());
+    bytes
+}
+
+#[test]
+fn checksum_that_is_none() {
+    for to in ["\"crc32:1234567\"", "\"crc32:1234567g\"", "\"md5:00000000\"", "\"\""] {
+        let (header, data) = split(&valid());
+        let at = header.find("\"crc32:").unwrap();
+        let header = format!("{}{to}{}", &header[..at], &header[at + 16..]);
+        says(joined(&header, &data), &["`checksum`"]);
+    }
+    header_fault("\"checksum\"", "\"checkmate\"", &["`checksum`", "missing"]);
+}
+
+#[test]
+fn any_changed_byte_is_found_by_verify() {
+    assert_eq!(sealed(valid()), valid());
+    let bytes = valid();
+    let mut found = 0;
+    for at in (8..bytes.len()).step_by(3) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 4;
+        let Ok(model) = Model::from_bytes(changed) else { continue };
+        let fault = model.verify().expect_err("the change was not found");
+        assert!(matches!(fault, Error::Checksum { .. }), "{fault}");
+        found += 1;
+    }
+    assert!(found > 500);
+}
+
+#[test]
+fn provenance_and_perplexity_of_another_kind() {
+    header_fault("\"perplexity\":\"[]\"", "\"perplexity\":\"[1]\"", &["`perplexity`"]);
+    header_fault("\"perplexity\":\"[]\"", "\"perplexity\":\"{\"", &["perplexity, byte 1"]);
+    header_fault("\"provenance\":\"{", "\"provenance\":\"", &["provenance, byte"]);
+}
+
+#[test]
+fn what_is_not_known_is_passed_over() {
+    let bytes = replaced(&valid(), "\"recipe\"", "\"news\":\"of tomorrow\",\"recipe\"");
+    Model::from_bytes(bytes).unwrap();
+    let bytes = replaced(&valid(), "{\\\"cell\\\"", "{\\\"extra\\\":[1,{}],\\\"cell\\\"");
+    Model::from_bytes(bytes).unwrap();
+}
+
+#[test]
+fn no_damage_makes_a_panic() {
+    let mut random = pocketlm::Random::new(5);
+    for precision in Precision::ALL {
+        let bytes = tiny_parts().bytes(precision);
+        for _ in 0..3000 {
+            let mut damaged = bytes.clone();
+            for _ in 0..1 + random.bits() % 3 {
+                let at = (random.bits() as usize) % damaged.len();
+                damaged[at] = random.bits() as u8;
+            }
+            let Ok(model) = Model::from_bytes(damaged) else { continue };
+            let mut session = Session::new(&model);
+            let _ = session.feed_text("the nonsense été");
+            session.suggest(5).iter().for_each(drop);
+            session.suggest_prefix("t", 5).iter().for_each(drop);
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_and_a_faulty_one_are_named() {
+    let path = std::env::temp_dir().join(format!("pocketlm-none-{}.plm", std::process::id()));
+    let text = Model::open(&path).unwrap_err().to_string();
+    assert!(text.starts_with(&format!("{}: ", path.display())), "{text}");
+    std::fs::write(&path, b"no model").unwrap();
+    let text = Model::open(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(text.contains(&path.display().to_string()) && text.contains("8 bytes are too few"));
+}
+
+#[test]
+fn an_empty_file_is_no_model() {
+    let path = std::env::temp_dir().join(format!("pocketlm-empty-{}.plm", std::process::id()));
+    std::fs::write(&path, b"").unwrap();
+    assert!(Model::open(&path).is_err());
+    std::fs::remove_file(&path).unwrap();
+}

@@ -86,6 +86,7 @@ pub(crate) struct Table {
     pub max: unsafe fn(&[f32]) -> f32,
     pub exp_sums: unsafe fn(&[f32], f32, &mut [f32; PANEL_ROWS]),
     pub first_above: unsafe fn(&[f32], f32) -> usize,
+    pub sum_words: unsafe fn(&[i32]) -> i32,
 }
 
 /// Every table of this build, best first.

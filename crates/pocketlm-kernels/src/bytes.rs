@@ -64,6 +64,12 @@ pub fn of_i32(values: &[i32]) -> &[u8] {
     bytes_of(values)
 }
 
+/// The sum of all words, wrapping around: every byte is read once, by the widest loads there are, and
+/// nothing else is done. Its time is the bound for a product over as many bytes.
+pub fn sum_words(words: &[i32]) -> i32 {
+    crate::backend::call!(sum_words(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

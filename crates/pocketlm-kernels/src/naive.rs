@@ -30,6 +30,7 @@ pub static TABLE: Table = Table {
     max,
     exp_sums,
     first_above,
+    sum_words,
 };
 
 /// Adding and subtracting 1.5·2²³ rounds to the nearest integer, ties to even, when |x| < 2²².
@@ -297,4 +298,8 @@ fn exp_sums(x: &[f32], exponent: f32, sums: &mut [f32; PANEL_ROWS]) {
 /// The index of the first element above `threshold`, or the length.
 fn first_above(x: &[f32], threshold: f32) -> usize {
     x.iter().position(|&v| v > threshold).unwrap_or(x.len())
+}
+
+fn sum_words(words: &[i32]) -> i32 {
+    words.iter().fold(0, |sum, &word| sum.wrapping_add(word))
 }

@@ -334,6 +334,9 @@ macro_rules! backends {
                 ) {
                     let Some(t) = table($name) else { return Ok(()) };
                     prop_assert_eq!(sums(t, &q, group), sums(&NAIVE, &q, group));
+                    let words: Vec<i32> = q.iter().map(|&q| i32::from(q) << 22).collect();
+                    // SAFETY: see above.
+                    unsafe { prop_assert_eq!((t.sum_words)(&words), (NAIVE.sum_words)(&words)) };
                     assert_same(&exp_sums(t, &x, start), &exp_sums(&NAIVE, &x, start))?;
                 }
             }

@@ -141,6 +141,11 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             let low = float(_mm256_slli_epi32::<23>(int(n.0)));
             Self::mul(v, (low, float(_mm256_slli_epi32::<23>(int(n.1)))))
         }
+        fn iload(p: *const i32) -> I { load_256(p.cast()) }
+        fn istore(p: *mut i32, v: I) {
+            _mm256_storeu_si256(p.cast(), v.0);
+            _mm256_storeu_si256(p.add(8).cast(), v.1)
+        }
         fn isplat(v: i32) -> I { (_mm256_set1_epi32(v), _mm256_set1_epi32(v)) }
         fn iadd(a: I, b: I) -> I { (_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
         fn to_float(a: I) -> F { (_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }

@@ -81,6 +81,8 @@ impl Lanes for Avx512 {
         }
         fn max_bits(a: __m512, b: __m512) -> __m512 { float(_mm512_max_epi32(int(a), int(b))) }
         fn scale(v: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(v, n) }
+        fn iload(p: *const i32) -> __m512i { _mm512_loadu_si512(p.cast()) }
+        fn istore(p: *mut i32, v: __m512i) { _mm512_storeu_si512(p.cast(), v) }
         fn isplat(v: i32) -> __m512i { _mm512_set1_epi32(v) }
         fn iadd(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
         fn to_float(a: __m512i) -> __m512 { _mm512_cvtepi32_ps(a) }

@@ -271,3 +271,25 @@ pub unsafe fn first_above<S: Lanes>(x: &[f32], threshold: f32) -> usize {
     }
     x.len()
 }
+
+#[inline(always)]
+pub unsafe fn sum_words<S: Lanes>(words: &[i32]) -> i32 {
+    let mut chunks = words.chunks_exact(8 * 16);
+    // SAFETY: each chunk holds eight times 16 words; a prefetch never faults.
+    unsafe {
+        let mut sums = [S::isplat(0); 8];
+        for chunk in &mut chunks {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                let p = chunk.as_ptr().add(k * 16);
+                S::prefetch(p.cast::<u8>().wrapping_add(super::product::AHEAD));
+                *sum = S::iadd(*sum, S::iload(p));
+            }
+        }
+        let mut all = [0i32; 8 * 16];
+        for (k, sum) in sums.into_iter().enumerate() {
+            S::istore(all.as_mut_ptr().add(k * 16), sum);
+        }
+        let whole = all.iter().fold(0i32, |sum, &word| sum.wrapping_add(word));
+        chunks.remainder().iter().fold(whole, |sum, &word| sum.wrapping_add(word))
+    }
+}

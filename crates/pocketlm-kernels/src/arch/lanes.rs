@@ -51,8 +51,10 @@ pub trait Lanes: Copy {
     /// v · 2ⁿ for a whole n of −126 to 127 with a normal result.
     unsafe fn scale(v: Self::F, n: Self::F) -> Self::F;
 
+    unsafe fn iload(p: *const i32) -> Self::I;
     unsafe fn isplat(v: i32) -> Self::I;
     unsafe fn iadd(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn istore(p: *mut i32, v: Self::I);
     unsafe fn to_float(a: Self::I) -> Self::F;
     /// Four activations.
     unsafe fn activations(p: *const i8) -> Self::X;

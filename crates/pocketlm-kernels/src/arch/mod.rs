@@ -43,6 +43,7 @@ macro_rules! table {
             max,
             exp_sums,
             first_above,
+            sum_words,
         };
 
         $crate::arch::entries! {
@@ -66,6 +67,7 @@ macro_rules! table {
             elementwise::max(x: &[f32]) -> f32;
             elementwise::exp_sums(x: &[f32], exponent: f32, sums: &mut [f32; 16]);
             elementwise::first_above(x: &[f32], threshold: f32) -> usize;
+            elementwise::sum_words(words: &[i32]) -> i32;
         }
 
         $(#[$enable])?

@@ -13,7 +13,7 @@ use super::lanes::{Lanes, load_some, store_some};
 use crate::layout::PANEL_ROWS;
 
 /// How many bytes ahead of use weights are asked for.
-const AHEAD: usize = 2048;
+pub const AHEAD: usize = 2048;
 
 /// Independent sums at batch 1, to hide the latency of an addition.
 const CHAINS: usize = 4;

@@ -1,10 +1,15 @@
 """Checkpoints with random weights, in the layout that `pocketlm train` writes: good for timing."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
+
+from measure import ROOT
+
+RECIPE = ROOT / "crates/pocketlm-train/recipes/zaremba-small.toml"
 
 
 def make_checkpoint(folder: Path, vocabulary: int, width: int, layers: int) -> None:
@@ -26,7 +31,7 @@ def make_checkpoint(folder: Path, vocabulary: int, width: int, layers: int) -> N
     save_file(tensors, folder / "model.safetensors")
     words = ["<eos>", "<unk>"] + [f"w{i}" for i in range(vocabulary - 2)]
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    config = {
+    model = {
         "cell": "lstm",
         "embedding": width,
         "hidden": [width] * layers,
@@ -34,4 +39,12 @@ def make_checkpoint(folder: Path, vocabulary: int, width: int, layers: int) -> N
         "projection": 0,
         "tied": False,
     }
-    (folder / "config.json").write_text(json.dumps(config) + "\n")
+    config = {
+        "version": 1,
+        "unit": "word",
+        "vocabulary": vocabulary,
+        "model": model,
+        "train": tomllib.loads(RECIPE.read_text())["train"],
+        "provenance": {"data_sha256": "", "train_tokens": 0, "seed": width, "version": "random"},
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

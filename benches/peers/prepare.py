@@ -21,7 +21,7 @@ from measure import POCKETLM, run_json
 from protocol import CHECKED
 
 # Largest difference of a log-probability to PyTorch's f32.
-BOUNDS = {"f32": 1e-3, "int8": 0.5}
+BOUNDS = {"f32": 1e-3, "int8": 0.1}
 
 
 def prepare(size: int) -> None:

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::storage::Array;
 
 /// Words a block.
-pub(crate) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 32;
 
 /// The longest word that a file may hold, in bytes.
 pub const MAX_WORD: usize = 4096;

@@ -523,7 +523,7 @@ fn word_with_a_length_beyond_the_text() {
 fn block_that_starts_elsewhere() {
     for offset in [0, 1, u32::MAX] {
         let bytes = poked(valid(), "vocabulary.blocks", 4, &offset.to_le_bytes());
-        says(bytes, &["vocabulary entry 16: ", "its block starts elsewhere"]);
+        says(bytes, &["vocabulary entry 32: ", "its block starts elsewhere"]);
     }
 }
 

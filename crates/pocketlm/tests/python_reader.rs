@@ -1,0 +1,80 @@
+//! The reader in `tests/oracle/read_plm.py`, written from `docs/format.md`, rebuilds every weight to the bit.
+//!
+//! Takes the interpreter that `POCKETLM_PYTHON` names, else `python3`; without numpy it says that it skips.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Parts, configurations};
+use pocketlm::Model;
+use pocketlm::pack::{Precision, write_file};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// An interpreter that has numpy.
+fn python() -> Option<String> {
+    let name = std::env::var("POCKETLM_PYTHON").unwrap_or("python3".into());
+    let runs = Command::new(&name).args(["-c", "import numpy"]).output();
+    runs.is_ok_and(|output| output.status.success()).then_some(name)
+}
+
+fn floats(path: &Path) -> Vec<u32> {
+    let bytes = std::fs::read(path).unwrap();
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    assert!(rest.is_empty());
+    numbers.iter().map(|number| u32::from_le_bytes(*number)).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Compares everything that the Python reader wrote into `folder` with the model.
+fn compare(model: &Model, folder: &Path) {
+    for matrix in model.matrices() {
+        let found = floats(&folder.join(format!("{}.f32", matrix.name)));
+        if matrix.structure == "vector" {
+            assert_eq!(found, bits(model.bias(&matrix.name).unwrap()), "{}", matrix.name);
+            continue;
+        }
+        assert_eq!(found.len(), matrix.rows * matrix.columns);
+        let mut row = vec![0.0; matrix.columns];
+        for (index, found) in found.chunks_exact(matrix.columns).enumerate() {
+            model.row(&matrix.name, index, &mut row).unwrap();
+            assert_eq!(found, bits(&row), "{} row {index}", matrix.name);
+        }
+    }
+    let words = std::fs::read_to_string(folder.join("words.txt")).unwrap();
+    assert!(words.split('\n').map(String::from).eq(model.vocabulary().words()));
+}
+
+#[test]
+fn the_python_reader_rebuilds_every_weight() {
+    let Some(python) = python() else {
+        println!("SKIPPED: no python3 with numpy; set POCKETLM_PYTHON to one");
+        return;
+    };
+    let folder = std::env::temp_dir().join(format!("pocketlm-python-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (seed, mut configuration) in configurations().into_iter().step_by(5).enumerate() {
+        // Wider than one group of int4, and no multiple of any block.
+        configuration.hidden[0] = 139;
+        let mut parts = Parts::random(configuration, 77, 0.5, seed as u64);
+        parts.words[5] = "long".repeat(700);
+        parts.words[6] = "long".repeat(701) + "er";
+        for precision in Precision::ALL {
+            let bytes = parts.bytes(precision);
+            let path = folder.join("model.plm");
+            write_file(&path, &bytes).unwrap();
+            let script = root().join("tests/oracle/read_plm.py");
+            let run = Command::new(&python).arg(script).arg(&path).arg(&folder).output().unwrap();
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+            compare(&Model::from_bytes(bytes).unwrap(), &folder);
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,82 @@
+//! The fuzzer's seeds, replayed; and the seeds that are models, kept as the packer writes them.
+
+mod common;
+#[path = "../../../fuzz/exercise.rs"]
+mod exercise;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::Parts;
+use pocketlm::pack::Precision;
+use pocketlm::{CellKind, Configuration, Unit};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/open")
+}
+
+/// Names and bytes of the seeds that are models: every cell, precision and optional part.
+fn models() -> Vec<(String, Vec<u8>)> {
+    let base = Configuration {
+        cell: CellKind::Lstm,
+        embedding: 3,
+        hidden: vec![2],
+        cell_projection: 0,
+        projection: 0,
+        tied: false,
+        unit: Unit::Word,
+    };
+    let list = [
+        ("lstm-int8", Precision::Int8, base.clone()),
+        ("lstmp-f16", Precision::F16, Configuration { cell_projection: 3, ..base.clone() }),
+        (
+            "gru-f32",
+            Precision::F32,
+            Configuration { cell: CellKind::Gru, hidden: vec![3], tied: true, ..base.clone() },
+        ),
+        (
+            "cifg-int4",
+            Precision::Int4,
+            Configuration { cell: CellKind::Cifg, projection: 3, tied: true, ..base.clone() },
+        ),
+        ("characters-int4", Precision::Int4, Configuration { unit: Unit::Character, ..base }),
+    ];
+    let model = |(name, precision, configuration): (&str, Precision, Configuration)| {
+        let characters = configuration.unit == Unit::Character;
+        let mut parts = Parts::random(configuration, 36, 0.5, 1);
+        if characters {
+            let letters = ('a'..='z').chain('1'..='8').map(String::from);
+            parts.words = ["<eos>", "<unk>"].map(String::from).into_iter().chain(letters).collect();
+        }
+        (format!("{name}.plm"), parts.bytes(precision))
+    };
+    list.map(model).into()
+}
+
+#[test]
+fn every_seed_is_harmless() {
+    let mut count = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        exercise::exercise(&fs::read(&path).unwrap());
+        count += 1;
+    }
+    assert!(count >= models().len(), "seeds are missing");
+}
+
+#[test]
+fn the_models_among_the_seeds_are_those_that_the_packer_writes() {
+    let bless = std::env::var_os("POCKETLM_BLESS").is_some();
+    for (name, bytes) in models() {
+        let path = folder().join(&name);
+        if bless {
+            fs::write(&path, &bytes).unwrap();
+        }
+        assert!(exercise::exercise(&bytes), "{name} does not open");
+        assert!(
+            fs::read(&path).unwrap_or_default() == bytes,
+            "{name} differs from what is packed now: if the format was meant to change, raise its \
+             version and run again with POCKETLM_BLESS=1"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! Hostile model files: no input may panic, hang or exhaust memory.
+#![no_main]
+
+#[path = "../exercise.rs"]
+mod exercise;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    exercise::exercise(bytes);
+});

@@ -1,14 +1,19 @@
 //! Training and compression.
 pub mod cell;
+pub mod checkpoint;
 pub mod config;
 pub mod corpus;
 pub mod dropout;
 pub mod error;
+pub mod evaluate;
 pub mod grammar;
+pub mod metrics;
 pub mod network;
 pub mod optimizer;
+pub mod panels;
 pub mod parameters;
 pub mod product;
 pub mod recipe;
 pub mod sequence;
 pub mod softmax;
+pub mod train;

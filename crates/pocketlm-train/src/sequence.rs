@@ -4,8 +4,11 @@
 //! in one pass. Backward: the same in reverse, then each weight gradient as one large product.
 //! Rows are time-major: row `t * batch + b` is stream `b` at step `t`.
 
+use rayon::prelude::*;
+
 use crate::cell::{self, BackStep, Feed, Step};
 use crate::config::{CellKind, ModelConfig};
+use crate::panels::Panels;
 use crate::parameters::{Builder, Id, Parameters};
 use crate::product::{View, Write, add_column_sums, product};
 
@@ -44,6 +47,12 @@ pub struct Trace {
     carry: Vec<f32>,
     /// Gradient of the output before the projection, `[batch, hidden]`, empty without one.
     d_unprojected: Vec<f32>,
+    /// The recurrent matrix of each feed, packed by the forward pass, and its transpose, by the backward pass.
+    recurrence: Vec<Panels>,
+    back_recurrence: Vec<Panels>,
+    /// The same of the projection.
+    projection: Option<Panels>,
+    back_projection: Option<Panels>,
 }
 
 impl Layer {
@@ -80,7 +89,17 @@ impl Layer {
             output: vec![0.0; (rows + batch) * self.output_width],
             carry: vec![0.0; batch * self.hidden],
             d_unprojected: vec![0.0; batch * projected],
+            recurrence: self.feeds(|rows| Panels::new(rows, self.output_width)),
+            back_recurrence: self.feeds(|rows| Panels::new(self.output_width, rows)),
+            projection: self.projection.map(|_| Panels::new(self.output_width, self.hidden)),
+            back_projection: self.projection.map(|_| Panels::new(self.hidden, self.output_width)),
         }
+    }
+
+    /// Something for each feed of the recurrent matrix, given the number of its rows.
+    fn feeds(&self, make: impl Fn(usize) -> Panels) -> Vec<Panels> {
+        let feeds = self.kind.recurrent_feeds().iter();
+        feeds.map(|feed| make(feed.blocks * self.hidden)).collect()
     }
 
     /// Width of a row of pre-activations.
@@ -93,10 +112,28 @@ impl Layer {
         self.kind.gates() * self.hidden
     }
 
-    fn feed_rows<'a>(&self, recurrent: &'a [f32], feed: &Feed) -> View<'a> {
+    /// The recurrent matrix's rows of one feed.
+    fn feed_rows<'a>(&self, recurrent: &'a [f32], feed: &Feed) -> &'a [f32] {
         let (first, rows) = (feed.row * self.hidden, feed.blocks * self.hidden);
-        let part = &recurrent[first * self.output_width..][..rows * self.output_width];
-        View::new(part, rows, self.output_width)
+        &recurrent[first * self.output_width..][..rows * self.output_width]
+    }
+
+    fn pack_forward(&self, weights: &Parameters, trace: &mut Trace) {
+        for (panels, feed) in trace.recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+            panels.pack(self.feed_rows(weights.get(self.recurrent), feed));
+        }
+        if let (Some(panels), Some(id)) = (&mut trace.projection, self.projection) {
+            panels.pack(weights.get(id));
+        }
+    }
+
+    fn pack_backward(&self, weights: &Parameters, trace: &mut Trace) {
+        for (panels, feed) in trace.back_recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+            panels.pack_transposed(self.feed_rows(weights.get(self.recurrent), feed));
+        }
+        if let (Some(panels), Some(id)) = (&mut trace.back_projection, self.projection) {
+            panels.pack_transposed(weights.get(id));
+        }
     }
 
     /// Runs the window: `input` `[steps * batch, input_width]` into the trace's output.
@@ -113,58 +150,59 @@ impl Layer {
             View::new(input, rows, self.input_width),
             matrix.t(),
         );
+        self.pack_forward(weights, trace);
         for t in 0..trace.steps {
-            self.step_recurrence(weights, trace, t);
+            self.step_recurrence(trace, t);
             self.step_cell(trace, t);
-            self.step_projection(weights, trace, t);
+            self.step_projection(trace, t);
         }
     }
 
-    fn step_recurrence(&self, weights: &Parameters, trace: &mut Trace, t: usize) {
-        let (batch, width) = (trace.batch, self.width());
-        let before = &trace.output[t * batch * self.output_width..][..batch * self.output_width];
-        let before = View::new(before, batch, self.output_width);
+    fn step_recurrence(&self, trace: &mut Trace, t: usize) {
+        let (batch, width, narrow) = (trace.batch, self.width(), self.output_width);
+        let before = &trace.output[t * batch * narrow..][..batch * narrow];
         let gates = &mut trace.gates[t * batch * width..][..batch * width];
-        for feed in self.kind.recurrent_feeds() {
-            let matrix = self.feed_rows(weights.get(self.recurrent), feed);
-            product(&mut gates[feed.block * self.hidden..], width, Write::Add, before, matrix.t());
+        for (panels, feed) in trace.recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+            let gates = &mut gates[feed.block * self.hidden..];
+            panels.add_product((before, narrow), batch, (gates, width));
         }
     }
 
     fn step_cell(&self, trace: &mut Trace, t: usize) {
         let (batch, hidden, width) = (trace.batch, self.hidden, self.width());
-        let gates = trace.gates[t * batch * width..].chunks_exact_mut(width);
+        let (first, rows) = (t * batch, batch * hidden);
+        let gates = &mut trace.gates[first * width..][..batch * width];
         let (output_before, output) =
-            trace.output.split_at_mut((t + 1) * batch * self.output_width);
+            trace.output.split_at_mut((first + batch) * self.output_width);
         let projected = self.projection.is_some();
-        let output = if projected { &mut trace.unprojected[t * batch * hidden..] } else { output };
-        let output = output.chunks_exact_mut(hidden);
+        let output = if projected { &mut trace.unprojected[first * hidden..] } else { output };
+        let gates = gates.par_chunks_exact_mut(width).with_min_len(share(batch));
+        let gates = gates.zip(output[..rows].par_chunks_exact_mut(hidden));
         if !self.kind.has_memory() {
-            let before = output_before[t * batch * hidden..].chunks_exact(hidden);
-            for ((gates, before), output) in gates.zip(before).zip(output) {
+            let before = output_before[first * hidden..].par_chunks_exact(hidden);
+            gates.zip(before).for_each(|((gates, output), before)| {
                 let (memory, squashed) = (&mut [][..], &mut [][..]);
                 cell::forward(self.kind, Step { gates, before, memory, squashed, output });
-            }
+            });
             return;
         }
-        let (before, memory) = trace.memory.split_at_mut((t + 1) * batch * hidden);
-        let before = before[t * batch * hidden..].chunks_exact(hidden);
-        let memory = memory.chunks_exact_mut(hidden);
-        let squashed = trace.squashed[t * batch * hidden..].chunks_exact_mut(hidden);
-        let streams = gates.zip(before).zip(memory).zip(squashed).zip(output).take(batch);
-        for ((((gates, before), memory), squashed), output) in streams {
+        let (before, memory) = trace.memory.split_at_mut((first + batch) * hidden);
+        let before = before[first * hidden..].par_chunks_exact(hidden);
+        let memory = memory[..rows].par_chunks_exact_mut(hidden);
+        let squashed = trace.squashed[first * hidden..][..rows].par_chunks_exact_mut(hidden);
+        let memories = before.zip(memory).zip(squashed);
+        gates.zip(memories).for_each(|((gates, output), ((before, memory), squashed))| {
             cell::forward(self.kind, Step { gates, before, memory, squashed, output });
-        }
+        });
     }
 
-    fn step_projection(&self, weights: &Parameters, trace: &mut Trace, t: usize) {
-        let Some(projection) = self.projection else { return };
+    fn step_projection(&self, trace: &mut Trace, t: usize) {
+        let Some(panels) = &mut trace.projection else { return };
         let (batch, hidden, narrow) = (trace.batch, self.hidden, self.output_width);
-        let from =
-            View::new(&trace.unprojected[t * batch * hidden..][..batch * hidden], batch, hidden);
-        let matrix = View::new(weights.get(projection), narrow, hidden);
+        let from = &trace.unprojected[t * batch * hidden..];
         let to = &mut trace.output[(t + 1) * batch * narrow..][..batch * narrow];
-        product(to, narrow, Write::Set, from, matrix.t());
+        to.fill(0.0);
+        panels.add_product((from, hidden), batch, (to, narrow));
     }
 
     /// Pulls `d_output` `[steps * batch, output_width]` (changed in place) back through the window: sets this
@@ -179,9 +217,10 @@ impl Layer {
         d_input: &mut [f32],
     ) {
         trace.carry.fill(0.0);
+        self.pack_backward(weights, trace);
         for t in (0..trace.steps).rev() {
-            self.back_cell(weights, d_output, trace, t);
-            self.back_recurrence(weights, d_output, trace, t);
+            self.back_cell(d_output, trace, t);
+            self.back_recurrence(d_output, trace, t);
         }
         self.weight_gradients(gradient, input, d_output, trace);
         let (rows, width) = (trace.steps * trace.batch, self.width());
@@ -190,50 +229,43 @@ impl Layer {
         product(d_input, self.input_width, Write::Set, gates, matrix);
     }
 
-    fn back_cell(&self, weights: &Parameters, d_output: &[f32], trace: &mut Trace, t: usize) {
+    fn back_cell(&self, d_output: &[f32], trace: &mut Trace, t: usize) {
         let (batch, hidden, narrow) = (trace.batch, self.hidden, self.output_width);
         let d_output = &d_output[t * batch * narrow..][..batch * narrow];
-        let output = if let Some(projection) = self.projection {
-            let matrix = View::new(weights.get(projection), narrow, hidden);
-            let d_output = View::new(d_output, batch, narrow);
-            product(&mut trace.d_unprojected, hidden, Write::Set, d_output, matrix);
+        let output = if let Some(panels) = &mut trace.back_projection {
+            trace.d_unprojected.fill(0.0);
+            panels.add_product((d_output, narrow), batch, (&mut trace.d_unprojected, hidden));
             &trace.d_unprojected[..]
         } else {
             d_output
         };
+        let first = t * batch;
         let memory = self.kind.has_memory();
         let before = if memory { &trace.memory } else { &trace.output };
-        let before = &before[t * batch * hidden..];
-        for b in 0..batch {
-            let row = b * hidden..(b + 1) * hidden;
-            let (width, at) = (self.width(), t * batch + b);
-            let squashed = if memory { &trace.squashed[at * hidden..][..hidden] } else { &[][..] };
-            cell::backward(
-                self.kind,
-                BackStep {
-                    gates: &mut trace.gates[at * width..][..width],
-                    before: &before[row.clone()],
-                    squashed,
-                    output: &output[row.clone()],
-                    carry: &mut trace.carry[row],
-                },
-            );
-        }
+        let before = before[first * hidden..][..batch * hidden].par_chunks_exact(hidden);
+        let gates = &mut trace.gates[first * self.width()..][..batch * self.width()];
+        let gates = gates.par_chunks_exact_mut(self.width()).with_min_len(share(batch));
+        let carries = trace.carry.par_chunks_exact_mut(hidden);
+        let streams =
+            gates.zip(before).zip(output.par_chunks_exact(hidden)).zip(carries).enumerate();
+        streams.for_each(|(b, (((gates, before), output), carry))| {
+            let at = (first + b) * hidden;
+            let squashed = if memory { &trace.squashed[at..at + hidden] } else { &[][..] };
+            cell::backward(self.kind, BackStep { gates, before, squashed, output, carry });
+        });
     }
 
     /// Adds to the gradient of the previous step's output what flows through the recurrence.
-    fn back_recurrence(&self, weights: &Parameters, d_output: &mut [f32], trace: &Trace, t: usize) {
+    fn back_recurrence(&self, d_output: &mut [f32], trace: &mut Trace, t: usize) {
         if t == 0 {
             return;
         }
         let (batch, width, narrow) = (trace.batch, self.width(), self.output_width);
         let d_before = &mut d_output[(t - 1) * batch * narrow..][..batch * narrow];
         let gates = &trace.gates[t * batch * width..][..batch * width];
-        for feed in self.kind.recurrent_feeds() {
-            let matrix = self.feed_rows(weights.get(self.recurrent), feed);
+        for (panels, feed) in trace.back_recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
             let d_gates = &gates[feed.block * self.hidden..];
-            let d_gates = View::strided(d_gates, batch, feed.blocks * self.hidden, width);
-            product(d_before, narrow, Write::Add, d_gates, matrix);
+            panels.add_product((d_gates, width), batch, (d_before, narrow));
         }
         if !self.kind.has_memory() {
             // A GRU's output is its memory: the part of its gradient that bypasses the gates.
@@ -270,6 +302,11 @@ impl Layer {
             product(part, self.hidden, Write::Set, d_output.t(), unprojected);
         }
     }
+}
+
+/// Streams for one thread, out of `batch`.
+fn share(batch: usize) -> usize {
+    batch.div_ceil(rayon::current_num_threads())
 }
 
 impl Trace {

@@ -1,0 +1,99 @@
+//! `pocketlm eval`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::evaluation::{Row, rows};
+use crate::machine::Machine;
+
+/// Measure the perplexity of models on text.
+///
+/// Example: pocketlm eval runs/small --data data/ptb --split valid --split test
+#[derive(clap::Args)]
+pub struct Args {
+    /// Models.
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<PathBuf>,
+    /// Text: a folder with train.txt, valid.txt and test.txt, or one file (cut in three).
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Splits to evaluate.
+    #[arg(long, value_enum, default_values_t = [Split::Test])]
+    split: Vec<Split>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A split of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Split {
+    Train,
+    Valid,
+    Test,
+}
+
+impl Split {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl Args {
+    /// Evaluates every model on every split.
+    pub fn run(self) -> Result<()> {
+        let splits: Vec<_> = self.split.iter().map(|split| split.name()).collect();
+        let mut all = Vec::new();
+        for model in &self.models {
+            all.extend(rows(model, &self.data, &splits)?);
+        }
+        match (self.json, &all[..]) {
+            (true, [row]) => println!("{}", serde_json::to_string_pretty(row)?),
+            (true, rows) => {
+                let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
+                println!("{}", serde_json::to_string_pretty(&object)?);
+            }
+            (false, rows) => println!("{}", table(rows)),
+        }
+        Ok(())
+    }
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header([
+        "model",
+        "split",
+        "tokens",
+        "perplexity",
+        "bits/token",
+        "bits/byte",
+        "oov",
+        "tokens/s",
+    ]);
+    for row in rows {
+        let quality = &row.evaluation;
+        table.add_row([
+            row.model.display().to_string(),
+            row.split.to_owned(),
+            quality.tokens.to_string(),
+            format!("{:.2}", quality.perplexity),
+            format!("{:.3}", quality.bits_per_token),
+            format!("{:.3}", quality.bits_per_byte),
+            quality.oov.to_string(),
+            format!("{:.0}", row.tokens_per_second),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

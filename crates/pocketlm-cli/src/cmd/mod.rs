@@ -1,0 +1,5 @@
+//! The subcommands.
+
+pub mod bench_train;
+pub mod eval;
+pub mod train;

@@ -1,0 +1,193 @@
+//! `pocketlm train`
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pocketlm_train::checkpoint::{Checkpoint, Config};
+use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
+use pocketlm_train::evaluate::{Evaluation, evaluate};
+use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::train::{Options, Outcome, Trainer};
+use serde::Serialize;
+
+use crate::machine::{Machine, peak_bytes};
+use crate::progress::{Mode, Progress};
+
+/// Train a model on text.
+///
+/// Example: pocketlm train --model zaremba-small --data data/ptb --out runs/small
+#[derive(clap::Args)]
+pub struct Args {
+    /// Text: a folder with train.txt, valid.txt and test.txt, or one file (cut in three).
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Folder of the checkpoint.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Base model: zaremba-small, zaremba-medium, zaremba-large, melis-10m, awd or keyboard.
+    #[arg(long, value_name = "NAME", default_value = "zaremba-small")]
+    model: String,
+    /// Recipe file (TOML) over the base model.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// One setting over both, as in a recipe: --set lr=0.5 --set model.hidden=[300,300]
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Short for --set epochs=N.
+    #[arg(long, value_name = "N")]
+    epochs: Option<String>,
+    /// Short for --set lr=X.
+    #[arg(long, value_name = "X")]
+    lr: Option<String>,
+    /// Short for --set hidden=[N,..].
+    #[arg(long, value_name = "N,..")]
+    hidden: Option<String>,
+    /// What a token is: word, char or bpe.
+    #[arg(long, default_value_t = Unit::Word)]
+    unit: Unit,
+    /// Keep at most so many types; the rest become <unk>.
+    #[arg(long, value_name = "N")]
+    max_vocab: Option<usize>,
+    /// Keep only types that come at least so often; the rest become <unk>.
+    #[arg(long, value_name = "N")]
+    min_count: Option<u64>,
+    /// Seed of the initial weights and of dropout.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Take up the training in --out where it was left; its recipe and seed are kept.
+    #[arg(long)]
+    resume: bool,
+    /// Print the recipe that would be trained, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Minutes between two saves within an epoch.
+    #[arg(long, value_name = "MINUTES", default_value_t = 2.0)]
+    save_every: f64,
+    /// What to show while training (default: a bar on a terminal, else plain).
+    #[arg(long, value_enum)]
+    progress: Option<Mode>,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The result of a training.
+#[derive(Serialize)]
+struct Report {
+    model: PathBuf,
+    finished: bool,
+    parameters: usize,
+    best_epoch: Option<usize>,
+    valid: Evaluation,
+    test: Evaluation,
+    seconds: f64,
+    tokens_per_second: f64,
+    peak_bytes: Option<u64>,
+    config: Config,
+    machine: Machine,
+}
+
+impl Args {
+    /// Trains, then evaluates the best model.
+    pub fn run(self) -> Result<()> {
+        let recipe = self.recipe()?;
+        if self.dry_run {
+            print!("{}", toml::to_string(&recipe)?);
+            return Ok(());
+        }
+        let corpus = self.corpus()?;
+        let seconds = self.save_every.clamp(0.0, 1e6) * 60.0;
+        let save_every = Duration::from_secs_f64(seconds);
+        let options = Options { out: self.out.clone(), seed: self.seed, save_every };
+        let mut trainer = if self.resume {
+            Trainer::resume(&corpus, options)?
+        } else {
+            Trainer::start(&corpus, recipe, options)?
+        };
+        let outcome = self.train(&mut trainer)?;
+        if outcome == Outcome::Stopped {
+            eprintln!("stopped; add --resume to the same command to go on");
+        }
+        self.report(&corpus, &trainer, outcome)
+    }
+
+    fn recipe(&self) -> Result<Recipe> {
+        let mut draft = Draft::base(&self.model)?;
+        if let Some(path) = &self.recipe {
+            let place = path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(|| place.clone())?;
+            draft = draft.file(&place, &text)?;
+        }
+        let list = self.hidden.as_ref().map(|list| format!("[{list}]"));
+        let short = [("epochs", &self.epochs), ("lr", &self.lr), ("hidden", &list)];
+        for (key, value) in short {
+            if let Some(value) = value {
+                draft = draft.set(key, value)?;
+            }
+        }
+        for setting in &self.set {
+            let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
+            draft = draft.set(key, value)?;
+        }
+        Ok(draft.finish()?)
+    }
+
+    fn corpus(&self) -> Result<Corpus> {
+        if self.resume {
+            let config = Config::load(&self.out)?;
+            let encoder = Encoder::load(&self.out, config.unit)?;
+            return Ok(Corpus::open_with(&self.data, encoder)?);
+        }
+        let Self { unit, max_vocab, min_count, .. } = *self;
+        Ok(Corpus::open(&self.data, &CorpusOptions { unit, max_vocab, min_count })?)
+    }
+
+    fn train(&self, trainer: &mut Trainer) -> Result<Outcome> {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        // A second handler cannot be set; without one, an interrupt just ends the program.
+        let _ = ctrlc::set_handler(|| {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        });
+        let mode = self.progress.unwrap_or_else(Mode::default_for_stderr);
+        let mut progress = Progress::new(mode, trainer.config.recipe.train.epochs);
+        let stop = || STOP.load(Ordering::Relaxed);
+        Ok(trainer.run(&stop, &mut |event| progress.observe(event))?)
+    }
+
+    fn report(&self, corpus: &Corpus, trainer: &Trainer, outcome: Outcome) -> Result<()> {
+        let model = Checkpoint::load(&self.out)?;
+        let eos = corpus.encoder.vocabulary().eos();
+        let on = |split| evaluate(&model.network, &model.parameters, split, eos);
+        let progress = &trainer.progress;
+        let report = Report {
+            model: self.out.clone(),
+            finished: outcome == Outcome::Finished,
+            parameters: model.parameters.data.len(),
+            best_epoch: progress.best.map(|(epoch, _)| epoch),
+            valid: on(&corpus.valid)?,
+            test: on(&corpus.test)?,
+            seconds: progress.seconds,
+            tokens_per_second: progress.tokens as f64 / progress.seconds.max(1e-9),
+            peak_bytes: peak_bytes(),
+            config: trainer.config.clone(),
+            machine: Machine::here(),
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+            return Ok(());
+        }
+        println!(
+            "{}: {} parameters, perplexity {:.2} on valid, {:.2} on test; {:.0} s of training",
+            self.out.display(),
+            report.parameters,
+            report.valid.perplexity,
+            report.test.perplexity,
+            report.seconds
+        );
+        Ok(())
+    }
+}

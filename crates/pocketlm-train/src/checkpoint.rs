@@ -1,0 +1,299 @@
+//! A trained or half-trained model as a folder.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `config.json` | the recipe, the unit of text, where the numbers come from |
+//! | `vocab.txt` | one type a line, line number = id (`tokenizer.json` beside it for byte pairs) |
+//! | `model.safetensors` | the parameters that validated best |
+//! | `training_state.safetensors` | everything that a resumed training needs |
+//! | `metrics.jsonl` | one event a line |
+//!
+//! Each file is written under another name and then renamed, so none is ever seen half-written.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize_to_file};
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::{Encoder, Unit, write_atomically};
+use crate::error::{Error, Result};
+use crate::network::{Network, State};
+use crate::optimizer::Optimizer;
+use crate::parameters::{Entry, Parameters};
+use crate::recipe::Recipe;
+
+/// Version of the folder's layout.
+const VERSION: u32 = 1;
+const CONFIG: &str = "config.json";
+const MODEL: &str = "model.safetensors";
+const TRAINING_STATE: &str = "training_state.safetensors";
+/// The single metadata key of our safetensors files.
+const METADATA: &str = "pocketlm";
+
+/// `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Version of the folder's layout.
+    pub version: u32,
+    /// What a token is.
+    pub unit: Unit,
+    /// Number of types.
+    pub vocabulary: usize,
+    /// Shape and training.
+    #[serde(flatten)]
+    pub recipe: Recipe,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
+}
+
+/// What made a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// SHA-256 over the data's splits.
+    pub data_sha256: String,
+    /// Tokens of the training split.
+    pub train_tokens: u64,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Version of the program.
+    pub version: String,
+}
+
+impl Config {
+    /// The configuration of a new training.
+    pub fn new(recipe: Recipe, encoder: &Encoder, provenance: Provenance) -> Self {
+        let vocabulary = encoder.vocabulary().len();
+        Self { version: VERSION, unit: encoder.unit(), vocabulary, recipe, provenance }
+    }
+
+    /// Reads `config.json` of `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when there is none, or it is foreign, or of a later version.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG);
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Error::checkpoint(folder, format!("is no checkpoint: {CONFIG} cannot be read ({e})"))
+        })?;
+        let config: Self = serde_json::from_str(&text).map_err(|e| {
+            Error::checkpoint(&path, format!("is not the configuration of a checkpoint: {e}"))
+        })?;
+        if config.version != VERSION {
+            let what = format!("has version {}, this program reads {VERSION}", config.version);
+            return Err(Error::checkpoint(&path, what));
+        }
+        config.recipe.model.validate()?;
+        Ok(config)
+    }
+
+    /// Writes `config.json` into `folder`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("a configuration is JSON");
+        Ok(write_atomically(&folder.join(CONFIG), |file| writeln!(file, "{text}"))?)
+    }
+}
+
+/// A model read back for use.
+pub struct Checkpoint {
+    /// Its configuration.
+    pub config: Config,
+    /// Its vocabulary and how text is cut into it.
+    pub encoder: Encoder,
+    /// Its operations.
+    pub network: Network,
+    /// Its numbers.
+    pub parameters: Parameters,
+}
+
+impl Checkpoint {
+    /// Reads the best validated model of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the file that is missing, truncated, foreign or does not fit the others.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let config = Config::load(folder)?;
+        let encoder = Encoder::load(folder, config.unit)?;
+        let types = encoder.vocabulary().len();
+        if types != config.vocabulary {
+            let what = format!("has {types} types, {CONFIG} says {}", config.vocabulary);
+            return Err(Error::checkpoint(&folder.join("vocab.txt"), what));
+        }
+        let (network, mut parameters) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let path = folder.join(MODEL);
+        if !path.exists() && folder.join(TRAINING_STATE).exists() {
+            let what = "is not there yet: no epoch was validated; resume the training";
+            return Err(Error::checkpoint(&path, what));
+        }
+        let bytes = read(&path)?;
+        let tensors = parse(&path, &bytes)?;
+        fill(&path, &tensors, "", &mut parameters)?;
+        Ok(Self { config, encoder, network, parameters })
+    }
+}
+
+/// Writes the parameters as the checkpoint's model.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn save_model(folder: &Path, parameters: &Parameters) -> Result<()> {
+    write(&folder.join(MODEL), views("", parameters, &parameters.data), "model")
+}
+
+/// Everything that changes while training, besides the model that validated best.
+pub struct TrainingState {
+    /// The current parameters.
+    pub parameters: Parameters,
+    /// The update rule and its moments.
+    pub optimizer: Optimizer,
+    /// The state carried to the next window.
+    pub carried: State,
+    /// Counters, as JSON.
+    pub progress: String,
+}
+
+impl TrainingState {
+    /// Writes it into a checkpoint.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let mut tensors = views("parameters.", &self.parameters, &self.parameters.data);
+        if let Some((first, second)) = &self.optimizer.moments {
+            tensors.extend(views("first.", &self.parameters, first));
+            tensors.extend(views("second.", &self.parameters, second));
+        }
+        for (k, (output, memory)) in self.carried.layers.iter().enumerate() {
+            tensors.push((format!("state.h.{k}"), view(vec![output.len()], output)));
+            tensors.push((format!("state.c.{k}"), view(vec![memory.len()], memory)));
+        }
+        write(&folder.join(TRAINING_STATE), tensors, &self.progress)
+    }
+
+    /// Reads it from a checkpoint into `self`, which gives the shapes.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when it is missing, truncated, foreign, or of another model or batch.
+    pub fn load(&mut self, folder: &Path) -> Result<()> {
+        let path = folder.join(TRAINING_STATE);
+        let bytes = read(&path)?;
+        let tensors = parse(&path, &bytes)?;
+        fill(&path, &tensors, "parameters.", &mut self.parameters)?;
+        if let Some((first, second)) = &mut self.optimizer.moments {
+            let mut moments = self.parameters.zeros_like();
+            fill(&path, &tensors, "first.", &mut moments)?;
+            first.copy_from_slice(&moments.data);
+            fill(&path, &tensors, "second.", &mut moments)?;
+            second.copy_from_slice(&moments.data);
+        }
+        for (k, (output, memory)) in self.carried.layers.iter_mut().enumerate() {
+            copy(&path, &tensors, &format!("state.h.{k}"), &[output.len()], output)?;
+            copy(&path, &tensors, &format!("state.c.{k}"), &[memory.len()], memory)?;
+        }
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| foreign(&path, &e))?;
+        let progress = header.metadata().as_ref().and_then(|m| m.get(METADATA)).cloned();
+        self.progress = progress.ok_or_else(|| {
+            Error::checkpoint(&path, "has no counters: it is not a training state")
+        })?;
+        Ok(())
+    }
+}
+
+/// Whether a folder holds a training that can be resumed.
+pub fn can_resume(folder: &Path) -> bool {
+    folder.join(TRAINING_STATE).exists()
+}
+
+/// Whether a folder holds a model.
+pub fn has_model(folder: &Path) -> bool {
+    folder.join(MODEL).exists()
+}
+
+fn view(shape: Vec<usize>, data: &[f32]) -> TensorView<'_> {
+    TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(data)).expect("shape fits the data")
+}
+
+fn shape(entry: &Entry) -> Vec<usize> {
+    if entry.vector { vec![entry.columns] } else { vec![entry.rows, entry.columns] }
+}
+
+fn views<'a>(prefix: &str, names: &Parameters, data: &'a [f32]) -> Vec<(String, TensorView<'a>)> {
+    let named = |entry: &Entry| {
+        let numbers = &data[entry.range.clone()];
+        (format!("{prefix}{}", entry.name), view(shape(entry), numbers))
+    };
+    names.entries().iter().map(named).collect()
+}
+
+fn write(path: &Path, tensors: Vec<(String, TensorView)>, metadata: &str) -> Result<()> {
+    let metadata = HashMap::from([(METADATA.to_owned(), metadata.to_owned())]);
+    let part = path.with_extension("part");
+    let written = serialize_to_file(tensors, Some(metadata), &part);
+    let renamed =
+        written.map_err(std::io::Error::other).and_then(|()| std::fs::rename(&part, path));
+    renamed.map_err(|e| {
+        let _ = std::fs::remove_file(&part);
+        Error::io(path)(e)
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(Error::io(path))
+}
+
+fn foreign(path: &Path, error: &safetensors::SafeTensorError) -> Error {
+    Error::checkpoint(path, format!("is truncated or no safetensors file: {error}"))
+}
+
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes).map_err(|e| foreign(path, &e))
+}
+
+fn fill(
+    path: &Path,
+    tensors: &SafeTensors,
+    prefix: &str,
+    parameters: &mut Parameters,
+) -> Result<()> {
+    for at in 0..parameters.entries().len() {
+        let entry = parameters.entries()[at].clone();
+        let name = format!("{prefix}{}", entry.name);
+        copy(path, tensors, &name, &shape(&entry), &mut parameters.data[entry.range.clone()])?;
+    }
+    Ok(())
+}
+
+/// Copies a tensor of the expected shape; refuses numbers that are not finite.
+fn copy(
+    path: &Path,
+    tensors: &SafeTensors,
+    name: &str,
+    shape: &[usize],
+    out: &mut [f32],
+) -> Result<()> {
+    let tensor = tensors.tensor(name).map_err(|_| {
+        Error::checkpoint(path, format!("has no tensor {name}: it is of another model"))
+    })?;
+    if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
+        let what = format!(
+            "has {name} as {:?} {:?}, the model needs F32 {shape:?}",
+            tensor.dtype(),
+            tensor.shape()
+        );
+        return Err(Error::checkpoint(path, what));
+    }
+    for (value, bytes) in out.iter_mut().zip(tensor.data().chunks_exact(4)) {
+        *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+    }
+    if let Some(at) = out.iter().position(|x| !x.is_finite()) {
+        return Err(Error::checkpoint(
+            path,
+            format!("has a number in {name} that is not finite (at {at})"),
+        ));
+    }
+    Ok(())
+}

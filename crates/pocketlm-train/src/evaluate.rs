@@ -1,0 +1,73 @@
+//! Perplexity by the protocol that every figure of this project follows.
+//!
+//! Every token of the split counts, one `<eos>` a line among them; the state starts at zero and is carried
+//! through the whole split; the first token is predicted from `<eos>`; one pass, one stream.
+
+use serde::Serialize;
+
+use crate::corpus::{Split, Streams};
+use crate::error::Result;
+use crate::network::Network;
+use crate::parameters::Parameters;
+
+/// Steps run at a time; a matter of speed, not of the result.
+const STEPS: usize = 128;
+
+/// How well a model predicts a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Tokens predicted.
+    pub tokens: u64,
+    /// Mean negative log-likelihood of a token in nats.
+    pub nll: f64,
+    /// `exp(nll)`.
+    pub perplexity: f64,
+    /// `nll / ln 2`.
+    pub bits_per_token: f64,
+    /// Total negative log-likelihood in bits over the bytes of the raw text.
+    pub bits_per_byte: f64,
+    /// Tokens that the vocabulary lacks.
+    pub oov: u64,
+}
+
+impl Evaluation {
+    /// From the total negative log-likelihood in nats of a split.
+    pub fn new(total: f64, split: &Split) -> Self {
+        let tokens = split.ids.len() as u64;
+        let nll = total / tokens as f64;
+        let bits = total / std::f64::consts::LN_2;
+        Self {
+            tokens,
+            nll,
+            perplexity: nll.exp(),
+            bits_per_token: bits / tokens as f64,
+            bits_per_byte: bits / split.bytes as f64,
+            oov: split.oov,
+        }
+    }
+}
+
+/// Evaluates a network on a split; `eos` is the id of `<eos>`.
+///
+/// # Errors
+/// When the split is empty.
+pub fn evaluate(
+    network: &Network,
+    weights: &Parameters,
+    split: &Split,
+    eos: u32,
+) -> Result<Evaluation> {
+    let streams = Streams::new(&split.ids, eos, 1)?;
+    let mut state = network.zero_state(1);
+    let mut buffers = network.window(STEPS, 1);
+    let mut total = 0.0;
+    for window in streams.windows(STEPS) {
+        if window.steps != buffers.steps {
+            buffers = network.window(window.steps, 1);
+        }
+        network.forward(weights, &window.inputs, &mut state, &mut buffers, None);
+        let losses = network.losses(weights, &window.targets, &buffers);
+        total += losses.into_iter().map(f64::from).sum::<f64>();
+    }
+    Ok(Evaluation::new(total, split))
+}

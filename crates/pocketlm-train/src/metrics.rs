@@ -1,0 +1,80 @@
+//! `metrics.jsonl`: one event of a training a line.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::corpus::write_atomically;
+use crate::error::{Error, Result};
+
+/// A report of the training loss, or the validation at the end of an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// `train` (mean over the epoch so far) or `valid` (whole split).
+    pub split: &'static str,
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Epochs of the whole training.
+    pub epochs: usize,
+    /// Updates made.
+    pub step: u64,
+    /// Part of the epoch that is done.
+    pub fraction: f64,
+    /// Tokens trained on since the start.
+    pub tokens: u64,
+    /// Seconds since the start, over all sittings.
+    pub seconds: f64,
+    /// Mean negative log-likelihood of a token in nats.
+    pub loss: f64,
+    /// `exp(loss)`.
+    pub perplexity: f64,
+    /// Learning rate in force.
+    pub lr: f64,
+    /// For a validation: whether it is the best so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<bool>,
+}
+
+/// The file of a training.
+pub struct Metrics {
+    path: PathBuf,
+}
+
+impl Metrics {
+    /// `metrics.jsonl` in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self { path: folder.join("metrics.jsonl") }
+    }
+
+    /// Appends an event.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, event: &Event) -> Result<()> {
+        let mut line = serde_json::to_string(event).expect("an event is JSON");
+        line.push('\n');
+        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(Error::io(&self.path))
+    }
+
+    /// Drops the events after `step`, which a resumed training will report again, and a last line that was
+    /// cut off.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn rewind(&self, step: u64) -> Result<()> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(&self.path).map_err(Error::io(&self.path))?;
+        let at =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
+        let kept: Vec<_> =
+            text.lines().filter(|line| at(line).is_some_and(|s| s <= step)).collect();
+        Ok(write_atomically(&self.path, |file| {
+            kept.iter().try_for_each(|line| writeln!(file, "{line}"))
+        })?)
+    }
+}

@@ -1,7 +1,7 @@
 //! Every product at the sizes of language models, beside the time to merely read as many bytes.
 //!
 //! `cargo bench -p pocketlm-kernels --bench products [-- FILTER]`: for each backend of this processor,
-//! batch 1 on one thread: median time, bytes of weights per second, and the ratio to the bandwidth
+//! batch 1 on one thread: least time, bytes of weights per second, and the ratio to the bandwidth
 //! that [`pocketlm_kernels::bytes::sum_words`] reaches over a buffer of the same size in the same
 //! minute. Then the batched products: operations per second. Sizes are rows × columns.
 
@@ -38,27 +38,27 @@ impl Buffer {
     }
 }
 
-/// The median seconds of one call of each function, measured in turns for a quiet comparison.
-fn medians(functions: &mut [&mut dyn FnMut()]) -> Vec<f64> {
+/// The least seconds of one call of each function, measured in turns: what the machine can do, when
+/// nothing disturbs it.
+fn least(functions: &mut [&mut dyn FnMut()]) -> Vec<f64> {
     let repeats: Vec<usize> = functions.iter_mut().map(|f| repeats(f)).collect();
-    let mut times = vec![Vec::new(); functions.len()];
-    for _ in 0..15 {
+    let mut times = vec![f64::INFINITY; functions.len()];
+    for _ in 0..40 {
         for (k, f) in functions.iter_mut().enumerate() {
             let start = Instant::now();
             (0..repeats[k]).for_each(|_| f());
-            times[k].push(start.elapsed().as_secs_f64() / repeats[k] as f64);
+            times[k] = times[k].min(start.elapsed().as_secs_f64() / repeats[k] as f64);
         }
     }
-    times.iter_mut().for_each(|t| t.sort_by(f64::total_cmp));
-    times.iter().map(|t| t[t.len() / 2]).collect()
+    times
 }
 
-/// How many calls take about three milliseconds.
+/// How many calls take about a millisecond.
 fn repeats(f: &mut dyn FnMut()) -> usize {
     f();
     let start = Instant::now();
     f();
-    (0.003 / start.elapsed().as_secs_f64().max(1e-7)).ceil() as usize
+    (0.001 / start.elapsed().as_secs_f64().max(1e-7)).ceil() as usize
 }
 
 fn line(name: &str, rows: usize, cols: usize, bytes: usize, [read, product]: [f64; 2]) {
@@ -79,7 +79,7 @@ fn beside_reading(buffer: &Buffer, mut product: impl FnMut()) -> [f64; 2] {
     let mut read = || {
         black_box(bytes::sum_words(black_box(words)));
     };
-    let times = medians(&mut [&mut read, &mut product]);
+    let times = least(&mut [&mut read, &mut product]);
     [times[0], times[1]]
 }
 
@@ -136,22 +136,22 @@ fn batched(rows: usize, cols: usize, batch: usize) {
     let w = vec![0.01; float32::len(rows, cols)];
     let halves = vec![0x2400; float16::len(rows, cols)];
     let mut f32_product = || float32::matmul(black_box(&w), &x, batch, &mut out);
-    batched_line("f32", rows, cols, batch, medians(&mut [&mut f32_product])[0]);
+    batched_line("f32", rows, cols, batch, least(&mut [&mut f32_product])[0]);
     let mut f16_product = || float16::matmul(black_box(&halves), &x, batch, &mut out);
-    batched_line("f16", rows, cols, batch, medians(&mut [&mut f16_product])[0]);
+    batched_line("f16", rows, cols, batch, least(&mut [&mut f16_product])[0]);
 
     let q = vec![3; int8::padded_cols(cols) * batch];
     let (w, scales) = (vec![7; int8::len(rows, cols)], vec![0.01; padded_rows(rows)]);
     let (q_scales, sums) = (vec![0.1; batch], vec![3 * int8::padded_cols(cols) as i32; batch]);
     let mut product = || int8::matmul(black_box(&w), &scales, &q, &q_scales, &sums, &mut out);
-    batched_line("int8", rows, cols, batch, medians(&mut [&mut product])[0]);
+    batched_line("int8", rows, cols, batch, least(&mut [&mut product])[0]);
 
     let q = vec![3; int4::padded_cols(cols) * batch];
     let (w, scales) = (vec![7; int4::len(rows, cols)], int4::scales_len(rows, cols, int4::GROUP));
     let (scales, sums) = (vec![0x2400; scales], vec![0; batch * cols.div_ceil(int4::GROUP)]);
     let mut product =
         || int4::matmul(black_box(&w), &scales, int4::GROUP, &q, &q_scales, &sums, &mut out);
-    batched_line("int4", rows, cols, batch, medians(&mut [&mut product])[0]);
+    batched_line("int4", rows, cols, batch, least(&mut [&mut product])[0]);
 }
 
 fn main() {

@@ -6,7 +6,7 @@
 //! # Safety
 //! All functions: the instructions of `S` are there, and lengths fit as the public functions check.
 
-use super::lanes::{Lanes, load_some, store_some};
+use super::lanes::{AHEAD, Lanes, load_some, store_some};
 use crate::naive::{EXP_HIGH, EXP_LOW, EXP_POLY, LN2_HI, LN2_LO, LOG2_E, LOWEST_TERM, ROUND};
 
 /// x = n·ln 2 + r: (n, exp(r) − 1).
@@ -281,7 +281,7 @@ pub unsafe fn sum_words<S: Lanes>(words: &[i32]) -> i32 {
         for chunk in &mut chunks {
             for (k, sum) in sums.iter_mut().enumerate() {
                 let p = chunk.as_ptr().add(k * 16);
-                S::prefetch(p.cast::<u8>().wrapping_add(super::product::AHEAD));
+                S::prefetch(p.cast::<u8>().wrapping_add(AHEAD));
                 *sum = S::iadd(*sum, S::iload(p));
             }
         }

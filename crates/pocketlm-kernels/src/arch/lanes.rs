@@ -1,5 +1,8 @@
 //! Sixteen lanes: what an instruction set must offer for the kernels to be written once.
 
+/// How many bytes ahead of use weights are asked for.
+pub const AHEAD: usize = 2048;
+
 /// Sixteen numbers at a time, as one, two or four registers.
 ///
 /// The algorithms over it are `inline(always)` and get their instruction set from the entry
@@ -20,6 +23,8 @@ pub trait Lanes: Copy {
 
     /// Whether there are 32 registers of 16 lanes: decides the tile of the batched products.
     const WIDE: bool;
+    /// Whether preparing four activations costs so much that panels should share it.
+    const COSTLY_X: bool = false;
     /// Whether [`weights`](Self::weights) takes the offset off, so that no correction is due.
     const SIGNED: bool;
 
@@ -60,14 +65,30 @@ pub trait Lanes: Copy {
     unsafe fn activations(p: *const i8) -> Self::X;
     /// 64 bytes of int8 weights.
     unsafe fn weights(p: *const u8) -> Self::W;
-    /// 64 bytes of int4 weights: the low halves and the high halves, 0..=15.
+    /// 64 bytes of int4 weights: the low halves, 0..=15, and the high halves, as they come.
     unsafe fn halves(p: *const u8) -> (Self::W, Self::W);
+    /// The sum over low and over high halves, made one.
+    unsafe fn join(low: Self::I, high: Self::I) -> Self::I;
     /// Adds the products of four columns of int8 weights, exactly.
     unsafe fn dot(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
     /// Adds the products of four columns of int4 weights, exactly.
     unsafe fn dot_half(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
     /// Asks for the cache line at `p`, which may lie outside of any allocation.
     unsafe fn prefetch(p: *const u8);
+
+    /// The sums of products over `blocks` blocks of int4 weights for B vectors, each starting from
+    /// its entry of `start`; the vectors lie `stride` apart from `q` on.
+    #[inline(always)]
+    unsafe fn half_blocks<const B: usize>(
+        p: *const u8,
+        q: *const i8,
+        stride: usize,
+        blocks: usize,
+        start: [i32; B],
+    ) -> [Self::I; B] {
+        // SAFETY: the caller's.
+        unsafe { dot_blocks::<Self, B>(p, q, stride, blocks, start) }
+    }
 }
 
 /// The first `n` of 16 elements at `p`; the others are `fill`.
@@ -101,5 +122,41 @@ pub unsafe fn store_some<S: Lanes>(p: *mut f32, n: usize, v: S::F) {
         let mut all = [0.0f32; 16];
         S::store(all.as_mut_ptr(), v);
         core::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
+    }
+}
+
+/// [`Lanes::half_blocks`] by dot products.
+///
+/// # Safety
+/// As [`Lanes::half_blocks`].
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
+pub unsafe fn dot_blocks<S: Lanes, const B: usize>(
+    p: *const u8,
+    q: *const i8,
+    stride: usize,
+    blocks: usize,
+    start: [i32; B],
+) -> [S::I; B] {
+    // SAFETY: 64 bytes, and 8 activations of each vector, for each block.
+    unsafe {
+        let (mut low, mut high) = ([S::isplat(0); B], [S::isplat(0); B]);
+        for (low, start) in low.iter_mut().zip(start) {
+            *low = S::isplat(start);
+        }
+        for k in 0..blocks {
+            let p = p.add(k * 64);
+            S::prefetch(p.wrapping_add(AHEAD));
+            let (w_low, w_high) = S::halves(p);
+            for b in 0..B {
+                let q = q.add(b * stride + k * 8);
+                low[b] = S::dot_half(low[b], w_low, S::activations(q));
+                high[b] = S::dot_half(high[b], w_high, S::activations(q.add(4)));
+            }
+        }
+        for b in 0..B {
+            low[b] = S::join(low[b], high[b]);
+        }
+        low
     }
 }

@@ -9,11 +9,8 @@
 //! All functions: the instructions of `S` are there, and lengths fit as the public functions check.
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
-use super::lanes::{Lanes, load_some, store_some};
+use super::lanes::{AHEAD, Lanes, load_some, store_some};
 use crate::layout::PANEL_ROWS;
-
-/// How many bytes ahead of use weights are asked for.
-pub const AHEAD: usize = 2048;
 
 /// Independent sums at batch 1, to hide the latency of an addition.
 const CHAINS: usize = 4;
@@ -135,7 +132,9 @@ unsafe fn float_tile<S: Lanes, T: Weight, const P: usize, const B: usize>(
         for c in 0..cols {
             let mut w = [S::splat(0.0); P];
             for p in 0..P {
-                w[p] = T::load::<S>(panel.add((p * cols + c) * PANEL_ROWS));
+                let line = panel.add((p * cols + c) * PANEL_ROWS);
+                prefetch::<S, T>(line);
+                w[p] = T::load::<S>(line);
             }
             for b in 0..B {
                 let x = S::splat(*x.add(b * cols + c));
@@ -243,9 +242,18 @@ pub unsafe fn int8_matvec<S: Lanes>(
     out: &mut [f32],
 ) {
     let (step, rows) = (PANEL_ROWS * q.len(), out.len());
+    let mut first = 0;
     // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each.
     unsafe {
-        for i in 0..rows.div_ceil(PANEL_ROWS) {
+        if S::COSTLY_X {
+            first = rows.div_ceil(PANEL_ROWS) / 2 * 2;
+            let x = Batch { q, scales: &[q_scale], sums: &[q_sum] };
+            let out = Out { rows, p: out.as_mut_ptr() };
+            for i in (0..first).step_by(2) {
+                int8_tile::<S, 2, 1>(panels.as_ptr(), scales.as_ptr(), x, out, i, 0);
+            }
+        }
+        for i in first..rows.div_ceil(PANEL_ROWS) {
             let sum = int8_panel::<S>(panels.as_ptr().add(i * step), q, q_sum);
             let row = i * PANEL_ROWS;
             let y = rescale::<S>(sum, scales.as_ptr().add(row), q_scale);
@@ -300,9 +308,12 @@ unsafe fn int8_tile<S: Lanes, const P: usize, const B: usize>(
         }
         let mut c = 0;
         while c < cols {
+            prefetch::<S, u8>(panel.add(c * PANEL_ROWS));
             let mut w = [S::weights(panel.add(c * PANEL_ROWS)); P];
             for p in 1..P {
-                w[p] = S::weights(panel.add((p * cols + c) * PANEL_ROWS));
+                let line = panel.add((p * cols + c) * PANEL_ROWS);
+                prefetch::<S, u8>(line);
+                w[p] = S::weights(line);
             }
             for b in 0..B {
                 let x = S::activations(q.add(b * cols + c));
@@ -341,23 +352,6 @@ pub unsafe fn int8_matmul<S: Lanes>(
 
 // ------------------------------------------------------------------------------------- int4
 
-/// The sums of one group of one panel, over `blocks` blocks of 8 columns.
-#[inline(always)]
-unsafe fn int4_blocks<S: Lanes>(bytes: *const u8, q: *const i8, blocks: usize, sum: i32) -> S::I {
-    // SAFETY: 64 bytes and 8 activations for each block.
-    unsafe {
-        let (mut low, mut high) = (S::isplat(sum.wrapping_mul(-8)), S::isplat(0));
-        for k in 0..blocks {
-            let p = bytes.add(k * 64);
-            prefetch::<S, u8>(p);
-            let (w_low, w_high) = S::halves(p);
-            low = S::dot_half(low, w_low, S::activations(q.add(k * 8)));
-            high = S::dot_half(high, w_high, S::activations(q.add(k * 8 + 4)));
-        }
-        S::iadd(low, high)
-    }
-}
-
 #[inline(always)]
 unsafe fn int4_panel<S: Lanes>(
     bytes: *const u8,
@@ -374,9 +368,10 @@ unsafe fn int4_panel<S: Lanes>(
             let blocks = (q.len() - start).min(group) / 8;
             let (bytes, q) = (bytes.add(start * 8), q.as_ptr().add(start));
             // The usual group gets a loop of known length, which unrolls.
-            let acc = match blocks {
-                8 => int4_blocks::<S>(bytes, q, 8, sum),
-                n => int4_blocks::<S>(bytes, q, n, sum),
+            let start = [sum.wrapping_mul(-8)];
+            let [acc] = match blocks {
+                8 => S::half_blocks::<1>(bytes, q, 0, 8, start),
+                n => S::half_blocks::<1>(bytes, q, 0, n, start),
             };
             let scale = S::load_half(scales.add(g * PANEL_ROWS));
             total = S::add(total, S::mul(S::to_float(acc), scale));
@@ -417,29 +412,6 @@ struct Int4 {
     group: usize,
 }
 
-/// The sums of one group of one panel for B vectors.
-#[inline(always)]
-unsafe fn int4_group_tile<S: Lanes, const B: usize>(
-    bytes: *const u8,
-    q: *const i8,
-    cols: usize,
-    blocks: usize,
-    mut acc: [S::I; B],
-) -> [S::I; B] {
-    // SAFETY: 64 bytes and 8 activations of each vector for each block.
-    unsafe {
-        for k in 0..blocks {
-            let (low, high) = S::halves(bytes.add(k * 64));
-            for b in 0..B {
-                let q = q.add(b * cols + k * 8);
-                acc[b] = S::dot_half(acc[b], low, S::activations(q));
-                acc[b] = S::dot_half(acc[b], high, S::activations(q.add(4)));
-            }
-        }
-        acc
-    }
-}
-
 /// One panel (number i) × B vectors from number j on.
 #[inline(always)]
 unsafe fn int4_tile<S: Lanes, const B: usize>(w: Int4, x: Batch, out: Out, i: usize, j: usize) {
@@ -452,13 +424,12 @@ unsafe fn int4_tile<S: Lanes, const B: usize>(w: Int4, x: Batch, out: Out, i: us
         for g in 0..groups {
             let start = g * w.group;
             let blocks = (cols - start).min(w.group) / 8;
-            let mut acc = [S::isplat(0); B];
-            for (b, acc) in acc.iter_mut().enumerate() {
-                let sum = *x.sums.get_unchecked((j + b) * groups + g);
-                *acc = S::isplat(sum.wrapping_mul(-8));
+            let mut starts = [0; B];
+            for (b, start) in starts.iter_mut().enumerate() {
+                *start = x.sums.get_unchecked((j + b) * groups + g).wrapping_mul(-8);
             }
             let q = x.q.as_ptr().add(j * cols + start);
-            acc = int4_group_tile::<S, B>(panel.add(start * 8), q, cols, blocks, acc);
+            let acc = S::half_blocks::<B>(panel.add(start * 8), q, cols, blocks, starts);
             let scale = S::load_half(w.scales.add((i * groups + g) * PANEL_ROWS));
             for b in 0..B {
                 total[b] = S::add(total[b], S::mul(S::to_float(acc[b]), scale));

@@ -210,3 +210,6 @@ pub fn corpus(seed: u64, tokens: usize) -> Result<Corpus, corpus::Error> {
     let sources = [source("training", train), source("validation", valid), source("test", test)];
     Corpus::encode(Encoder::words(vocabulary), &sources)
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,16 +33,23 @@ fn written_out(rules: &str, lexicon: &str) -> String {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .flat_map(|line| variables.rules(line))
         .collect();
+    let rules = without_missing_sounds(rules, &categories);
+    let bodies = rules.iter().flat_map(|rule| &rule.alternatives).map(|(_, body)| body.as_str());
+    let named: HashSet<&str> = bodies.flat_map(str::split_whitespace).collect();
     let mut text = String::new();
-    for rule in without_missing_sounds(rules, &categories) {
-        let bodies = rule.alternatives.iter().map(|(weight, body)| format!("{weight} {body}"));
-        let _ = writeln!(text, "{} = {}", rule.name, bodies.collect::<Vec<_>>().join(" | "));
+    for rule in &rules {
+        write_rule(&mut text, &rule.name, rule.alternatives.iter().map(|(w, body)| (*w, body)));
     }
-    for (name, words) in categories {
-        let words = words.iter().map(|(word, weight)| format!("{weight} {word}"));
-        let _ = writeln!(text, "{name} = {}", words.collect::<Vec<_>>().join(" | "));
+    // Of many lists only some of the forms are needed.
+    for (name, words) in categories.iter().filter(|(name, _)| named.contains(name.as_str())) {
+        write_rule(&mut text, name, words.iter().map(|(word, weight)| (*weight, word)));
     }
     text
+}
+
+fn write_rule<'a>(text: &mut String, name: &str, parts: impl Iterator<Item = (f64, &'a String)>) {
+    let parts: Vec<_> = parts.map(|(weight, body)| format!("{weight} {body}")).collect();
+    let _ = writeln!(text, "{name} = {}", parts.join(" | "));
 }
 
 /// A rule whose variables have values.

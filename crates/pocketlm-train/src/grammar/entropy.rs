@@ -21,7 +21,7 @@ pub(super) fn expectations(rules: &[Rule], own: impl Fn(&Alternative) -> f64) ->
             values[place] = value;
         }
         if !moved {
-            return Some(values);
+            return values.iter().all(|value| value.is_finite()).then_some(values);
         }
     }
     None

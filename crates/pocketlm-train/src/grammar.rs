@@ -25,6 +25,12 @@
 //!   words before it** is a product of probabilities, too: [`Grammar::surprisals`].
 //! - Sentences are independent, so the best any model can do on a long text is the ratio of
 //!   the two expectations: [`Grammar::entropy_per_token`], in nats, `<eos>` counted as a token.
+//!
+//! The built-in grammar has 1,142 words and sentences of 10.5 tokens on average; its floor is
+//! 2.0120 nats a token, a perplexity of 7.479. On the test split of `corpus(1, 400_000)` the true
+//! distribution has 7.511, and n-gram models with Witten-Bell smoothing have 190.3 (unigram),
+//! 27.7 (bigram), 18.8 (trigram), 20.4 and 23.3: what is left to win takes a longer memory
+//! (`tests/corpus_ngrams.rs` measures it).
 
 mod english;
 mod entropy;

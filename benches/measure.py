@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-POCKETLM = ROOT / "target/release/pocketlm"
+POCKETLM = Path(os.environ.get("POCKETLM", ROOT / "target/release/pocketlm"))
 FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd")
 
 

@@ -6,8 +6,8 @@
 
 One step is embedding, two LSTM layers, full softmax cross-entropy over 10,000 words, backward pass,
 clipping of the gradient's norm and SGD, on a batch of 20 x 35 in f32. Every round starts a fresh
-process of either side; the figures are medians over the rounds. Build ours first:
-`cargo build --release`.
+process of either side; the figures are medians over the rounds. Build ours first
+(`cargo build --release`), or name another build in the environment variable POCKETLM.
 """
 
 import argparse

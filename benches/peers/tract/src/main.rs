@@ -6,6 +6,8 @@ mod protocol;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::internal::DimLike;
 
 use protocol::{Peer, Result};
 

@@ -2,7 +2,9 @@
 
 mod cmd;
 mod evaluation;
+mod input;
 mod machine;
+mod model;
 mod progress;
 
 use std::process::ExitCode;
@@ -23,8 +25,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(cmd::demo::Args),
     Train(cmd::train::Args),
     Eval(cmd::eval::Args),
+    Pack(cmd::pack::Args),
+    Inspect(cmd::inspect::Args),
+    Suggest(cmd::suggest::Args),
+    Complete(cmd::suggest::CompleteArgs),
+    Score(cmd::score::Args),
+    Generate(cmd::generate::Args),
+    Bench(cmd::bench::Args),
     BenchTrain(cmd::bench_train::Args),
 }
 
@@ -32,8 +42,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build_global();
     let result = pool.map_err(Into::into).and_then(|()| match cli.command {
+        Command::Demo(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
+        Command::Pack(args) => args.run(),
+        Command::Inspect(args) => args.run(),
+        Command::Suggest(args) => args.run(),
+        Command::Complete(args) => args.run(),
+        Command::Score(args) => args.run(),
+        Command::Generate(args) => args.run(),
+        Command::Bench(args) => args.run(),
         Command::BenchTrain(args) => args.run(),
     });
     match result {

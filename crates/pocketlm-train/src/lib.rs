@@ -10,6 +10,7 @@ pub mod grammar;
 pub mod metrics;
 pub mod network;
 pub mod optimizer;
+pub mod pack;
 pub mod panels;
 pub mod parameters;
 pub mod product;

@@ -1,5 +1,12 @@
 //! The subcommands.
 
+pub mod bench;
 pub mod bench_train;
+pub mod demo;
 pub mod eval;
+pub mod generate;
+pub mod inspect;
+pub mod pack;
+pub mod score;
+pub mod suggest;
 pub mod train;

@@ -145,16 +145,9 @@ impl Args {
     }
 
     fn train(&self, trainer: &mut Trainer) -> Result<Outcome> {
-        static STOP: AtomicBool = AtomicBool::new(false);
-        // A second handler cannot be set; without one, an interrupt just ends the program.
-        let _ = ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        });
         let mode = self.progress.unwrap_or_else(Mode::default_for_stderr);
         let mut progress = Progress::new(mode, trainer.config.recipe.train.epochs);
-        let stop = || STOP.load(Ordering::Relaxed);
+        let stop = interruptible();
         Ok(trainer.run(&stop, &mut |event| progress.observe(event))?)
     }
 
@@ -190,4 +183,16 @@ impl Args {
         );
         Ok(())
     }
+}
+
+/// Asks a training to stop at the first interrupt; the second ends the program.
+pub fn interruptible() -> impl Fn() -> bool {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    // Without a handler, which only fails where there is one already, an interrupt just ends the program.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    || STOP.load(Ordering::Relaxed)
 }

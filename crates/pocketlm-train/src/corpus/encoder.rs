@@ -108,7 +108,9 @@ impl Encoder {
         Self::closed(Unit::Word, vocabulary)
     }
 
-    fn closed(unit: Unit, vocabulary: Vocabulary) -> Self {
+    /// An encoder of words or characters with a vocabulary that is already known; byte pairs need their
+    /// merges too and come from [`Encoder::load`].
+    pub fn closed(unit: Unit, vocabulary: Vocabulary) -> Self {
         let kind = if unit == Unit::Char { Kind::Char } else { Kind::Word };
         Self { vocabulary, kind }
     }

@@ -1,0 +1,165 @@
+//! `pocketlm bench`
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use pocketlm::{Model, Session};
+use serde::Serialize;
+
+use crate::machine::{Machine, peak_bytes};
+
+/// Measure a packed model's speed: one word at a time with the full distribution, on one thread.
+///
+/// Example: pocketlm bench small.plm
+#[derive(clap::Args)]
+pub struct Args {
+    /// A .plm file.
+    model: PathBuf,
+    /// Seconds to measure.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Score so many texts at once instead, for throughput.
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    model: PathBuf,
+    threads: usize,
+    batch: usize,
+    tokens_per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+    open_ms: f64,
+    peak_bytes: Option<u64>,
+    /// Bytes of weights that one word reads: all but the embedding, of which it reads a row.
+    bytes_per_token: usize,
+    /// Measured speed of reading a buffer of that size, in bytes a second.
+    bandwidth: f64,
+    bound_tokens_per_second: f64,
+    machine: Machine,
+}
+
+impl Args {
+    /// Measures and prints.
+    pub fn run(self) -> Result<()> {
+        if !(self.seconds.is_finite() && self.seconds > 0.0) {
+            bail!("--seconds is {}: give a number above 0", self.seconds);
+        }
+        let start = Instant::now();
+        let model = Model::open(&self.model)?;
+        let mut session = Session::new(&model);
+        black_box(session.suggest(3).len());
+        let open_ms = start.elapsed().as_secs_f64() * 1e3;
+        let peak = peak_bytes();
+        let (mut times, tokens) = match self.batch {
+            Some(n) => (self.batches(&model, n)?, n * BATCH_TEXT),
+            None => (self.words(&mut session)?, 1),
+        };
+        let total: f64 = times.iter().sum();
+        let tokens_per_second = (times.len() * tokens) as f64 / total;
+        times.sort_by(f64::total_cmp);
+        let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
+        let bytes = bytes_per_token(&model);
+        let bandwidth = bandwidth(bytes);
+        let report = Report {
+            model: self.model.clone(),
+            threads: 1,
+            batch: self.batch.unwrap_or(1),
+            tokens_per_second,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            open_ms,
+            peak_bytes: peak,
+            bytes_per_token: bytes,
+            bandwidth,
+            bound_tokens_per_second: bandwidth / bytes as f64,
+            machine: Machine::here(),
+        };
+        self.print(&report)
+    }
+
+    fn words(&self, session: &mut Session<&Model>) -> Result<Vec<f64>> {
+        let types = session.model().vocabulary().len() as u32;
+        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let mut times = Vec::new();
+        for i in 0.. {
+            let start = Instant::now();
+            if start >= end && i > 0 {
+                break;
+            }
+            session.feed(i * 7919 % types)?;
+            black_box(session.log_probability_of(i * 104_729 % types)?);
+            times.push(start.elapsed().as_secs_f64());
+        }
+        Ok(times)
+    }
+
+    fn batches(&self, model: &Model, n: usize) -> Result<Vec<f64>> {
+        let types = model.vocabulary().len();
+        let words: Vec<String> = model.vocabulary().words().collect();
+        let text = |i: usize| {
+            let word = |j: usize| words[(i * 7919 + j * 104_729) % types].as_str();
+            // The end of the text adds the last token.
+            (0..BATCH_TEXT - 1).map(word).collect::<Vec<_>>().join(" ")
+        };
+        let texts: Vec<String> = (0..n.max(1)).map(text).collect();
+        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let mut times = Vec::new();
+        loop {
+            let start = Instant::now();
+            black_box(model.score_batch(&texts)?);
+            times.push(start.elapsed().as_secs_f64());
+            if Instant::now() >= end {
+                return Ok(times);
+            }
+        }
+    }
+
+    fn print(&self, report: &Report) -> Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(report)?);
+            return Ok(());
+        }
+        println!(
+            "{:.0} tokens/s (bound {:.0}), p50 {:.1} us, p99 {:.1} us, open to first suggestion {:.2} ms",
+            report.tokens_per_second,
+            report.bound_tokens_per_second,
+            report.p50_us,
+            report.p99_us,
+            report.open_ms
+        );
+        Ok(())
+    }
+}
+
+/// Tokens of each text of a batch.
+const BATCH_TEXT: usize = 20;
+
+fn bytes_per_token(model: &Model) -> usize {
+    let read = |name: &str| name != "embedding" || model.configuration().tied;
+    model.matrices().iter().filter(|m| read(&m.name)).map(|m| m.bytes).sum()
+}
+
+/// Bytes a second of reading a buffer of `bytes` again and again on one thread: the best of several passes.
+fn bandwidth(bytes: usize) -> f64 {
+    let buffer = vec![1u64; (bytes / 8).max(8)];
+    let mut best = f64::INFINITY;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(300) {
+        let start = Instant::now();
+        let mut lanes = [0u64; 16];
+        for chunk in black_box(&buffer).chunks_exact(16) {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = lane.wrapping_add(*x));
+        }
+        black_box(lanes);
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    (buffer.len() * 8) as f64 / best
+}

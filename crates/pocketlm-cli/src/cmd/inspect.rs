@@ -1,0 +1,113 @@
+//! `pocketlm inspect`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use pocketlm::Model;
+use serde_json::{Value, json};
+
+/// Show what a packed model is made of, byte by byte.
+///
+/// Example: pocketlm inspect small.plm
+#[derive(clap::Args)]
+pub struct Args {
+    /// A .plm file.
+    model: PathBuf,
+    /// Check the checksum of the whole file too.
+    #[arg(long)]
+    verify: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Shows matrices, then the file's map.
+    pub fn run(self) -> Result<()> {
+        let model = Model::open(&self.model)?;
+        if self.verify {
+            model.verify()?;
+        }
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&object(&model))?);
+            return Ok(());
+        }
+        let vocabulary = model.vocabulary();
+        println!(
+            "{}: {} bytes, of which vocabulary {} and header {}; {} parameters, {} types\n",
+            self.model.display(),
+            model.bytes(),
+            vocabulary.bytes(),
+            model.header_bytes(),
+            model.parameters(),
+            vocabulary.len()
+        );
+        println!("{}\n\n{}", matrices(&model), map(&model));
+        for figure in model.perplexity() {
+            println!(
+                "\n{}: perplexity {:.2} over {} tokens",
+                figure.data, figure.value, figure.tokens
+            );
+        }
+        Ok(())
+    }
+}
+
+fn table(header: &[&str], right: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(right) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn matrices(model: &Model) -> Table {
+    let header =
+        ["matrix", "structure", "sparsity", "precision", "rows", "columns", "parameters", "bytes"];
+    let mut table = table(&header, 4);
+    for m in model.matrices() {
+        let numbers = [m.rows, m.columns, m.parameters, m.bytes].map(|n| n.to_string());
+        table.add_row([m.name, m.structure, m.sparsity, m.precision].into_iter().chain(numbers));
+    }
+    table
+}
+
+fn map(model: &Model) -> Table {
+    let mut table = table(&["array", "type", "shape", "from", "to"], 3);
+    for array in model.arrays() {
+        let shape = format!("{:?}", array.shape);
+        let (from, to) = (array.range.start.to_string(), array.range.end.to_string());
+        table.add_row([array.name, array.dtype.to_owned(), shape, from, to]);
+    }
+    table
+}
+
+fn object(model: &Model) -> Value {
+    let matrices = model.matrices().into_iter().map(|m| {
+        json!({ "name": m.name, "rows": m.rows, "columns": m.columns, "structure": m.structure,
+            "sparsity": m.sparsity, "precision": m.precision, "parameters": m.parameters,
+            "bytes": m.bytes })
+    });
+    let arrays = model.arrays().into_iter().map(|a| {
+        json!({ "name": a.name, "dtype": a.dtype, "shape": a.shape, "from": a.range.start,
+            "to": a.range.end })
+    });
+    let provenance = model.provenance();
+    let figures = model.perplexity().iter();
+    json!({
+        "format_version": pocketlm::format::VERSION,
+        "bytes": model.bytes(),
+        "bytes_without_vocabulary": model.bytes() - model.vocabulary().bytes(),
+        "parameters": model.parameters(),
+        "vocabulary": model.vocabulary().len(),
+        "matrices": matrices.collect::<Vec<_>>(),
+        "arrays": arrays.collect::<Vec<_>>(),
+        "recipe": model.recipe(),
+        "provenance": { "training_data": provenance.training_data, "tool": provenance.tool,
+            "licence": provenance.licence },
+        "perplexity": figures.map(|f| json!({ "data": f.data, "tokens": f.tokens, "value": f.value }))
+            .collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,66 @@
+//! `pocketlm pack`
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, bail};
+use pocketlm::pack::{Precision, write_file};
+use pocketlm::{Model, Perplexity, Session};
+use pocketlm_train::checkpoint::Checkpoint;
+use pocketlm_train::corpus::Source;
+use pocketlm_train::pack::pack;
+
+/// Pack a checkpoint into one file for the device.
+///
+/// Example: pocketlm pack runs/small -o small.plm --precision int8 --data data/ptb
+#[derive(clap::Args)]
+pub struct Args {
+    /// Checkpoint.
+    checkpoint: PathBuf,
+    /// The file to write.
+    #[arg(short, long, value_name = "NAME.plm")]
+    output: PathBuf,
+    /// f32, f16, int8 or int4, for every matrix.
+    #[arg(long, default_value = "int8", value_parser = precision)]
+    precision: Precision,
+    /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    Precision::from_name(name).ok_or_else(|| "choose f32, f16, int8 or int4".to_owned())
+}
+
+impl Args {
+    /// Packs and writes.
+    pub fn run(self) -> Result<()> {
+        if self.output.exists() && !self.force {
+            bail!("{} exists: give --force to replace it", self.output.display());
+        }
+        let checkpoint = Checkpoint::load(&self.checkpoint)?;
+        let mut bytes = pack(&checkpoint, self.precision, Vec::new())?;
+        if let Some(data) = &self.data {
+            let model = Model::from_bytes(bytes)?;
+            let splits = ["valid", "test"].iter();
+            let figures: Result<_> = splits.map(|split| measure(&model, data, split)).collect();
+            bytes = pack(&checkpoint, self.precision, figures?)?;
+        }
+        write_file(&self.output, &bytes)?;
+        println!("{}: {} bytes, {}", self.output.display(), bytes.len(), self.precision.name());
+        Ok(())
+    }
+}
+
+fn measure(model: &Model, data: &std::path::Path, split: &'static str) -> Result<Perplexity> {
+    let text = crate::evaluation::packed_split(model, &Source::split(data, split)?)?;
+    let score = Session::new(model).evaluate(text.ids)?;
+    let name = data.file_name().ok_or_else(|| anyhow!("{} has no name", data.display()))?;
+    Ok(Perplexity {
+        data: format!("{}/{split}", name.to_string_lossy()),
+        tokens: score.tokens,
+        value: score.perplexity(),
+    })
+}

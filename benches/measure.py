@@ -13,7 +13,7 @@ FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf
 
 
 def run_json(command: list[str | Path]) -> dict:
-    """Runs a child whose last line on standard output is one JSON object."""
+    """Runs a child whose standard output ends in one JSON object."""
     return wait_json(start(command))
 
 
@@ -23,14 +23,14 @@ def start(command: list[str | Path]) -> subprocess.Popen:
 
 
 def wait_json(child: subprocess.Popen) -> dict:
-    """The JSON object on the last line of a child's output, with its peak memory if it gives none."""
+    """The JSON object that ends a child's output, with the child's peak memory if it gives none."""
     text = child.stdout.read().strip()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"{' '.join(child.args)}: exit code {child.returncode}")
     # Linux counts ru_maxrss in KiB.
-    return {"peak_bytes": usage.ru_maxrss * 1024} | json.loads(text.splitlines()[-1])
+    return {"peak_bytes": usage.ru_maxrss * 1024} | json.loads(text[text.index("{") :])
 
 
 def machine() -> dict:

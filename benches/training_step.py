@@ -58,6 +58,8 @@ def medians(runs: list[dict]) -> dict:
     """Median over the rounds of every number; the largest for memory; the rest as it is."""
     out = {}
     for key, value in runs[0].items():
+        if key == "machine":
+            continue  # it stands once, at the top
         values = [run[key] for run in runs]
         if key == "peak_bytes":
             out[key] = max(values)

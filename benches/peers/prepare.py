@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from runtimes import LAYERS, PEERS, PRECISIONS, ROUNDS, SIZES, VOCABULARY, WORDS, WORK, Peer, ours, rust
 
 import onnx_export
+import torch_lm
 import torch_peer
 from checkpoint import make_checkpoint
 from measure import POCKETLM, run_json
@@ -22,6 +24,8 @@ from protocol import CHECKED
 
 # Largest difference of a log-probability to PyTorch's f32.
 BOUNDS = {"f32": 1e-3, "int8": 0.1}
+# Ours are held to the mean negative log-likelihood of a text.
+NLL_BOUNDS = {"f32": 1e-4, "int8": 0.01, "int4": 0.3}
 
 
 def prepare(size: int) -> None:
@@ -60,6 +64,23 @@ def check(size: int) -> None:
             sys.exit(f"{peer.name} computes something else: {error} > {BOUNDS[peer.precision]}")
 
 
+def check_ours(size: int) -> None:
+    """The mean NLL that our packed models give a text, against PyTorch's of the checkpoint."""
+    folder = WORK / str(size) / "checkpoint"
+    words = (folder / "vocab.txt").read_text().splitlines()
+    ids = np.fromfile(WORDS, np.int64)[:CHECKED]
+    ids = ids[ids > 1]  # neither <eos> nor <unk>
+    tokens = torch.tensor([0, *ids, 0])
+    expected = torch_lm.score(torch_lm.load(folder), tokens, len(tokens)) / (len(tokens) - 1)
+    text = " ".join(words[i] for i in ids)
+    for precision in PRECISIONS:
+        found = run_json([POCKETLM, "score", ours(precision, size), text, "--json"])
+        error = abs(found["nll"] / found["tokens"] - expected)
+        print(f"2x{size} pocketlm {precision}: nats per word within {error:.1e}", flush=True)
+        if not (error < NLL_BOUNDS[precision] and found["tokens"] == len(tokens) - 1):
+            sys.exit(f"pocketlm {precision} gives {found}, PyTorch {expected} nats per word")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs="+", choices=SIZES, default=SIZES)
@@ -71,6 +92,8 @@ def main() -> None:
     for size in sizes:
         prepare(size)
         check(size)
+        if POCKETLM.exists():
+            check_ours(size)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::layout::PANEL_ROWS;
-use crate::{arch, naive};
+use crate::naive;
 
 /// A version of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ pub enum Backend {
     /// x86-64 with AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AArch64 with the dot-product instructions (FEAT_DotProd).
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    /// Any AArch64.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// WebAssembly with 128-bit SIMD, which the build decides.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
     /// Plain Rust: runs everywhere, and is what the others must equal.
     Portable,
 }
@@ -40,6 +49,12 @@ impl Backend {
             Backend::AvxVnni => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
             Backend::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Backend::NeonDot => "neon-dot",
+            #[cfg(target_arch = "aarch64")]
+            Backend::Neon => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Backend::Simd128 => "simd128",
             Backend::Portable => "portable",
         }
     }
@@ -92,11 +107,17 @@ pub(crate) struct Table {
 /// Every table of this build, best first.
 pub(crate) static ALL: &[&Table] = &[
     #[cfg(target_arch = "x86_64")]
-    &arch::avx512::TABLE,
+    &crate::arch::avx512::TABLE,
     #[cfg(target_arch = "x86_64")]
-    &arch::avx2::vnni::TABLE,
+    &crate::arch::avx2::vnni::TABLE,
     #[cfg(target_arch = "x86_64")]
-    &arch::avx2::plain::TABLE,
+    &crate::arch::avx2::plain::TABLE,
+    #[cfg(target_arch = "aarch64")]
+    &crate::arch::neon::dot::TABLE,
+    #[cfg(target_arch = "aarch64")]
+    &crate::arch::neon::plain::TABLE,
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    &crate::arch::simd128::TABLE,
     &naive::TABLE,
 ];
 
@@ -123,11 +144,17 @@ fn detect() -> &'static Table {
 pub(crate) fn runs(backend: Backend) -> bool {
     match backend {
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx512 => arch::x86::features().avx512,
+        Backend::Avx512 => crate::arch::x86::features().avx512,
         #[cfg(target_arch = "x86_64")]
-        Backend::AvxVnni => arch::x86::features().avx_vnni,
+        Backend::AvxVnni => crate::arch::x86::features().avx_vnni,
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx2 => arch::x86::features().avx2,
+        Backend::Avx2 => crate::arch::x86::features().avx2,
+        #[cfg(target_arch = "aarch64")]
+        Backend::NeonDot => crate::arch::neon::has_dot_product(),
+        #[cfg(target_arch = "aarch64")]
+        Backend::Neon => true,
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Backend::Simd128 => true,
         Backend::Portable => true,
     }
 }

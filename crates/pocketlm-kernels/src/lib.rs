@@ -32,6 +32,11 @@ extern crate std;
 compile_error!("weights are stored little-endian; big-endian machines are not supported");
 
 pub mod activation;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 mod arch;
 pub mod backend;
 pub mod bytes;

@@ -351,6 +351,10 @@ backends! {
     avx_vnni = "avx-vnni";
     #[cfg(target_arch = "x86_64")]
     avx2 = "avx2";
+    #[cfg(target_arch = "aarch64")]
+    neon_dot = "neon-dot";
+    #[cfg(target_arch = "aarch64")]
+    neon = "neon";
     portable = "portable";
 }
 

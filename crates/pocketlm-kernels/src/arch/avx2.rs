@@ -2,8 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::avx512::lanes;
-use super::lanes::{AHEAD, Lanes, dot_blocks};
+use super::lanes::{AHEAD, Lanes, dot_blocks, lanes};
 
 /// The instruction set.
 #[derive(Clone, Copy)]

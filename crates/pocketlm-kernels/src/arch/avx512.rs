@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, lanes};
 use crate::backend::Backend;
 
 /// The instruction set.
@@ -26,21 +26,6 @@ fn float(v: __m512i) -> __m512 {
     // SAFETY: as `int`.
     unsafe { _mm512_castsi512_ps(v) }
 }
-
-/// Each method is an instruction or two under its name.
-macro_rules! lanes {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? $body:block)*) => {
-        $(
-            $(#[$doc])*
-            #[inline(always)]
-            unsafe fn $name($($arg: $ty),*) $(-> $out)? {
-                // SAFETY: the trait's: instructions present, pointers good.
-                unsafe { $body }
-            }
-        )*
-    };
-}
-pub(super) use lanes;
 
 impl Lanes for Avx512 {
     type F = __m512;

@@ -91,6 +91,22 @@ pub trait Lanes: Copy {
     }
 }
 
+/// Each method is an instruction or two under its name.
+macro_rules! lanes {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? $body:block)*) => {
+        $(
+            $(#[$doc])*
+            #[inline(always)]
+            #[allow(unused_unsafe, reason = "some instruction sets make some of these safe")]
+            unsafe fn $name($($arg: $ty),*) $(-> $out)? {
+                // SAFETY: the trait's: instructions present, pointers good.
+                unsafe { $body }
+            }
+        )*
+    };
+}
+pub(super) use lanes;
+
 /// The first `n` of 16 elements at `p`; the others are `fill`.
 ///
 /// # Safety

@@ -1,5 +1,5 @@
 //! How fast random models of the literature's sizes run on this machine, one thread:
-//! `cargo run --release -p pocketlm --example speed [UNITS]`.
+//! `cargo run --release -p pocketlm --example speed [UNITS [PRECISION]]`.
 
 use std::error::Error;
 use std::time::Instant;
@@ -13,7 +13,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let units = std::env::args().nth(1).map_or(Ok(650), |units| units.parse())?;
     println!("2 x {units} units, {TYPES} words, {}", pocketlm_kernels::backend::chosen().name());
     println!("precision      MB  words/s  evaluated/s  batched/s  open+first ms");
+    let only = std::env::args().nth(2);
     for precision in Precision::ALL {
+        if only.as_ref().is_some_and(|only| only != precision.name()) {
+            continue;
+        }
         measure(units, precision)?;
     }
     Ok(())

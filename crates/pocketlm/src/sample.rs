@@ -82,45 +82,50 @@ impl Sampler {
 
     /// Draws from `weights`, which hold log-probabilities.
     fn draw(&mut self, unknown: Option<u32>, random: &mut Random) -> u32 {
-        let Sampling { temperature, top_k, top_p, .. } = self.sampling;
         let weights = &mut self.weights;
-        if let Some(unknown) = unknown
-            && weights.len() > 1
-        {
+        if let Some(unknown) = unknown.filter(|_| weights.len() > 1) {
             weights[unknown as usize] = f32::NEG_INFINITY;
         }
         let best = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let likeliest = weights.iter().position(|&weight| weight == best).unwrap_or(0) as u32;
-        if temperature < 1e-6 {
+        if self.sampling.temperature < 1e-6 {
             return likeliest;
         }
-        let scale = 1.0 / temperature;
+        let scale = 1.0 / self.sampling.temperature;
         for weight in &mut *weights {
             *weight = (f64::from(*weight - best) * scale) as f32;
         }
         pocketlm_kernels::activation::exp(weights);
-        self.order.clear();
-        self.order.extend(0..weights.len() as u32);
-        let weight = |id: &u32| weights[*id as usize];
-        let better = |a: &u32, b: &u32| weight(b).total_cmp(&weight(a)).then(a.cmp(b));
-        if top_k > 0 && top_k < weights.len() {
-            self.order.select_nth_unstable_by(top_k - 1, better);
-            self.order.truncate(top_k);
-        }
-        if self.order.len() < weights.len() || top_p < 1.0 {
-            self.order.sort_unstable_by(better);
-        }
-        let total =
-            |order: &[u32]| order.iter().map(|&id| f64::from(weights[id as usize])).sum::<f64>();
-        if top_p < 1.0 {
-            let wanted: f64 = top_p * total(&self.order);
-            let end = passing(&self.order, weights, wanted);
-            self.order.truncate(end + 1);
-        }
-        let wanted = random.unit() * total(&self.order);
-        let at = passing(&self.order, weights, wanted);
+        self.restrict();
+        let wanted = random.unit() * total(&self.order, &self.weights);
+        let at = passing(&self.order, &self.weights, wanted);
         self.order.get(at).copied().unwrap_or(likeliest)
     }
+
+    /// Leaves in `order` the tokens that `top_k` and `top_p` allow.
+    fn restrict(&mut self) {
+        let Self { sampling: Sampling { top_k, top_p, .. }, ref weights, ref mut order } = *self;
+        let weight = |id: &u32| weights[*id as usize];
+        let better = |a: &u32, b: &u32| weight(b).total_cmp(&weight(a)).then(a.cmp(b));
+        order.clear();
+        order.extend(0..weights.len() as u32);
+        if top_k > 0 && top_k < order.len() {
+            order.select_nth_unstable_by(top_k - 1, better);
+            order.truncate(top_k);
+        }
+        if order.len() < weights.len() || top_p < 1.0 {
+            order.sort_unstable_by(better);
+        }
+        if top_p < 1.0 {
+            let end = passing(order, weights, top_p * total(order, weights));
+            order.truncate(end + 1);
+        }
+    }
+}
+
+/// The weights of the tokens `order` added up.
+fn total(order: &[u32], weights: &[f32]) -> f64 {
+    order.iter().map(|&id| f64::from(weights[id as usize])).sum()
 }
 
 /// The place in `order` at which the running sum of weights first passes `wanted`.

@@ -119,42 +119,31 @@ impl Dense {
         out: &mut [f32],
     ) {
         let panels = rows.start / PANEL..rows.end.div_ceil(PANEL);
+        let batch = x.len() / self.columns;
         match &self.weights {
             Weights::F32(weights) => {
                 let weights = part(weights.f32(), PANEL * self.columns, &panels);
-                match x.len() == self.columns {
-                    true => float32::matvec(weights, x, out),
-                    false => float32::matmul(weights, x, x.len() / self.columns, out),
+                if batch == 1 {
+                    return float32::matvec(weights, x, out);
                 }
+                float32::matmul(weights, x, batch, out);
             }
             Weights::F16(weights) => {
                 let weights = part(weights.u16(), PANEL * self.columns, &panels);
-                match x.len() == self.columns {
-                    true => float16::matvec(weights, x, out),
-                    false => float16::matmul(weights, x, x.len() / self.columns, out),
+                if batch == 1 {
+                    return float16::matvec(weights, x, out);
                 }
+                float16::matmul(weights, x, batch, out);
             }
             Weights::Int8 { bytes, scales } => {
                 let bytes = part(bytes.bytes(), PANEL * int8::padded_cols(self.columns), &panels);
-                let scales = part(scales.f32(), PANEL, &panels);
-                match (&*scratch.scales, &*scratch.sums) {
-                    (&[scale], &[sum]) => {
-                        int8::matvec(bytes, scales, &scratch.q, scale, sum, out);
-                    }
-                    (q_scales, sums) => {
-                        int8::matmul(bytes, scales, &scratch.q, q_scales, sums, out);
-                    }
-                }
+                apply_int8(bytes, part(scales.f32(), PANEL, &panels), scratch, out);
             }
             Weights::Int4 { bytes, scales, group } => {
                 let columns = int4::padded_cols(self.columns);
                 let bytes = part(bytes.bytes(), PANEL * columns / 2, &panels);
                 let scales = part(scales.u16(), PANEL * columns.div_ceil(*group), &panels);
-                let (q, sums) = (&scratch.q, &scratch.sums);
-                match &*scratch.scales {
-                    &[scale] => int4::matvec(bytes, scales, *group, q, scale, sums, out),
-                    q_scales => int4::matmul(bytes, scales, *group, q, q_scales, sums, out),
-                }
+                apply_int4(bytes, scales, *group, scratch, out);
             }
         }
     }
@@ -178,6 +167,22 @@ impl Dense {
             Weights::Int8 { .. } | Weights::Int4 { .. } => None,
         };
         at.map(|at| format!("element {at} of its array is not a finite number"))
+    }
+}
+
+fn apply_int8(bytes: &[u8], scales: &[f32], scratch: &Scratch, out: &mut [f32]) {
+    let Scratch { q, scales: q_scales, sums } = scratch;
+    match (&**q_scales, &**sums) {
+        (&[scale], &[sum]) => int8::matvec(bytes, scales, q, scale, sum, out),
+        _ => int8::matmul(bytes, scales, q, q_scales, sums, out),
+    }
+}
+
+fn apply_int4(bytes: &[u8], scales: &[u16], group: usize, scratch: &Scratch, out: &mut [f32]) {
+    let Scratch { q, scales: q_scales, sums } = scratch;
+    match **q_scales {
+        [scale] => int4::matvec(bytes, scales, group, q, scale, sums, out),
+        _ => int4::matmul(bytes, scales, group, q, q_scales, sums, out),
     }
 }
 

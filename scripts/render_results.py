@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Rewrites the README's tables of figures from results/*.json; figures come from nowhere else.
+
+    render_results.py            rewrite what lies between <!-- results:NAME --> and <!-- /results:NAME -->
+    render_results.py --check    fail if that would change anything
+
+A block whose files are missing stays as it is.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+README = ROOT / "README.md"
+
+# Test perplexity on Penn Treebank as published: Zaremba, Sutskever & Vinyals 2014, table 1.
+PUBLISHED = {"zaremba-small": 114.5, "zaremba-medium": 82.7, "zaremba-large": 78.4}
+
+
+def load(name: str) -> dict | None:
+    """A file of results/, or None where it is missing or empty."""
+    path = RESULTS / name
+    text = path.read_text() if path.exists() else ""
+    return json.loads(text) if text.strip() else None
+
+
+def table(header: str, rows: list[list[str]]) -> str:
+    """A Markdown table; the first column to the left, all others to the right."""
+    columns = header.split("|")
+    lines = [[c.strip() for c in columns], ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def where(machine: dict, commit: str) -> str:
+    cores = machine.get("threads") or machine.get("cores")
+    flags = ", ".join(machine.get("flags", []))
+    flags = f" ({flags})" if flags else ""
+    commit, plus, changes = commit.partition("+")
+    return f"{machine['cpu']}{flags}, {cores} thread{'' if cores == 1 else 's'}; commit `{commit[:9]}{plus}{changes}`"
+
+
+def megabytes(count: float | None) -> str:
+    return f"{count / 1e6:,.1f}" if count else "–"
+
+
+def ptb() -> str | None:
+    """One row for each results/ptb-MODEL.json, the output of `pocketlm train --json`."""
+    names = [path.stem.removeprefix("ptb-") for path in sorted(RESULTS.glob("ptb-*.json"))]
+    runs = {name: run for name in names if (run := load(f"ptb-{name}.json")) and "test" in run}
+    if not runs:
+        return None
+    header = "model | parameters | epochs | valid | test | published test | hours of training"
+    rows, notes = [], []
+    for name, run in runs.items():
+        rows.append([
+            f"`{name}`",
+            f"{run['parameters']:,}",
+            str(run["config"]["train"]["epochs"]),
+            f"{run['valid']['perplexity']:.2f}",
+            f"**{run['test']['perplexity']:.2f}**",
+            str(PUBLISHED.get(name, "–")),
+            f"{run['seconds'] / 3600:.2f}",
+        ])
+        data = run["config"]["provenance"]["data_sha256"][:12]
+        machine = where(run["machine"], run["machine"]["commit"])
+        notes.append(f"`{name}`: data SHA-256 `{data}…`; {machine}.")
+    return "\n\n".join([table(header, rows), "\n".join(notes), *packed()])
+
+
+def packed() -> list[str]:
+    """results/packed-ptb.json: the output of `pocketlm eval A.plm B.plm … --data ptb --json`."""
+    found = load("packed-ptb.json")
+    if not found:
+        return []
+    rows = [
+        [f"`{Path(row['model']).name}`", row["split"], f"{row['tokens']:,}", f"{row['perplexity']:.2f}"]
+        for row in found["results"]
+    ]
+    return ["Packed, measured by the runtime on the packed bytes:",
+            table("model | split | tokens | perplexity", rows)]
+
+
+def speed() -> str | None:
+    parts = training_step() + peers()
+    return "\n\n".join(parts) if parts else None
+
+
+def training_step() -> list[str]:
+    """results/training_step.json, written by benches/training_step.py."""
+    found = load("training_step.json")
+    if not found:
+        return []
+    rows = []
+    for size, row in found["training"].items():
+        for name in ("pocketlm", "torch"):
+            if side := row.get(name):
+                rows.append([
+                    f"{size} {name}",
+                    f"{side['median_ms']:.1f}",
+                    f"{side['gflops']:.0f}",
+                    f"{row['torch']['median_ms'] / side['median_ms']:.2f}",
+                    megabytes(side.get("peak_bytes")),
+                ])
+    setting = found["setting"]
+    parts = [
+        f"A training step of {setting['batch']} × {setting['steps']} tokens, two layers, "
+        f"{setting['vocabulary']:,} words, {setting['threads']} threads, beside PyTorch "
+        f"{found['versions']['torch']} in the same run:",
+        table("size | ms a step | GFLOP/s | × PyTorch | peak MB", rows),
+    ]
+    if evaluation := found.get("evaluation_2x200"):
+        sides = [(name, evaluation[name]) for name in ("pocketlm", "torch") if name in evaluation]
+        base = evaluation["torch"]["tokens_per_second"]
+        rows = [
+            [name, f"{side['tokens_per_second']:,.0f}", f"{side['tokens_per_second'] / base:.2f}"]
+            for name, side in sides
+        ]
+        parts += ["Evaluation of a split in one stream, 2x200:", table("| tokens/s | × PyTorch", rows)]
+    return [*parts, f"{where(found['machine'], found['commit'])}."]
+
+
+def peers() -> list[str]:
+    """results/peers.json, written by benches/peers/report.py."""
+    found = load("peers.json")
+    if not found:
+        return []
+    parts = [
+        "One word at a time with the full distribution over 10,000 words, batch 1, one thread, the same "
+        "weights everywhere; × is the ratio to ONNX Runtime int8, bound the speed at which this machine "
+        "reads the weights:"
+    ]
+    for size, runtimes in found["models"].items():
+        by_speed = sorted(runtimes.items(), key=lambda item: -item[1]["words_per_second"])
+        header = f"{size} | words/s | × | bound | p50 µs | p99 µs | bulk words/s | file MB | peak MB"
+        parts.append(table(header, [peer_row(name, figures) for name, figures in by_speed]))
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return [*parts, f"{where(found['machine'] | {'threads': found['threads']}, found['commit'])}; {versions}."]
+
+
+def peer_row(name: str, f: dict) -> list[str]:
+    def whole(key: str) -> str:
+        return f"{f[key]:,.0f}" if f.get(key) else "–"
+
+    return [
+        f"**{name}**" if name.startswith("pocketlm") else name,
+        whole("words_per_second"),
+        f"{f['times_as_fast']:.2f}",
+        whole("bound_words_per_second"),
+        whole("p50_us"),
+        whole("p99_us"),
+        whole("bulk_words_per_second"),
+        megabytes(f.get("bytes")),
+        megabytes(f.get("peak_bytes")),
+    ]
+
+
+BLOCKS = {"ptb": ptb, "speed": speed}
+
+
+def render(text: str) -> str:
+    """The README with every block that has figures rewritten."""
+    for name, make in BLOCKS.items():
+        begin, end = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            sys.exit(f"README.md: needs {begin} and {end} exactly once")
+        if (body := make()) is not None:
+            block = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+            text = block.sub(lambda _: f"{begin}\n{body}\n{end}", text)
+    return text
+
+
+def main() -> None:
+    before = README.read_text()
+    after = render(before)
+    if sys.argv[1:] == ["--check"]:
+        sys.exit("README.md is not what results/ says: run scripts/render_results.py" if after != before else 0)
+    if sys.argv[1:]:
+        sys.exit(__doc__)
+    temporary = README.with_suffix(".tmp")
+    temporary.write_text(after)
+    temporary.replace(README)
+
+
+if __name__ == "__main__":
+    main()

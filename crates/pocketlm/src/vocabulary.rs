@@ -86,6 +86,22 @@ fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
+/// Whether `entry` may follow the word `before`; `head` if it starts a block.
+fn follows(before: &[u8], entry: &Entry<'_>, head: bool) -> Result<(), &'static str> {
+    if entry.shared > before.len() || (head && entry.shared > 0) {
+        return Err("it shares more with its predecessor than there is");
+    }
+    let rest = &before[entry.shared..];
+    if rest >= entry.suffix {
+        return Err("it is empty or not in sorted order");
+    }
+    // Sorted and with another first byte means that exactly `shared` bytes are in common.
+    if !head && rest.first() == entry.suffix.first() {
+        return Err("it shares more with its predecessor than it says");
+    }
+    Ok(())
+}
+
 impl Vocabulary {
     /// Checks every entry and takes the vocabulary into use.
     pub(crate) fn new(
@@ -104,8 +120,8 @@ impl Vocabulary {
         let fault = |entry, problem| Err(Error::Vocabulary { entry, problem });
         let mut entries = self.entries(0);
         let mut word: Vec<u8> = Vec::new();
-        let mut before = Vec::new();
         let mut longest = 0;
+        let mut is_ascii = true;
         for id in 0..self.types {
             let head = id % BLOCK == 0;
             if head && self.offset(id / BLOCK) != Some(entries.at) {
@@ -114,22 +130,17 @@ impl Vocabulary {
             let Some(entry) = entries.next() else {
                 return fault(id, "the text ends within it");
             };
-            before.clone_from(&word);
-            if entry.shared > word.len() || (head && entry.shared > 0) {
-                return fault(id, "it shares more with its predecessor than there is");
+            if let Err(problem) = follows(&word, &entry, head) {
+                return fault(id, problem);
             }
             word.truncate(entry.shared);
             word.extend_from_slice(entry.suffix);
             if word.len() > MAX_WORD {
                 return fault(id, "it is longer than 4096 bytes");
             }
-            if before >= word {
-                return fault(id, "it is empty or not in sorted order");
-            }
-            if !head && common(&before, &word) != entry.shared {
-                return fault(id, "it shares more with its predecessor than it says");
-            }
-            if core::str::from_utf8(&word).is_err() {
+            // ASCII, as most words are, needs no decoding.
+            is_ascii = (is_ascii || entry.shared == 0) && entry.suffix.is_ascii();
+            if !is_ascii && core::str::from_utf8(&word).is_err() {
                 return fault(id, "it is not UTF-8");
             }
             longest = longest.max(word.len());

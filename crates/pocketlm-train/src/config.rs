@@ -207,7 +207,6 @@ fn not_negative(field: &str, value: f64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::recipe::Recipe;
 
     #[test]

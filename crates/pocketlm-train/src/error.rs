@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Corpus(#[from] crate::corpus::Error),
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; check the path, its permissions and the free space", path.display())]
     Io {
         /// The file.
         path: PathBuf,

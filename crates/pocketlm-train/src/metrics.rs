@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::corpus::write_atomically;
 use crate::error::{Error, Result};
@@ -59,20 +60,22 @@ impl Metrics {
         file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(Error::io(&self.path))
     }
 
-    /// Drops the events after `step`, which a resumed training will report again, and a last line that was
-    /// cut off.
+    /// Drops the events after update `step`, the validations after epoch `epoch`, which a resumed training
+    /// will report again, and a last line that was cut off.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub fn rewind(&self, step: u64) -> Result<()> {
+    pub fn rewind(&self, step: u64, epoch: usize) -> Result<()> {
         if !self.path.exists() {
             return Ok(());
         }
         let text = std::fs::read_to_string(&self.path).map_err(Error::io(&self.path))?;
-        let at =
-            |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
-        let kept: Vec<_> =
-            text.lines().filter(|line| at(line).is_some_and(|s| s <= step)).collect();
+        let keep = |line: &&str| {
+            let Ok(event) = serde_json::from_str::<Value>(line) else { return false };
+            let early = |key: &str, last| event[key].as_u64().is_some_and(|at| at <= last);
+            early("step", step) && (event["split"] != "valid" || early("epoch", epoch as u64))
+        };
+        let kept: Vec<_> = text.lines().filter(keep).collect();
         Ok(write_atomically(&self.path, |file| {
             kept.iter().try_for_each(|line| writeln!(file, "{line}"))
         })?)

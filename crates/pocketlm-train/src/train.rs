@@ -129,7 +129,7 @@ impl<'a> Trainer<'a> {
         })?;
         trainer.training.optimizer.updates = trainer.progress.updates;
         trainer.seconds_before = trainer.progress.seconds;
-        trainer.metrics.rewind(trainer.progress.updates)?;
+        trainer.metrics.rewind(trainer.progress.updates, trainer.progress.epoch)?;
         Ok(trainer)
     }
 
@@ -239,7 +239,7 @@ impl<'a> Trainer<'a> {
             scale,
         );
         let norm = norm(&self.gradient);
-        let lr = self.learning_rate(streams.len());
+        let lr = self.learning_rate();
         self.check_finite("loss", loss, lr)?;
         self.check_finite("gradient norm", norm, lr)?;
         let shrink = clip_scale(norm, self.config.recipe.train.clip);
@@ -262,7 +262,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The learning rate in force.
-    fn learning_rate(&self, stream_length: usize) -> f64 {
+    fn learning_rate(&self) -> f64 {
         let train = &self.config.recipe.train;
         let epoch = self.progress.epoch;
         train.lr
@@ -273,7 +273,8 @@ impl<'a> Trainer<'a> {
                 }
                 Schedule::Plateau { .. } => self.progress.plateau,
                 Schedule::Cosine => {
-                    let within = self.progress.position as f64 / stream_length as f64;
+                    let length = self.corpus.train.ids.len() / train.batch;
+                    let within = self.progress.position as f64 / length as f64;
                     let done = (epoch as f64 + within) / train.epochs as f64;
                     0.5 * (1.0 + (std::f64::consts::PI * done).cos())
                 }
@@ -297,7 +298,7 @@ impl<'a> Trainer<'a> {
             seconds: self.seconds(),
             loss,
             perplexity: loss.exp(),
-            lr: self.learning_rate(streams.len()),
+            lr: self.learning_rate(),
             best: None,
         }
     }
@@ -307,7 +308,7 @@ impl<'a> Trainer<'a> {
         let eos = self.eos();
         let parameters = &self.training.parameters;
         let valid: Evaluation = evaluate(&self.network, parameters, &self.corpus.valid, eos)?;
-        let lr = self.learning_rate(1);
+        let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;
         let best = self.progress.best.is_none_or(|(_, nll)| valid.nll < nll);
         self.progress.epoch += 1;

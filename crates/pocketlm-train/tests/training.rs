@@ -1,0 +1,271 @@
+//! Training as a function of recipe, data and seed: the same bytes, however often it was stopped, killed and
+//! resumed; and that it learns, notices divergence, and agrees with the runtime.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use pocketlm::{Model, Session};
+use pocketlm_train::checkpoint::{Checkpoint, Config, Provenance};
+use pocketlm_train::corpus::{Corpus, Split, Streams};
+use pocketlm_train::error::Error;
+use pocketlm_train::evaluate::evaluate;
+use pocketlm_train::grammar;
+use pocketlm_train::network::{Network, initialise};
+use pocketlm_train::pack::pack_in_memory;
+use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::train::{Options, Outcome, Trainer};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SGD: &[(&str, &str)] = &[("optimizer", "sgd"), ("lr", "1.0")];
+const ADAM: &[(&str, &str)] =
+    &[("optimizer", "adam"), ("lr", "0.01"), ("objective", "token"), ("schedule", PLATEAU)];
+const PLATEAU: &str = r#"{ kind = "plateau", factor = 0.5 }"#;
+
+fn corpus() -> Corpus {
+    grammar::corpus(3, 6_000).unwrap()
+}
+
+/// A small network of which an epoch is 51 updates, the last of them shorter.
+fn recipe(settings: &[(&str, &str)]) -> Recipe {
+    let small = [
+        ("embedding", "12"),
+        ("hidden", "[16, 12]"),
+        ("batch", "10"),
+        ("steps", "12"),
+        ("epochs", "3"),
+        ("dropout", "0.2"),
+    ];
+    let base = Draft::base("zaremba-small").unwrap();
+    let set = |draft: Draft, &(key, value): &(&str, &str)| draft.set(key, value).unwrap();
+    small.iter().chain(settings).fold(base, set).finish().unwrap()
+}
+
+fn options(folder: &Path, seed: u64) -> Options {
+    Options { out: folder.to_owned(), seed, save_every: Duration::MAX }
+}
+
+fn start<'a>(corpus: &'a Corpus, settings: &[(&str, &str)], out: &Path, seed: u64) -> Trainer<'a> {
+    Trainer::start(corpus, recipe(settings), options(out, seed)).unwrap()
+}
+
+/// Runs for so many updates at most; whether the training is finished.
+fn sit(trainer: &mut Trainer, updates: usize) -> bool {
+    let done = Cell::new(0);
+    let stop = || {
+        done.set(done.get() + 1);
+        done.get() >= updates
+    };
+    trainer.run(&stop, &mut |_| ()).unwrap() == Outcome::Finished
+}
+
+fn finish(mut trainer: Trainer) {
+    assert!(sit(&mut trainer, usize::MAX));
+}
+
+/// A training that nothing interrupts.
+fn through(corpus: &Corpus, settings: &[(&str, &str)], seed: u64) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    finish(start(corpus, settings, folder.path(), seed));
+    folder
+}
+
+fn model(folder: &TempDir) -> Vec<u8> {
+    fs::read(folder.path().join("model.safetensors")).unwrap()
+}
+
+/// The events of `metrics.jsonl` without their times.
+fn events(folder: &TempDir) -> Vec<Value> {
+    let text = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    let event = |line| {
+        let mut event: Value = serde_json::from_str(line).unwrap();
+        event.as_object_mut().unwrap().remove("seconds").unwrap();
+        event
+    };
+    text.lines().map(event).collect()
+}
+
+fn validations(folder: &TempDir) -> Vec<Value> {
+    events(folder).into_iter().filter(|event| event["split"] == "valid").collect()
+}
+
+#[test]
+fn same_seed_same_bytes_other_seed_other_bytes() {
+    let corpus = corpus();
+    for settings in [SGD, ADAM] {
+        let [one, again, other] = [1, 1, 2].map(|seed| through(&corpus, settings, seed));
+        assert_eq!(model(&one), model(&again));
+        assert_eq!(events(&one), events(&again));
+        assert_ne!(model(&one), model(&other));
+    }
+}
+
+#[test]
+fn stopped_and_resumed_is_uninterrupted() {
+    let corpus = corpus();
+    for settings in [SGD, ADAM] {
+        let whole = through(&corpus, settings, 1);
+        // Sittings that end within an epoch, at its last update, and across several.
+        for sittings in [&[1, 1, 7, 500][..], &[51, 51, 51, 1], &[50, 3, 99, 500]] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut finished = sit(&mut start(&corpus, settings, folder.path(), 1), sittings[0]);
+            for &updates in &sittings[1..] {
+                assert!(!finished);
+                // The seed is the checkpoint's, whatever is asked for.
+                let mut trainer = Trainer::resume(&corpus, options(folder.path(), 9)).unwrap();
+                finished = sit(&mut trainer, updates);
+            }
+            assert!(finished);
+            assert_eq!(model(&folder), model(&whole), "{sittings:?}");
+            assert_eq!(events(&folder), events(&whole), "{sittings:?}");
+        }
+    }
+}
+
+#[test]
+fn killed_and_resumed_is_uninterrupted() {
+    let corpus = corpus();
+    let whole = through(&corpus, ADAM, 1);
+    // The last save before the kill, and the updates after it that are lost.
+    for (saved, lost) in [(30, 5), (40, 40), (51, 1), (51, 60), (102, 200)] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("training_state.safetensors");
+        sit(&mut start(&corpus, ADAM, folder.path(), 1), saved);
+        let kept = fs::read(&state).unwrap();
+        sit(&mut Trainer::resume(&corpus, options(folder.path(), 1)).unwrap(), lost);
+        fs::write(&state, kept).unwrap();
+        let metrics = folder.path().join("metrics.jsonl");
+        let cut = fs::read_to_string(&metrics).unwrap() + r#"{"split":"train","epo"#;
+        fs::write(&metrics, cut).unwrap();
+        finish(Trainer::resume(&corpus, options(folder.path(), 1)).unwrap());
+        assert_eq!(model(&folder), model(&whole), "saved at {saved}, {lost} lost");
+        assert_eq!(events(&folder), events(&whole), "saved at {saved}, {lost} lost");
+    }
+}
+
+#[test]
+fn resuming_what_is_finished_changes_nothing() {
+    let corpus = corpus();
+    let folder = through(&corpus, SGD, 1);
+    let before = (model(&folder), events(&folder));
+    finish(Trainer::resume(&corpus, options(folder.path(), 1)).unwrap());
+    assert_eq!((model(&folder), events(&folder)), before);
+}
+
+#[test]
+fn other_data_and_taken_folders_are_refused() {
+    let corpus = corpus();
+    let folder = through(&corpus, &[("epochs", "1")], 1);
+    let other = grammar::corpus(4, 6_000).unwrap();
+    let message = |result: Result<Trainer, Error>| result.err().unwrap().to_string();
+    let resumed = message(Trainer::resume(&other, options(folder.path(), 1)));
+    assert!(resumed.contains("other data"), "{resumed}");
+    let started = message(Trainer::start(&corpus, recipe(SGD), options(folder.path(), 1)));
+    assert!(started.contains("holds a checkpoint already"), "{started}");
+}
+
+/// Mean negative log-likelihood of `text` by the frequencies of `train`, add-one smoothed.
+fn unigram(train: &Split, text: &Split, types: usize) -> f64 {
+    let mut counts = vec![1.0f64; types];
+    train.ids.iter().for_each(|&id| counts[id as usize] += 1.0);
+    let total: f64 = counts.iter().sum();
+    let nll = text.ids.iter().map(|&id| (total / counts[id as usize]).ln());
+    nll.sum::<f64>() / text.ids.len() as f64
+}
+
+#[test]
+fn learns_more_than_frequencies() {
+    let corpus = corpus();
+    let bound = unigram(&corpus.train, &corpus.valid, corpus.encoder.vocabulary().len());
+    for settings in [SGD, ADAM] {
+        let wide = [&[("hidden", "[32]"), ("embedding", "32"), ("epochs", "4")], settings];
+        let folder = through(&corpus, &wide.concat(), 1);
+        let last = validations(&folder).pop().unwrap()["loss"].as_f64().unwrap();
+        assert!(last < bound - 0.1, "{settings:?}: {last}, frequencies {bound}");
+    }
+}
+
+#[test]
+fn divergence_is_reported_and_leaves_the_best_model() {
+    let corpus = corpus();
+    let explode = ("schedule", r#"{ kind = "exponential", after = 1, factor = 1e40 }"#);
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = start(&corpus, &[explode], folder.path(), 1);
+    let error = trainer.run(&|| false, &mut |_| ()).unwrap_err();
+    let Error::Diverged { epoch: 2, update: 52.., .. } = error else { panic!("{error}") };
+    assert!(error.to_string().contains("lower train.lr"), "{error}");
+    assert_eq!(model(&folder), model(&through(&corpus, &[("epochs", "1")], 1)));
+    let best = Checkpoint::load(folder.path()).unwrap();
+    let eos = best.encoder.vocabulary().eos();
+    let valid = evaluate(&best.network, &best.parameters, &corpus.valid, eos).unwrap();
+    assert_eq!(validations(&folder)[0]["loss"], valid.nll);
+}
+
+/// The shapes that the trainer and the runtime both know.
+const SHAPES: [&[(&str, &str)]; 4] = [
+    &[("cell", "lstm")],
+    &[("cell", "gru")],
+    &[("cell", "cifg"), ("cell_projection", "8")],
+    &[("cell", "lstm"), ("projection", "12"), ("hidden", "[16, 20]"), ("tied", "true")],
+];
+
+/// A model with random numbers.
+fn random(corpus: &Corpus, settings: &[(&str, &str)]) -> Checkpoint {
+    let (encoder, recipe) = (corpus.encoder.clone(), recipe(settings));
+    let (network, mut parameters) =
+        Network::new(&recipe.model, encoder.vocabulary().len()).unwrap();
+    initialise(&mut parameters, 0.5, 5);
+    let (data_sha256, version) = (corpus.sha256(), "test".to_owned());
+    let provenance = Provenance { data_sha256, train_tokens: 1, seed: 5, version };
+    let config = Config::new(recipe, &encoder, provenance);
+    Checkpoint { config, encoder, network, parameters }
+}
+
+/// The total negative log-likelihood in windows of `steps`.
+fn total(model: &Checkpoint, split: &Split, steps: usize) -> f64 {
+    let (network, weights) = (&model.network, &model.parameters);
+    let mut state = network.zero_state(1);
+    let streams = Streams::new(&split.ids, model.encoder.vocabulary().eos(), 1).unwrap();
+    let window = |window: pocketlm_train::corpus::Window| {
+        let mut buffers = network.window(window.steps, 1);
+        network.forward(weights, &window.inputs, &mut state, &mut buffers, None);
+        let losses = network.losses(weights, &window.targets, &buffers);
+        losses.into_iter().map(f64::from).sum::<f64>()
+    };
+    streams.windows(steps).map(window).sum()
+}
+
+#[test]
+fn evaluation_does_not_depend_on_windows() {
+    let corpus = corpus();
+    for settings in SHAPES {
+        let model = random(&corpus, settings);
+        let eos = model.encoder.vocabulary().eos();
+        let whole = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
+        assert_eq!(whole.tokens as usize, corpus.valid.ids.len());
+        for steps in [1, 7, 1000] {
+            let nll = total(&model, &corpus.valid, steps) / whole.tokens as f64;
+            assert!((nll / whole.nll - 1.0).abs() < 1e-6, "{settings:?} {nll} {}", whole.nll);
+        }
+    }
+}
+
+#[test]
+fn trainer_and_runtime_agree() {
+    let corpus = corpus();
+    for settings in SHAPES {
+        let trained = random(&corpus, settings);
+        let eos = trained.encoder.vocabulary().eos();
+        let ours = evaluate(&trained.network, &trained.parameters, &corpus.test, eos).unwrap();
+        let packed = Model::from_bytes(pack_in_memory(&trained).unwrap()).unwrap();
+        // The runtime sorts its vocabulary: ids are looked up by word.
+        let word = |&id: &u32| trained.encoder.vocabulary().word(id).unwrap();
+        let id = |id| packed.vocabulary().id(word(id)).unwrap();
+        let score = Session::new(&packed).evaluate(corpus.test.ids.iter().map(id)).unwrap();
+        let ratio = score.perplexity() / ours.perplexity;
+        assert_eq!(score.tokens, ours.tokens);
+        assert!((ratio - 1.0).abs() < 1e-4, "{settings:?}: ratio of perplexities {ratio}");
+    }
+}

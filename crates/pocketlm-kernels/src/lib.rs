@@ -48,6 +48,7 @@ pub mod int4;
 pub mod int8;
 pub mod layout;
 mod naive;
+pub mod probe;
 pub mod quantise;
 pub mod softmax;
 pub mod topk;

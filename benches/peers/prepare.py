@@ -25,7 +25,7 @@ from protocol import CHECKED
 # Largest difference of a log-probability to PyTorch's f32.
 BOUNDS = {"f32": 1e-3, "int8": 0.1}
 # Ours are held to the mean negative log-likelihood of a text.
-NLL_BOUNDS = {"f32": 1e-4, "int8": 0.01, "int4": 0.3}
+NLL_BOUNDS = {"f32": 1e-4, "int8": 0.01, "int4": 0.05}
 
 
 def prepare(size: int) -> None:

@@ -24,14 +24,14 @@ Table = dict[str, dict[str, dict]]  # size -> runtime -> figures
 
 def read_rounds() -> Table:
     """Median of every figure over the rounds, the number of rounds and the ratio to the yardstick."""
-    runs: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    runs: dict[tuple[int, str], list[dict]] = defaultdict(list)
     for line in ROUNDS.read_text().splitlines():
         row = json.loads(line)
-        runs[f"{LAYERS}x{row.pop('size')}", row.pop("runtime")].append(row)
+        runs[row.pop("size"), row.pop("runtime")].append(row)
     table: Table = defaultdict(dict)
-    for (size, runtime), rows in runs.items():
+    for (size, runtime), rows in sorted(runs.items()):
         figures = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
-        table[size][runtime] = figures | {"rounds": len(rows)}
+        table[f"{LAYERS}x{size}"][runtime] = figures | {"rounds": len(rows)}
     for runtimes in table.values():
         base = runtimes[YARDSTICK]["words_per_second"]
         for figures in runtimes.values():

@@ -55,17 +55,17 @@ def alternate(sides: dict[str, Callable[[], dict]], rounds: int) -> dict[str, li
 
 
 def medians(runs: list[dict]) -> dict:
-    """Median over the rounds of every number; the largest for memory; the rest as it is."""
+    """Median over the rounds of every measured number; the largest for memory; the rest as it is."""
     out = {}
     for key, value in runs[0].items():
-        if key == "machine":
-            continue  # it stands once, at the top
+        if key in ("machine", "model", "data"):
+            continue  # the machine stands once, at the top; paths mean nothing elsewhere
         values = [run[key] for run in runs]
         if key == "peak_bytes":
             out[key] = max(values)
         elif isinstance(value, dict):
             out[key] = medians(values)
-        elif isinstance(value, (int, float)):
+        elif isinstance(value, float):
             out[key] = statistics.median(values)
         else:
             out[key] = value

@@ -230,12 +230,16 @@ pub fn sums(q: &[i8], group: usize, sums: &mut [i32]) {
 pub unsafe fn max<S: Lanes>(x: &[f32]) -> f32 {
     // SAFETY: each chunk is as long as it says.
     unsafe {
-        let mut largest = S::splat(f32::NEG_INFINITY);
-        for chunk in x.chunks(16) {
-            let v = load_some::<S>(chunk.as_ptr(), chunk.len(), f32::NEG_INFINITY);
-            largest = S::max(v, largest);
+        // Four at a time, to hide the latency; a maximum does not depend on the order.
+        let mut largest = [S::splat(f32::NEG_INFINITY); 4];
+        for chunk in x.chunks(64) {
+            for (largest, chunk) in largest.iter_mut().zip(chunk.chunks(16)) {
+                let v = load_some::<S>(chunk.as_ptr(), chunk.len(), f32::NEG_INFINITY);
+                *largest = S::max(v, *largest);
+            }
         }
-        let all = to_array::<S>(largest);
+        let [a, b, c, d] = largest;
+        let all = to_array::<S>(S::max(S::max(a, b), S::max(c, d)));
         all.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
     }
 }

@@ -13,6 +13,7 @@
 //! | [`activation`], [`gates`] | exp, sigmoid, tanh; the elementwise half of LSTM, CIFG and GRU |
 //! | [`softmax`], [`topk`] | running log-sum-exp and the best k of a stream of scores |
 //! | [`half`], [`bytes`] | half-precision numbers; bytes seen as numbers |
+//! | [`probe`] | the limit on arithmetic of this machine |
 //!
 //! # Overview
 //!

@@ -1,6 +1,8 @@
 //! The machine's limit on arithmetic, to hold measurements against.
 
-use crate::backend::{Backend, chosen};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::Backend;
+use crate::backend::chosen;
 
 /// Independent accumulators: enough to hide the latency of a fused multiply-add on two units.
 const ACCUMULATORS: usize = 12;

@@ -57,6 +57,21 @@ impl LogSumExp {
         }
     }
 
+    /// Takes in what another sum took in.
+    ///
+    /// Blocks may so be summed in any order, each apart, and merged in one order: the result depends
+    /// on the order of merging alone.
+    pub fn merge(&mut self, other: &LogSumExp) {
+        let mut other = *other;
+        if other.exponent > self.exponent {
+            core::mem::swap(self, &mut other);
+        }
+        if other.exponent > f32::NEG_INFINITY {
+            other.rescale(other.exponent - self.exponent);
+            self.lanes.iter_mut().zip(other.lanes).for_each(|(lane, more)| *lane += more);
+        }
+    }
+
     fn rescale(&mut self, by: f32) {
         let factor = if by < -126.0 { 0.0 } else { power(by) };
         self.lanes.iter_mut().for_each(|lane| *lane *= factor);
@@ -138,6 +153,26 @@ mod tests {
             lse.value().to_bits()
         };
         assert!([16, 64, 160, 1008].into_iter().all(|block| value(block) == value(2048)));
+    }
+
+    #[test]
+    fn merging_is_pushing() {
+        let logits: Vec<f32> = (0..500).map(|i| ((i * 37) % 101) as f32 * 0.7 - 40.0).collect();
+        let (mut all, mut merged) = (LogSumExp::new(), LogSumExp::new());
+        all.push(&logits);
+        merged.merge(&LogSumExp::new());
+        for block in logits.chunks(64) {
+            let mut one = LogSumExp::new();
+            one.push(block);
+            merged.merge(&one);
+        }
+        assert!((merged.value() - all.value()).abs() < 1e-6);
+        let mut broken = LogSumExp::new();
+        broken.push(&[f32::NAN]);
+        merged.merge(&broken);
+        assert!(merged.value().is_nan());
+        broken.merge(&all);
+        assert!(broken.value().is_nan());
     }
 
     #[test]

@@ -69,15 +69,16 @@ macro_rules! map {
     ($name:ident, $f:ident) => {
         #[inline(always)]
         pub unsafe fn $name<S: Lanes>(x: &mut [f32]) {
-            let (p, n) = (x.as_mut_ptr(), x.len());
-            let mut i = 0;
-            while i < n {
-                // SAFETY: n − i elements are left at p + i.
-                unsafe {
-                    let v = $f::<S>(load_some::<S>(p.add(i), n - i, 0.0));
-                    store_some::<S>(p.add(i), n - i, v);
+            let (chunks, rest) = x.as_chunks_mut::<16>();
+            // SAFETY: chunks of 16, and the rest is as long as it says.
+            unsafe {
+                for chunk in chunks {
+                    S::store(chunk.as_mut_ptr(), $f::<S>(S::load(chunk.as_ptr())));
                 }
-                i += 16;
+                if !rest.is_empty() {
+                    let v = $f::<S>(load_some::<S>(rest.as_ptr(), rest.len(), 0.0));
+                    store_some::<S>(rest.as_mut_ptr(), rest.len(), v);
+                }
             }
         }
     };
@@ -99,38 +100,58 @@ unsafe fn update<S: Lanes>([keep, take, g, o]: [S::F; 4], c: *mut f32, h: *mut f
     }
 }
 
+/// Calls `$step` for 16 units at a time, `$j` on, and once for the rest: apart, so that whole steps
+/// know their length.
+macro_rules! steps {
+    ($n:expr, |$j:ident, $left:ident| $step:expr) => {{
+        let n = $n;
+        let mut $j = 0;
+        while $j + 16 <= n {
+            let $left = 16;
+            $step;
+            $j += 16;
+        }
+        if $j < n {
+            let $left = n - $j;
+            $step;
+        }
+    }};
+}
+
 #[inline(always)]
 pub unsafe fn lstm<S: Lanes>(pre: &[f32], c: &mut [f32], h: &mut [f32]) {
     let (n, pre, c, h) = (h.len(), pre.as_ptr(), c.as_mut_ptr(), h.as_mut_ptr());
-    let mut j = 0;
-    while j < n {
-        let left = n - j;
-        // SAFETY: n − j elements are left of each gate and state.
-        unsafe {
-            let i = sigmoid_lanes::<S>(load_some::<S>(pre.add(j), left, 0.0));
-            let f = sigmoid_lanes::<S>(load_some::<S>(pre.add(n + j), left, 0.0));
-            let g = tanh_lanes::<S>(load_some::<S>(pre.add(2 * n + j), left, 0.0));
-            let o = sigmoid_lanes::<S>(load_some::<S>(pre.add(3 * n + j), left, 0.0));
-            update::<S>([f, i, g, o], c.add(j), h.add(j), left);
-        }
-        j += 16;
+    // SAFETY: n − j elements are left of each gate and state.
+    unsafe { steps!(n, |j, left| lstm_step::<S>(pre.add(j), n, c.add(j), h.add(j), left)) }
+}
+
+#[inline(always)]
+unsafe fn lstm_step<S: Lanes>(pre: *const f32, n: usize, c: *mut f32, h: *mut f32, left: usize) {
+    // SAFETY: min(left, 16) elements of each gate and state.
+    unsafe {
+        let i = sigmoid_lanes::<S>(load_some::<S>(pre, left, 0.0));
+        let f = sigmoid_lanes::<S>(load_some::<S>(pre.add(n), left, 0.0));
+        let g = tanh_lanes::<S>(load_some::<S>(pre.add(2 * n), left, 0.0));
+        let o = sigmoid_lanes::<S>(load_some::<S>(pre.add(3 * n), left, 0.0));
+        update::<S>([f, i, g, o], c, h, left);
     }
 }
 
 #[inline(always)]
 pub unsafe fn cifg<S: Lanes>(pre: &[f32], c: &mut [f32], h: &mut [f32]) {
     let (n, pre, c, h) = (h.len(), pre.as_ptr(), c.as_mut_ptr(), h.as_mut_ptr());
-    let mut j = 0;
-    while j < n {
-        let left = n - j;
-        // SAFETY: n − j elements are left of each gate and state.
-        unsafe {
-            let f = sigmoid_lanes::<S>(load_some::<S>(pre.add(j), left, 0.0));
-            let g = tanh_lanes::<S>(load_some::<S>(pre.add(n + j), left, 0.0));
-            let o = sigmoid_lanes::<S>(load_some::<S>(pre.add(2 * n + j), left, 0.0));
-            update::<S>([f, S::sub(S::splat(1.0), f), g, o], c.add(j), h.add(j), left);
-        }
-        j += 16;
+    // SAFETY: n − j elements are left of each gate and state.
+    unsafe { steps!(n, |j, left| cifg_step::<S>(pre.add(j), n, c.add(j), h.add(j), left)) }
+}
+
+#[inline(always)]
+unsafe fn cifg_step<S: Lanes>(pre: *const f32, n: usize, c: *mut f32, h: *mut f32, left: usize) {
+    // SAFETY: min(left, 16) elements of each gate and state.
+    unsafe {
+        let [f, g, o] = three::<S>(pre, n, left);
+        let (f, g) = (sigmoid_lanes::<S>(f), tanh_lanes::<S>(g));
+        let take = S::sub(S::splat(1.0), f);
+        update::<S>([f, take, g, sigmoid_lanes::<S>(o)], c, h, left);
     }
 }
 
@@ -150,22 +171,22 @@ unsafe fn three<S: Lanes>(p: *const f32, n: usize, left: usize) -> [S::F; 3] {
 #[inline(always)]
 pub unsafe fn gru<S: Lanes>(gx: &[f32], gh: &[f32], h: &mut [f32]) {
     let (n, gx, gh, h) = (h.len(), gx.as_ptr(), gh.as_ptr(), h.as_mut_ptr());
-    let mut j = 0;
-    while j < n {
-        let left = n - j;
-        // SAFETY: n − j elements are left of each gate and of the state.
-        unsafe {
-            let [x_r, x_z, x_n] = three::<S>(gx.add(j), n, left);
-            let [h_r, h_z, h_n] = three::<S>(gh.add(j), n, left);
-            let r = sigmoid_lanes::<S>(S::add(x_r, h_r));
-            let z = sigmoid_lanes::<S>(S::add(x_z, h_z));
-            let new = tanh_lanes::<S>(S::add(x_n, S::mul(r, h_n)));
-            let old = load_some::<S>(h.add(j), left, 0.0);
-            let kept = S::mul(z, old);
-            let h_new = S::add(S::mul(S::sub(S::splat(1.0), z), new), kept);
-            store_some::<S>(h.add(j), left, h_new);
-        }
-        j += 16;
+    // SAFETY: n − j elements are left of each gate and of the state.
+    unsafe { steps!(n, |j, left| gru_step::<S>(gx.add(j), gh.add(j), n, h.add(j), left)) }
+}
+
+#[inline(always)]
+unsafe fn gru_step<S: Lanes>(gx: *const f32, gh: *const f32, n: usize, h: *mut f32, left: usize) {
+    // SAFETY: min(left, 16) elements of each gate and of the state.
+    unsafe {
+        let [x_r, x_z, x_n] = three::<S>(gx, n, left);
+        let [h_r, h_z, h_n] = three::<S>(gh, n, left);
+        let r = sigmoid_lanes::<S>(S::add(x_r, h_r));
+        let z = sigmoid_lanes::<S>(S::add(x_z, h_z));
+        let new = tanh_lanes::<S>(S::add(x_n, S::mul(r, h_n)));
+        let kept = S::mul(z, load_some::<S>(h, left, 0.0));
+        let taken = S::mul(S::sub(S::splat(1.0), z), new);
+        store_some::<S>(h, left, S::add(taken, kept));
     }
 }
 
@@ -246,18 +267,31 @@ pub unsafe fn max<S: Lanes>(x: &[f32]) -> f32 {
 
 #[inline(always)]
 pub unsafe fn exp_sums<S: Lanes>(x: &[f32], exponent: f32, sums: &mut [f32; 16]) {
-    // SAFETY: each chunk is as long as it says.
+    // SAFETY: chunks of 16, and the rest is as long as it says.
     unsafe {
         let mut total = S::load(sums.as_ptr());
-        let lowest = S::splat(LOWEST_TERM);
-        for chunk in x.chunks(16) {
-            let v = load_some::<S>(chunk.as_ptr(), chunk.len(), f32::NEG_INFINITY);
-            let (n, p) = split::<S>(v);
-            let e = S::sub(n, S::splat(exponent));
-            let term = S::scale(S::add(p, S::splat(1.0)), S::max(lowest, e));
-            total = S::add(total, S::select_less(e, lowest, S::splat(0.0), term));
+        let (chunks, rest) = x.as_chunks::<16>();
+        for chunk in chunks {
+            total = S::add(total, exp_term::<S>(S::load(chunk.as_ptr()), exponent));
+        }
+        if !rest.is_empty() {
+            let v = load_some::<S>(rest.as_ptr(), rest.len(), f32::NEG_INFINITY);
+            total = S::add(total, exp_term::<S>(v, exponent));
         }
         S::store(sums.as_mut_ptr(), total);
+    }
+}
+
+/// exp(x) · 2^−exponent, or 0 if that is too small.
+#[inline(always)]
+unsafe fn exp_term<S: Lanes>(x: S::F, exponent: f32) -> S::F {
+    // SAFETY: the caller's.
+    unsafe {
+        let lowest = S::splat(LOWEST_TERM);
+        let (n, p) = split::<S>(x);
+        let e = S::sub(n, S::splat(exponent));
+        let term = S::scale(S::add(p, S::splat(1.0)), S::max(lowest, e));
+        S::select_less(e, lowest, S::splat(0.0), term)
     }
 }
 

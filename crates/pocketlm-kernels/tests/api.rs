@@ -96,3 +96,39 @@ fn a_range_of_panels_is_a_matrix() {
     float32::matvec(&panels[16 * COLS..], &x, &mut out);
     assert_close(&out, &product(&w[16 * COLS..], &x), 1e-4);
 }
+
+/// Runs `f`, which must panic rather than reach beyond a slice.
+fn assert_refused(what: &str, f: impl FnOnce() + std::panic::UnwindSafe) {
+    assert!(std::panic::catch_unwind(f).is_err(), "{what} went through");
+}
+
+#[test]
+fn lengths_that_do_not_fit_are_refused() {
+    let (w, x) = ([0.0; 320], [0.0; 20]);
+    assert_refused("a row too many", || float32::matvec(&w, &x, &mut [0.0; 17]));
+    assert_refused("a column too many", || float32::matvec(&w, &[0.0; 21], &mut [0.0; 16]));
+    assert_refused("a ragged batch", || float32::matmul(&w, &x, 3, &mut [0.0; 48]));
+    assert_refused("a row beyond the last", || float32::row(&w, 16, &mut [0.0; 20]));
+    assert_refused("short f16", || float16::matvec(&[0; 319], &x, &mut [0.0; 16]));
+
+    let (w, q) = ([0u8; 320], [0i8; 20]);
+    let int8 = |scales: usize, q: &[i8], rows: usize| {
+        int8::matvec(&w, &vec![0.0; scales], q, 1.0, 0, &mut vec![0.0; rows]);
+    };
+    assert_refused("scales too few", || int8(15, &q, 16));
+    assert_refused("columns not padded", || int8(16, &q[..19], 16));
+    assert_refused("rows too many", || int8(16, &q, 17));
+
+    let int4 = |group: usize, scales: usize, sums: usize| {
+        let (scales, sums) = (vec![0; scales], vec![0; sums]);
+        int4::matvec(&[0; 192], &scales, group, &[0; 24], 1.0, &sums, &mut [0.0; 16]);
+    };
+    int4(8, 48, 3);
+    assert_refused("no group", || int4(0, 48, 3));
+    assert_refused("an odd group", || int4(12, 32, 2));
+    assert_refused("sums too few", || int4(8, 48, 2));
+    assert_refused("scales too few", || int4(8, 47, 3));
+    assert_refused("a short place", || {
+        quantise::quantise(&[1.0; 5], &mut [0; 4]);
+    });
+}

@@ -1,5 +1,13 @@
 //! The `pocketlm` command: one file per subcommand, each with its `Args` and `run`.
 
+/// `println!` that hands back what goes wrong, such as a full disk.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stdout().lock(), $($text)*)?
+    }};
+}
+
 mod cmd;
 mod evaluation;
 mod input;
@@ -40,23 +48,30 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build_global();
-    let result = pool.map_err(Into::into).and_then(|()| match cli.command {
-        Command::Demo(args) => args.run(),
-        Command::Train(args) => args.run(),
-        Command::Eval(args) => args.run(),
-        Command::Pack(args) => args.run(),
-        Command::Inspect(args) => args.run(),
-        Command::Suggest(args) => args.run(),
-        Command::Complete(args) => args.run(),
-        Command::Score(args) => args.run(),
-        Command::Generate(args) => args.run(),
-        Command::Bench(args) => args.run(),
-        Command::BenchTrain(args) => args.run(),
-    });
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build();
+    // The command itself runs on one of the threads, so that no product waits for another to wake up.
+    let result = pool.map_err(Into::into).and_then(|pool| pool.install(|| cli.command.run()));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
+    }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Demo(args) => args.run(),
+            Self::Train(args) => args.run(),
+            Self::Eval(args) => args.run(),
+            Self::Pack(args) => args.run(),
+            Self::Inspect(args) => args.run(),
+            Self::Suggest(args) => args.run(),
+            Self::Complete(args) => args.run(),
+            Self::Score(args) => args.run(),
+            Self::Generate(args) => args.run(),
+            Self::Bench(args) => args.run(),
+            Self::BenchTrain(args) => args.run(),
+        }
     }
 }
 
@@ -69,9 +84,21 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
-    match error.downcast_ref::<Error>() {
-        Some(Error::Config { .. } | Error::Recipe { .. }) => ExitCode::from(2),
-        _ => ExitCode::from(1),
-    }
+    eprintln!("error: {}", message(error));
+    let recipe =
+        matches!(error.downcast_ref::<Error>(), Some(Error::Config { .. } | Error::Recipe { .. }));
+    let sampling = matches!(error.downcast_ref(), Some(pocketlm::Error::Sampling { .. }));
+    ExitCode::from(if recipe || sampling { 2 } else { 1 })
+}
+
+/// An error with its causes, but for those that it quotes itself.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.is_empty() {
+            true => cause,
+            false if text.contains(&cause) => text,
+            false => format!("{text}: {cause}"),
+        }
+    })
 }

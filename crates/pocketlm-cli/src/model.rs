@@ -38,7 +38,9 @@ impl Loaded {
                 oov += u64::from(token.id.is_none());
                 vocabulary.resolve(token)
             });
-            return Ok((ids.collect::<Result<_, _>>()?, oov));
+            let ids: Result<_, _> = ids.collect();
+            let mend = "train with --max-vocab or --min-count, which adds it";
+            return Ok((ids.map_err(|e| anyhow!("{e}: {mend}"))?, oov));
         };
         let encoded = encoder.encode(text)?;
         let piece = |&id: &u32| {

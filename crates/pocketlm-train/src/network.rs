@@ -6,6 +6,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 
 use crate::config::ModelConfig;
 use crate::dropout::Dropout;
@@ -239,7 +240,7 @@ impl Network {
         let width = self.config.embedding;
         let matrix = gradient.get_mut(self.embedding);
         if !self.config.tied {
-            matrix.fill(0.0);
+            matrix.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
         }
         for (&token, d_row) in tokens.iter().zip(d_rows.chunks_exact(width)) {
             let row = &mut matrix[token as usize * width..][..width];

@@ -26,10 +26,11 @@ impl Softmax {
     pub fn losses(&self, weights: &Parameters, input: &[f32], targets: &[u32]) -> Vec<f32> {
         let mut losses = Vec::with_capacity(targets.len());
         let mut logits = Vec::new();
+        let bias = weights.get(self.bias);
         for (input, targets) in self.blocks(input, targets) {
-            self.logits(weights, input, &mut logits);
-            let rows = logits.par_chunks_exact(self.vocabulary).zip(targets);
-            let block: Vec<f32> = rows.map(|(row, &target)| loss(row, target)).collect();
+            self.unbiased_logits(weights, input, &mut logits);
+            let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
+            let block: Vec<f32> = rows.map(|(row, &target)| loss(row, bias, target)).collect();
             losses.extend(block);
         }
         losses
@@ -37,13 +38,19 @@ impl Softmax {
 
     /// The logits `[rows, vocabulary]` of `input` `[rows, width]`, all of them.
     pub fn logits(&self, weights: &Parameters, input: &[f32], logits: &mut Vec<f32>) {
+        self.unbiased_logits(weights, input, logits);
+        let bias = weights.get(self.bias);
+        for row in logits.chunks_exact_mut(self.vocabulary) {
+            row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+        }
+    }
+
+    fn unbiased_logits(&self, weights: &Parameters, input: &[f32], logits: &mut Vec<f32>) {
         let rows = input.len() / self.width;
         logits.resize(rows * self.vocabulary, 0.0);
-        let bias = weights.get(self.bias);
-        logits.par_chunks_exact_mut(self.vocabulary).for_each(|row| row.copy_from_slice(bias));
         let input = View::new(input, rows, self.width);
         let matrix = View::new(weights.get(self.matrix), self.vocabulary, self.width);
-        product(logits, self.vocabulary, Write::Add, input, matrix.t());
+        product(logits, self.vocabulary, Write::Set, input, matrix.t());
     }
 
     /// Sum of the targets' negative log-likelihoods in nats. Sets the matrix's and the bias's entries of
@@ -62,10 +69,12 @@ impl Softmax {
         let mut write = Write::Set;
         let mut d_inputs = d_input.chunks_mut(self.block_rows(targets.len()) * self.width);
         gradient.get_mut(self.bias).fill(0.0);
+        let bias = weights.get(self.bias);
         for (input, targets) in self.blocks(input, targets) {
-            self.logits(weights, input, &mut logits);
+            self.unbiased_logits(weights, input, &mut logits);
             let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
-            let losses: Vec<f32> = rows.map(|(row, &t)| loss_and_gradient(row, t, scale)).collect();
+            let losses = rows.map(|(row, &target)| loss_and_gradient(row, bias, target, scale));
+            let losses: Vec<f32> = losses.collect();
             total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
             let d_logits = View::new(&logits, targets.len(), self.vocabulary);
             let input = View::new(input, targets.len(), self.width);
@@ -95,25 +104,26 @@ impl Softmax {
     }
 }
 
-/// `log sum exp(row) - row[target]`.
-fn loss(row: &[f32], target: u32) -> f32 {
-    let mut exps = row.to_vec();
-    let (most, sum) = exponentials(&mut exps);
-    most + sum.ln() - row[target as usize]
+/// `log sum exp(row + bias) - (row + bias)[target]`; changes `row`.
+fn loss(row: &mut [f32], bias: &[f32], target: u32) -> f32 {
+    let at = row[target as usize] + bias[target as usize];
+    let (most, sum) = exponentials(row, bias);
+    most + sum.ln() - at
 }
 
-/// The same, and `row` becomes `scale * (softmax(row) - one_hot(target))`.
-fn loss_and_gradient(row: &mut [f32], target: u32, scale: f32) -> f32 {
-    let at = row[target as usize];
-    let (most, sum) = exponentials(row);
+/// The same, and `row` becomes `scale * (softmax(row + bias) - one_hot(target))`.
+fn loss_and_gradient(row: &mut [f32], bias: &[f32], target: u32, scale: f32) -> f32 {
+    let at = row[target as usize] + bias[target as usize];
+    let (most, sum) = exponentials(row, bias);
     let factor = scale / sum;
     row.iter_mut().for_each(|x| *x *= factor);
     row[target as usize] -= scale;
     most + sum.ln() - at
 }
 
-/// Replaces `row` by `exp(row - max)`; returns the maximum and the sum.
-fn exponentials(row: &mut [f32]) -> (f32, f32) {
+/// Replaces `row` by `exp(row + bias - max)`; returns the maximum and the sum.
+fn exponentials(row: &mut [f32], bias: &[f32]) -> (f32, f32) {
+    row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
     let most = lanes(row, f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x -= most);
     pocketlm_kernels::activation::exp(row);
@@ -139,13 +149,13 @@ mod tests {
 
     #[test]
     fn loss_of_equal_logits_is_the_log_of_their_number() {
-        assert!((loss(&[3.0; 100], 7) - 100f32.ln()).abs() < 1e-5);
+        assert!((loss(&mut [1.0; 100], &[2.0; 100], 7) - 100f32.ln()).abs() < 1e-5);
     }
 
     #[test]
     fn gradient_sums_to_zero_and_is_negative_at_the_target() {
         let mut row: Vec<f32> = (0..37).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
-        loss_and_gradient(&mut row, 11, 2.0);
+        loss_and_gradient(&mut row, &[0.1; 37], 11, 2.0);
         assert!(row.iter().sum::<f32>().abs() < 1e-5);
         assert!(row.iter().enumerate().all(|(i, &x)| (x < 0.0) == (i == 11)));
     }

@@ -9,13 +9,14 @@ use pocketlm::{Model, Session};
 use serde::Serialize;
 
 use crate::machine::{Machine, peak_bytes};
+use crate::model::Loaded;
 
 /// Measure a packed model's speed: one word at a time with the full distribution, on one thread.
 ///
 /// Example: pocketlm bench small.plm
 #[derive(clap::Args)]
 pub struct Args {
-    /// A .plm file.
+    /// A .plm file, or a checkpoint, which is packed in memory in f32.
     model: PathBuf,
     /// Seconds to measure.
     #[arg(long, default_value_t = 3.0)]
@@ -53,7 +54,7 @@ impl Args {
             bail!("--seconds is {}: give a number above 0", self.seconds);
         }
         let start = Instant::now();
-        let model = Model::open(&self.model)?;
+        let model = Loaded::open(&self.model)?.model;
         let mut session = Session::new(&model);
         black_box(session.suggest(3).len());
         let open_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -124,10 +125,10 @@ impl Args {
 
     fn print(&self, report: &Report) -> Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(report)?);
+            say!("{}", serde_json::to_string_pretty(report)?);
             return Ok(());
         }
-        println!(
+        say!(
             "{:.0} tokens/s (bound {:.0}), p50 {:.1} us, p99 {:.1} us, open to first suggestion {:.2} ms",
             report.tokens_per_second,
             report.bound_tokens_per_second,

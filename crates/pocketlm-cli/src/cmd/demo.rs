@@ -37,7 +37,7 @@ pub struct Args {
     progress: Option<Mode>,
 }
 
-const CONTEXTS: [&str; 3] = ["the", "the dogs that", "my sister"];
+const CONTEXTS: [&str; 3] = ["the", "the dogs near the barn", "carmen trusts"];
 
 impl Args {
     /// Trains, evaluates, suggests, generates.

@@ -55,12 +55,12 @@ impl Args {
             all.extend(rows(model, &self.data, &splits)?);
         }
         match (self.json, &all[..]) {
-            (true, [row]) => println!("{}", serde_json::to_string_pretty(row)?),
+            (true, [row]) => say!("{}", serde_json::to_string_pretty(row)?),
             (true, rows) => {
                 let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
-                println!("{}", serde_json::to_string_pretty(&object)?);
+                say!("{}", serde_json::to_string_pretty(&object)?);
             }
-            (false, rows) => println!("{}", table(rows)),
+            (false, rows) => say!("{}", table(rows)),
         }
         Ok(())
     }

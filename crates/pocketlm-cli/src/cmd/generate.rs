@@ -26,13 +26,13 @@ pub struct Args {
     #[arg(long, default_value_t = 50)]
     tokens: usize,
     /// Below 1 prefers the likely, above 1 the unlikely.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     /// Draw from the K likeliest only; 0 for all.
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: usize,
     /// Draw from the likeliest that together have probability P; 1 for all.
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f64,
     /// The same seed draws the same texts.
     #[arg(long, default_value_t = 1)]

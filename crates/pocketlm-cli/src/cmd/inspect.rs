@@ -7,12 +7,14 @@ use comfy_table::{CellAlignment, Table, presets};
 use pocketlm::Model;
 use serde_json::{Value, json};
 
+use crate::model::Loaded;
+
 /// Show what a packed model is made of, byte by byte.
 ///
 /// Example: pocketlm inspect small.plm
 #[derive(clap::Args)]
 pub struct Args {
-    /// A .plm file.
+    /// A .plm file, or a checkpoint, which is packed in memory in f32.
     model: PathBuf,
     /// Check the checksum of the whole file too.
     #[arg(long)]
@@ -25,16 +27,16 @@ pub struct Args {
 impl Args {
     /// Shows matrices, then the file's map.
     pub fn run(self) -> Result<()> {
-        let model = Model::open(&self.model)?;
+        let model = Loaded::open(&self.model)?.model;
         if self.verify {
             model.verify()?;
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&object(&model))?);
+            say!("{}", serde_json::to_string_pretty(&object(&model))?);
             return Ok(());
         }
         let vocabulary = model.vocabulary();
-        println!(
+        say!(
             "{}: {} bytes, of which vocabulary {} and header {}; {} parameters, {} types\n",
             self.model.display(),
             model.bytes(),
@@ -43,12 +45,9 @@ impl Args {
             model.parameters(),
             vocabulary.len()
         );
-        println!("{}\n\n{}", matrices(&model), map(&model));
+        say!("{}\n\n{}", matrices(&model), map(&model));
         for figure in model.perplexity() {
-            println!(
-                "\n{}: perplexity {:.2} over {} tokens",
-                figure.data, figure.value, figure.tokens
-            );
+            say!("\n{}: perplexity {:.2} over {} tokens", figure.data, figure.value, figure.tokens);
         }
         Ok(())
     }

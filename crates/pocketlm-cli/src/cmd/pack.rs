@@ -48,8 +48,9 @@ impl Args {
             let figures: Result<_> = splits.map(|split| measure(&model, data, split)).collect();
             bytes = pack(&checkpoint, self.precision, figures?)?;
         }
-        write_file(&self.output, &bytes)?;
-        println!("{}: {} bytes, {}", self.output.display(), bytes.len(), self.precision.name());
+        write_file(&self.output, &bytes)
+            .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
+        say!("{}: {} bytes, {}", self.output.display(), bytes.len(), self.precision.name());
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ pub struct Args {
     /// Recipe file (TOML) over the base model.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// One setting over both, as in a recipe: --set lr=0.5 --set model.hidden=[300,300]
+    /// One setting over both, as in a recipe: `--set lr=0.5 --set model.hidden=[300,300]`
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Short for --set epochs=N.
@@ -41,16 +41,16 @@ pub struct Args {
     /// Short for --set lr=X.
     #[arg(long, value_name = "X")]
     lr: Option<String>,
-    /// Short for --set hidden=[N,..].
+    /// Short for `--set hidden=[N,..]`.
     #[arg(long, value_name = "N,..")]
     hidden: Option<String>,
     /// What a token is: word, char or bpe.
     #[arg(long, default_value_t = Unit::Word)]
     unit: Unit,
-    /// Keep at most so many types; the rest become <unk>.
+    /// Keep at most so many types; the rest become `<unk>`.
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
-    /// Keep only types that come at least so often; the rest become <unk>.
+    /// Keep only types that come at least so often; the rest become `<unk>`.
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
     /// Seed of the initial weights and of dropout.
@@ -94,7 +94,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let recipe = self.recipe()?;
         if self.dry_run {
-            print!("{}", toml::to_string(&recipe)?);
+            say!("{}", toml::to_string(&recipe)?.trim_end());
             return Ok(());
         }
         let corpus = self.corpus()?;
@@ -136,7 +136,8 @@ impl Args {
 
     fn corpus(&self) -> Result<Corpus> {
         if self.resume {
-            let config = Config::load(&self.out)?;
+            let config = Config::load(&self.out)
+                .context("nothing to resume; leave out --resume to start a training")?;
             let encoder = Encoder::load(&self.out, config.unit)?;
             return Ok(Corpus::open_with(&self.data, encoder)?);
         }
@@ -170,10 +171,10 @@ impl Args {
             machine: Machine::here(),
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            say!("{}", serde_json::to_string_pretty(&report)?);
             return Ok(());
         }
-        println!(
+        say!(
             "{}: {} parameters, perplexity {:.2} on valid, {:.2} on test; {:.0} s of training",
             self.out.display(),
             report.parameters,

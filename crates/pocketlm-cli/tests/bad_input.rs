@@ -1,0 +1,238 @@
+//! Bad input: a message that names the place and the mend, exit code 2 for a wrong request, 1 for what failed.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{SMALL, command, folder, json, print, shared, splits, stderr};
+
+/// A command that must fail with this exit code and a message that has all these parts.
+fn fails(here: &Path, line: &str, extra: &[&str], code: i32, parts: &[&str]) {
+    let output = command(here, line, extra).output().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{line}: {message}");
+    assert!(!message.contains("panicked"), "{line}: {message}");
+    for part in parts {
+        assert!(message.contains(part), "{line}: no {part:?} in {message:?}");
+    }
+}
+
+/// A folder of its own with the closed text.
+fn place(name: &str) -> PathBuf {
+    let here = folder(name);
+    splits(&here, "text", &common::closed_text());
+    here
+}
+
+fn train_fails(here: &Path, data: &str, parts: &[&str]) {
+    fails(here, &format!("train --data {data} --out new {SMALL}"), &[], 1, parts);
+    assert!(!here.join("new").exists(), "nothing is left behind");
+}
+
+#[test]
+fn text_that_is_not_there() {
+    let here = place("missing");
+    train_fails(&here, "nowhere", &["nowhere: no such file or folder", "check the path"]);
+    fs::create_dir(here.join("empty")).unwrap();
+    train_fails(&here, "empty", &["empty: no train.txt", "train.txt, valid.txt and test.txt"]);
+    fs::remove_file(here.join("text/valid.txt")).unwrap();
+    train_fails(&here, "text", &["no valid.txt in this folder"]);
+}
+
+#[test]
+fn text_that_is_empty_or_has_one_word() {
+    let here = place("empty");
+    fs::write(here.join("text/train.txt"), "").unwrap();
+    train_fails(&here, "text", &["train.txt: the file is empty", "give it one sentence a line"]);
+    fs::write(here.join("text/train.txt"), "\n\n\n").unwrap();
+    train_fails(&here, "text", &["train.txt: a vocabulary of one word", "one more word"]);
+}
+
+#[test]
+fn text_that_is_not_utf8_gets_file_and_byte() {
+    let here = place("latin1");
+    fs::write(here.join("text/train.txt"), b"the cat\nun caf\xe9\n").unwrap();
+    train_fails(&here, "text", &["train.txt: not UTF-8 at byte 14 (line 2)", "iconv"]);
+}
+
+#[test]
+fn unknown_words_of_a_closed_vocabulary() {
+    let here = place("unknown");
+    fs::write(here.join("text/valid.txt"), "the cat\nthe zebra\n").unwrap();
+    train_fails(&here, "text", &["valid.txt: line 2: `zebra`", "--max-vocab or --min-count"]);
+    for command in ["score", "suggest", "generate"] {
+        let line = format!("{command} closed-model");
+        fails(shared(), &line, &["the zebra"], 1, &["\"zebra\"", "--max-vocab or --min-count"]);
+    }
+    assert_eq!(json(shared(), "score open-model", &["a zebra"])["oov"], 1);
+}
+
+#[test]
+fn recipes_that_cannot_work() {
+    let here = place("recipes");
+    let fails = |flags: &str, parts: &[&str]| {
+        fails(&here, &format!("train --data text --out new {flags}"), &[], 2, parts);
+        assert!(!here.join("new").exists(), "nothing is left behind");
+    };
+    fails("--hidden 0", &["model.hidden", "0 units", "at least 1"]);
+    fails("--lr nan", &["train.lr is NaN", "finite number above 0"]);
+    fails("--lr=-1", &["train.lr is -1", "above 0"]);
+    fails("--epochs 0", &["train.epochs is 0", "at least 1"]);
+    fails("--set dropout=1", &["train.dropout is 1", "below 1"]);
+    fails("--set hiden=[3]", &["\"hiden\"", "did you mean \"model.hidden\""]);
+    fails("--model zaremba-tiny", &["zaremba-tiny", "zaremba-small", "keyboard"]);
+    fails("--set cell=transformer", &["transformer", "lstm"]);
+    fs::write(here.join("my.toml"), "[train]\nlr = 0.1\nepoch = 2\n").unwrap();
+    fails("--recipe my.toml", &["my.toml:3", "\"epoch\"", "train.epochs"]);
+    fs::write(here.join("my.toml"), "[train\n").unwrap();
+    fails("--recipe my.toml", &["my.toml", "line 1"]);
+}
+
+#[test]
+fn wrong_usage() {
+    let usage = |line: &str, parts: &[&str]| fails(shared(), line, &[], 2, parts);
+    usage("train", &["--data <PATH>", "--out <DIR>"]);
+    usage("eval packed.plm --data open --split dev", &["dev", "train, valid, test"]);
+    usage("pack open-model -o x.plm --precision int5", &["f32, f16, int8 or int4"]);
+    for temperature in ["nan", "-1"] {
+        let line = format!("generate packed.plm --temperature {temperature}");
+        usage(&line, &["the temperature must be between 0"]);
+    }
+    usage("generate packed.plm --top-p 0", &["top_p must be above 0"]);
+}
+
+/// A copy of the shared checkpoint.
+fn copied(name: &str) -> PathBuf {
+    let here = folder(name);
+    let model = here.join("model");
+    fs::create_dir(&model).unwrap();
+    for file in fs::read_dir(shared().join("open-model")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), model.join(file.file_name())).unwrap();
+    }
+    splits(&here, "text", &fs::read_to_string(shared().join("open/train.txt")).unwrap());
+    here
+}
+
+fn every_use_fails(here: &Path, model: &str, parts: &[&str]) {
+    for line in ["eval {} --data text", "suggest {}", "score {}", "generate {}", "inspect {}"] {
+        fails(here, &line.replace("{}", model), &[], 1, parts);
+    }
+}
+
+#[test]
+fn checkpoints_that_are_damaged() {
+    let here = copied("damaged");
+    let (path, config) = (here.join("model/model.safetensors"), here.join("model/config.json"));
+    let (model, right) = (fs::read(&path).unwrap(), fs::read_to_string(&config).unwrap());
+    for length in [0, 5, 100, model.len() - 1] {
+        fs::write(&path, &model[..length]).unwrap();
+        every_use_fails(&here, "model", &["model.safetensors: is truncated"]);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::remove_file(here.join("model/training_state.safetensors")).unwrap();
+    every_use_fails(&here, "model", &["model.safetensors"]);
+    fs::write(&path, &model).unwrap();
+    fs::write(&config, right.replacen("\"embedding\": 8", "\"embedding\": 9", 1)).unwrap();
+    every_use_fails(&here, "model", &["has embedding as F32", "the model needs F32 [11, 9]"]);
+    fs::write(&config, right.replacen("lstm", "elman", 1)).unwrap();
+    every_use_fails(&here, "model", &["config.json: is not the configuration", "elman"]);
+    fs::write(&config, right).unwrap();
+    fs::write(here.join("model/vocab.txt"), "<eos>\nthe\n").unwrap();
+    every_use_fails(&here, "model", &["vocab.txt", "has 2 types"]);
+}
+
+#[test]
+fn folders_and_files_that_are_no_models() {
+    let here = place("foreign");
+    every_use_fails(&here, "text", &["text: is no checkpoint: config.json cannot be read"]);
+    every_use_fails(&here, "text/train.txt", &["text/train.txt: ", "not a .plm file"]);
+    every_use_fails(&here, "nowhere", &["nowhere: "]);
+    fs::copy(shared().join("open-model/model.safetensors"), here.join("m.safetensors")).unwrap();
+    every_use_fails(&here, "m.safetensors", &["m.safetensors: array"]);
+    let packed = fs::read(shared().join("packed.plm")).unwrap();
+    for length in [0, 7, 64, packed.len() / 2, packed.len() - 1] {
+        fs::write(here.join("cut.plm"), &packed[..length]).unwrap();
+        every_use_fails(&here, "cut.plm", &["cut.plm: "]);
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written() {
+    let here = place("unwritable");
+    fs::write(here.join("file"), "").unwrap();
+    let mend = "check the path, its permissions and the free space";
+    for out in ["file", "file/model"] {
+        let line = format!("train --data text --out {out} {SMALL}");
+        fails(&here, &line, &[], 1, &[&format!("{out}: "), mend]);
+    }
+    let pack = format!("pack {}/open-model -o", shared().display());
+    for out in ["file/x.plm", "nowhere/x.plm"] {
+        let parts = [&format!("{out}: "), "check the folder, its permissions and the free space"];
+        fails(&here, &format!("{pack} {out}"), &[], 1, &parts);
+    }
+}
+
+/// Runs a shell line with `pocketlm` as `$0`.
+#[cfg(target_os = "linux")]
+fn shell_fails(here: &Path, line: &str, parts: &[&str]) {
+    let program = assert_cmd::cargo::cargo_bin!("pocketlm");
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.arg("-c").arg(line).arg(program).current_dir(here).output().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{line}: {message}");
+    parts.iter().for_each(|part| assert!(message.contains(part), "{line}: {message}"));
+}
+
+/// `/dev/full` is a full disk for what is printed, a limit on the size of files one for what is written.
+#[cfg(target_os = "linux")]
+#[test]
+fn disks_that_are_full() {
+    for line in ["eval packed.plm --data open", "inspect packed.plm", "suggest packed.plm the"] {
+        shell_fails(shared(), &format!("exec \"$0\" {line} > /dev/full"), &["No space left"]);
+    }
+    let here = place("full");
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" --threads 1";
+    let train = "train --data text --out model --hidden 32 --set batch=4";
+    let parts = ["model/", "File too large", "free space"];
+    shell_fails(&here, &format!("{limited} {train}"), &parts);
+    let left = fs::read_dir(here.join("model")).unwrap().map(|file| file.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("part")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let pack = format!("pack {}/open-model -o x.plm --precision f32", shared().display());
+    shell_fails(&here, &format!("{limited} {pack}"), &["x.plm: ", "File too large"]);
+    assert_eq!(fs::read_dir(&here).unwrap().count(), 2, "only the text and the checkpoint");
+}
+
+#[test]
+fn nothing_is_overwritten_unasked() {
+    let here = copied("taken");
+    let train = format!("train --data text --out model {SMALL}");
+    fails(
+        &here,
+        &train,
+        &[],
+        1,
+        &["model: holds a checkpoint already", "resume it", "another folder"],
+    );
+    print(&here, "pack model -o x.plm", &[]);
+    fails(&here, "pack model -o x.plm", &[], 1, &["x.plm exists", "--force"]);
+    print(&here, "pack model -o x.plm --force", &[]);
+}
+
+#[test]
+fn resuming_what_is_not_there() {
+    let here = copied("resume");
+    let resume = |out: &str, data: &str, parts: &[&str]| {
+        fails(&here, &format!("train --data {data} --out {out} --resume"), &[], 1, parts);
+    };
+    resume("nowhere", "text", &["nowhere: is no checkpoint", "leave out --resume"]);
+    resume("text", "text", &["text: is no checkpoint", "leave out --resume"]);
+    splits(&here, "other", "the cat sat\n");
+    resume("model", "other", &["model: was trained on other data", "same --data"]);
+    fs::write(here.join("model/training_state.safetensors"), "x").unwrap();
+    resume("model", "text", &["training_state.safetensors: is truncated"]);
+    fs::remove_file(here.join("model/training_state.safetensors")).unwrap();
+    resume("model", "text", &["training_state.safetensors: "]);
+}

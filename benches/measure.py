@@ -52,11 +52,17 @@ def machine() -> dict:
 
 
 def provenance(*packages: str) -> dict:
-    """The commit, the machine and the versions that a figure belongs to."""
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    """The commit that our program was built from, the machine and the versions of the others."""
     versions = {package: importlib.metadata.version(package) for package in packages}
-    return {"commit": commit, "machine": machine(), "versions": versions}
+    return {"commit": built_from(), "machine": machine(), "versions": versions}
+
+
+def built_from() -> str:
+    """What the program itself says, since the checkout may have moved on since it was built."""
+    if not POCKETLM.exists():
+        return "none"
+    tiny = ["--hidden", 16, "--vocabulary", 16, "--steps", 1, "--json"]
+    return run_json([POCKETLM, "bench-train", *tiny])["machine"]["commit"]
 
 
 def write_json(path: Path, value: dict) -> None:

@@ -60,7 +60,7 @@ def markdown(table: Table, where: dict) -> str:
         f"One thread of {where['machine']['cpu']} "
         f"({', '.join(where['machine']['flags'])}); {versions}. One word at a time with carried "
         f"state and log-softmax over {VOCABULARY:,} words; bulk is {BULK_STREAMS} streams side by "
-        f"side, {BULK_STEPS} words a call in the peers. Medians of interleaved rounds; `x` is the "
+        f"side, {BULK_STEPS} words a call in the peers. Medians over the interleaved rounds on record, which may be a single one; `x` is the "
         f"ratio to {YARDSTICK}. Rendered by `benches/peers/report.py`.",
         "![words per second](peers.svg)",
     ]

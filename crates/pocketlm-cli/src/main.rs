@@ -14,6 +14,7 @@ mod input;
 mod machine;
 mod model;
 mod progress;
+mod table;
 
 use std::process::ExitCode;
 

@@ -203,16 +203,6 @@ impl TrainingState {
     }
 }
 
-/// Whether a folder holds a training that can be resumed.
-pub fn can_resume(folder: &Path) -> bool {
-    folder.join(TRAINING_STATE).exists()
-}
-
-/// Whether a folder holds a model.
-pub fn has_model(folder: &Path) -> bool {
-    folder.join(MODEL).exists()
-}
-
 fn view(shape: Vec<usize>, data: &[f32]) -> TensorView<'_> {
     TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(data)).expect("shape fits the data")
 }

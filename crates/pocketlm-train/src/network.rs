@@ -45,6 +45,8 @@ pub struct Window {
     d_projected: Vec<f32>,
     d_above: Vec<f32>,
     d_below: Vec<f32>,
+    /// A block of logits, allocated by the first backward pass.
+    logits: Vec<f32>,
 }
 
 /// The state of parallel streams between windows: per layer the output `[batch, output_width]` and the
@@ -100,6 +102,7 @@ impl Network {
             d_projected: vec![0.0; projected],
             d_above: vec![0.0; rows * widest],
             d_below: vec![0.0; rows * widest],
+            logits: Vec::new(),
         }
     }
 
@@ -212,19 +215,22 @@ impl Network {
         let Some(projection) = self.projection else {
             let input = &window.inputs[self.layers.len()];
             let d_input = &mut window.d_above[..rows * self.softmax.width];
-            return self
-                .softmax
-                .loss_and_gradients(weights, gradient, input, targets, scale, d_input);
+            return self.softmax.loss_and_gradients(
+                weights,
+                gradient,
+                (input, targets),
+                scale,
+                d_input,
+                &mut window.logits,
+            );
         };
-        let d_projected = &mut window.d_projected;
-        let projected = &window.projected;
         let loss = self.softmax.loss_and_gradients(
             weights,
             gradient,
-            projected,
-            targets,
+            (&window.projected, targets),
             scale,
-            d_projected,
+            &mut window.d_projected,
+            &mut window.logits,
         );
         let (narrow, wide) =
             (self.config.projection, self.layers[self.layers.len() - 1].output_width);

@@ -54,32 +54,32 @@ impl Softmax {
     }
 
     /// Sum of the targets' negative log-likelihoods in nats. Sets the matrix's and the bias's entries of
-    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum.
+    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum. `logits` is room
+    /// for a block of them, kept from one call to the next.
     pub fn loss_and_gradients(
         &self,
         weights: &Parameters,
         gradient: &mut Parameters,
-        input: &[f32],
-        targets: &[u32],
+        (input, targets): (&[f32], &[u32]),
         scale: f32,
         d_input: &mut [f32],
+        logits: &mut Vec<f32>,
     ) -> f64 {
         let mut total = 0.0;
-        let mut logits = Vec::new();
         let mut write = Write::Set;
         let mut d_inputs = d_input.chunks_mut(self.block_rows(targets.len()) * self.width);
         gradient.get_mut(self.bias).fill(0.0);
         let bias = weights.get(self.bias);
         for (input, targets) in self.blocks(input, targets) {
-            self.unbiased_logits(weights, input, &mut logits);
+            self.unbiased_logits(weights, input, logits);
             let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
             let losses = rows.map(|(row, &target)| loss_and_gradient(row, bias, target, scale));
             let losses: Vec<f32> = losses.collect();
             total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-            let d_logits = View::new(&logits, targets.len(), self.vocabulary);
+            let d_logits = View::new(logits, targets.len(), self.vocabulary);
             let input = View::new(input, targets.len(), self.width);
             product(gradient.get_mut(self.matrix), self.width, write, d_logits.t(), input);
-            add_column_sums(gradient.get_mut(self.bias), &logits);
+            add_column_sums(gradient.get_mut(self.bias), logits);
             let matrix = View::new(weights.get(self.matrix), self.vocabulary, self.width);
             let d_input = d_inputs.next().expect("as many blocks as of the input");
             product(d_input, self.width, Write::Set, d_logits, matrix);

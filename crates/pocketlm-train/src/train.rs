@@ -3,7 +3,7 @@
 //! A training is a function of its recipe, its data, its seed and its number of threads: the same four give
 //! the same bytes, whether it ran through or was stopped and resumed any number of times.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -353,10 +353,5 @@ impl<'a> Trainer<'a> {
         self.training.save(&self.options.out)?;
         self.saved = Instant::now();
         Ok(())
-    }
-
-    /// The folder it writes to.
-    pub fn out(&self) -> &Path {
-        &self.options.out
     }
 }

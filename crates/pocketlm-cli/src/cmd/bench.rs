@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use pocketlm::{Model, Session};
+use pocketlm_kernels::bytes::sum_words;
 use serde::Serialize;
 
 use crate::machine::{Machine, peak_bytes};
@@ -150,17 +151,13 @@ fn bytes_per_token(model: &Model) -> usize {
 
 /// Bytes a second of reading a buffer of `bytes` again and again on one thread: the best of several passes.
 fn bandwidth(bytes: usize) -> f64 {
-    let buffer = vec![1u64; (bytes / 8).max(8)];
+    let buffer = vec![1i32; (bytes / 4).max(16)];
     let mut best = f64::INFINITY;
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(300) {
         let start = Instant::now();
-        let mut lanes = [0u64; 16];
-        for chunk in black_box(&buffer).chunks_exact(16) {
-            lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = lane.wrapping_add(*x));
-        }
-        black_box(lanes);
+        black_box(sum_words(black_box(&buffer)));
         best = best.min(start.elapsed().as_secs_f64());
     }
-    (buffer.len() * 8) as f64 / best
+    (buffer.len() * 4) as f64 / best
 }

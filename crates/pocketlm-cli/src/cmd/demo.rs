@@ -44,7 +44,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let corpus = grammar::corpus(1, self.tokens)?;
         let floor = floor(&corpus, &corpus.test);
-        println!(
+        say!(
             "A corpus of {} tokens and {} types from a probabilistic grammar of English. No model can have \
              a perplexity below {floor:.2} on its test split.",
             corpus.train.ids.len(),
@@ -52,16 +52,16 @@ impl Args {
         );
         let out = self.folder()?;
         if !self.train(&corpus, &out)? {
-            println!("stopped");
+            say!("stopped");
             return Ok(());
         }
         let checkpoint = Checkpoint::load(&out)?;
         let eos = corpus.encoder.vocabulary().eos();
         let test = evaluate(&checkpoint.network, &checkpoint.parameters, &corpus.test, eos)?;
-        println!("\nTest perplexity {:.2}; the floor is {floor:.2}.", test.perplexity);
+        say!("\nTest perplexity {:.2}; the floor is {floor:.2}.", test.perplexity);
         show(&Loaded::open(&out)?)?;
         let out = out.display();
-        println!(
+        say!(
             "\nThe model is in {out}. What to try next:\n  \
              pocketlm suggest {out} \"the old\"\n  \
              pocketlm pack {out} -o demo.plm --precision int8 && pocketlm bench demo.plm\n  \
@@ -110,16 +110,16 @@ fn floor(corpus: &Corpus, split: &Split) -> f64 {
 }
 
 fn show(loaded: &Loaded) -> Result<()> {
-    println!("\nWhat comes next?");
+    say!("\nWhat comes next?");
     for context in CONTEXTS {
         let mut session = loaded.session(context)?;
         let found: Vec<_> = session.suggest(5).iter().map(|s| s.word.to_owned()).collect();
-        println!("  {context} … {}", found.join(", "));
+        say!("  {context} … {}", found.join(", "));
     }
     let sampling = Sampling { temperature: 0.8, ..Sampling::default() };
-    println!("\nSentences that it made up:");
+    say!("\nSentences that it made up:");
     for text in texts(loaded, "", 3, 40, sampling, 1)? {
-        println!("  {text}");
+        say!("  {text}");
     }
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 
 use crate::evaluation::{Row, rows};
 use crate::machine::Machine;
+use crate::table::table;
 
 /// Measure the perplexity of models on text.
 ///
@@ -60,25 +61,16 @@ impl Args {
                 let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
                 say!("{}", serde_json::to_string_pretty(&object)?);
             }
-            (false, rows) => say!("{}", table(rows)),
+            (false, rows) => say!("{}", as_table(rows)),
         }
         Ok(())
     }
 }
 
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
-        "model",
-        "split",
-        "tokens",
-        "perplexity",
-        "bits/token",
-        "bits/byte",
-        "oov",
-        "tokens/s",
-    ]);
+fn as_table(rows: &[Row]) -> Table {
+    let header =
+        ["model", "split", "tokens", "perplexity", "bits/token", "bits/byte", "oov", "tokens/s"];
+    let mut table = table(&header, 2);
     for row in rows {
         let quality = &row.evaluation;
         table.add_row([
@@ -91,9 +83,6 @@ fn table(rows: &[Row]) -> Table {
             quality.oov.to_string(),
             format!("{:.0}", row.tokens_per_second),
         ]);
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
     }
     table
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use pocketlm::Model;
 use serde_json::{Value, json};
 
 use crate::model::Loaded;
+use crate::table::table;
 
 /// Show what a packed model is made of, byte by byte.
 ///
@@ -51,15 +52,6 @@ impl Args {
         }
         Ok(())
     }
-}
-
-fn table(header: &[&str], right: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header(header);
-    for column in table.column_iter_mut().skip(right) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 fn matrices(model: &Model) -> Table {

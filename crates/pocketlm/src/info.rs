@@ -9,7 +9,7 @@ use core::ops::Range;
 use crate::error::{Error, Result};
 use crate::format::checksum::Crc32;
 use crate::format::metadata;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, Scratch};
 use crate::model::Model;
 
 /// What the file holds of one matrix or bias.
@@ -21,11 +21,11 @@ pub struct MatrixInfo {
     pub rows: usize,
     /// Columns: values that go in; 1 for a bias.
     pub columns: usize,
-    /// How many numbers describe it: `dense`, or `vector` for a bias.
+    /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, or `vector` for a bias.
     pub structure: String,
-    /// Which of them are kept: `none` for all.
+    /// Which of them are kept: `none` for all, `unstructured`, `mixed` where factors differ.
     pub sparsity: String,
-    /// How many bits each has: `f32`, `f16`, `int8`, `int4`.
+    /// How many bits each has: `f32`, `f16`, `int8`, `int4`, `mixed` where factors differ.
     pub precision: String,
     /// Numbers that describe it, scales and padding not counted.
     pub parameters: usize,
@@ -147,7 +147,9 @@ impl Model {
         if out.len() != matrix.columns() {
             return Err(Error::Length { given: out.len(), needed: matrix.columns() });
         }
-        matrix.row(row, out);
+        let mut scratch = Scratch::default();
+        matrix.reserve(1, &mut scratch);
+        matrix.row(row, &mut scratch, out);
         Ok(())
     }
 

@@ -19,11 +19,13 @@ impl Network {
     /// Buffers for up to `steps` steps of `batch` streams.
     pub(crate) fn new(model: &Model, steps: usize, batch: usize) -> Self {
         let layers = model.layers.iter();
+        let mut buffers = Buffers::new(&model.layers, steps, batch);
+        model.embedding.reserve(1, &mut buffers.scratch);
         let widest = layers.map(Layer::output).max().unwrap_or(0).max(model.embedding.columns());
         Self {
             below: vec![0.0; steps * batch * widest],
             above: vec![0.0; steps * batch * widest],
-            buffers: Buffers::new(&model.layers, steps, batch),
+            buffers,
         }
     }
 
@@ -40,7 +42,7 @@ impl Network {
         let n = tokens.len();
         let width = model.embedding.columns();
         for (&token, row) in tokens.iter().zip(self.below.chunks_exact_mut(width)) {
-            model.embedding.row(token as usize, row);
+            model.embedding.row(token as usize, &mut self.buffers.scratch, row);
         }
         for layer in &model.layers {
             let (this, rest) = state.split_at_mut(batch * layer.state());

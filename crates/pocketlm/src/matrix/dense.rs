@@ -10,7 +10,7 @@ use pocketlm_kernels::layout::{MAX_INTEGER_COLS, padded_rows, panels};
 use pocketlm_kernels::{float16, float32, half, int4, int8, quantise};
 
 use super::leaves::{Leaves, names};
-use super::{PANEL, Scratch};
+use super::{PANEL, Scratch, grow};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::metadata::Description;
@@ -171,7 +171,7 @@ impl Dense {
 }
 
 fn apply_int8(bytes: &[u8], scales: &[f32], scratch: &Scratch, out: &mut [f32]) {
-    let Scratch { q, scales: q_scales, sums } = scratch;
+    let Scratch { q, scales: q_scales, sums, .. } = scratch;
     match (&**q_scales, &**sums) {
         (&[scale], &[sum]) => int8::matvec(bytes, scales, q, scale, sum, out),
         _ => int8::matmul(bytes, scales, q, q_scales, sums, out),
@@ -179,16 +179,10 @@ fn apply_int8(bytes: &[u8], scales: &[f32], scratch: &Scratch, out: &mut [f32]) 
 }
 
 fn apply_int4(bytes: &[u8], scales: &[u16], group: usize, scratch: &Scratch, out: &mut [f32]) {
-    let Scratch { q, scales: q_scales, sums } = scratch;
+    let Scratch { q, scales: q_scales, sums, .. } = scratch;
     match **q_scales {
         [scale] => int4::matvec(bytes, scales, group, q, scale, sums, out),
         _ => int4::matmul(bytes, scales, group, q, q_scales, sums, out),
-    }
-}
-
-fn grow<T: Copy + Default>(buffer: &mut alloc::vec::Vec<T>, length: usize) {
-    if buffer.len() < length {
-        buffer.resize(length, T::default());
     }
 }
 

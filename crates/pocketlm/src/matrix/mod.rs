@@ -10,13 +10,20 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{self, Description};
+use crate::json::Value;
 
 mod dense;
 pub(crate) mod leaves;
+mod low_rank;
+mod sparse;
+mod tensor_train;
 
 pub(crate) use dense::Dense;
 pub(crate) use leaves::Leaves;
+use low_rank::LowRank;
+use sparse::Sparse;
+use tensor_train::TensorTrain;
 
 /// Rows of a panel, the unit in which ranges of rows are multiplied.
 pub(crate) const PANEL: usize = pocketlm_kernels::layout::PANEL_ROWS;
@@ -30,17 +37,59 @@ pub(crate) struct Scratch {
     pub(crate) scales: Vec<f32>,
     /// Sums of the quantised activations, `[batch, groups]`.
     pub(crate) sums: Vec<i32>,
+    /// What lies between the factors of a matrix, or its whole product.
+    pub(crate) inner: Vec<f32>,
+    /// A second buffer of that kind.
+    pub(crate) spare: Vec<f32>,
+    /// A row of a factor.
+    pub(crate) line: Vec<f32>,
+}
+
+/// Makes a buffer at least so long.
+pub(crate) fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, T::default());
+    }
 }
 
 /// A matrix `[rows, columns]` in the form that the file holds.
 #[derive(Debug)]
 pub(crate) enum Matrix {
     Dense(Dense),
+    Sparse(Sparse),
+    LowRank(LowRank),
+    TensorTrain(TensorTrain),
+}
+
+/// Calls the same method of whatever form a matrix has.
+macro_rules! each {
+    ($matrix:expr, $form:ident => $call:expr) => {
+        match $matrix {
+            Matrix::Dense($form) => $call,
+            Matrix::Sparse($form) => $call,
+            Matrix::LowRank($form) => $call,
+            Matrix::TensorTrain($form) => $call,
+        }
+    };
 }
 
 impl Matrix {
     /// Finds the form that `description` names and takes its arrays into use, fully checked.
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
+        let has_numbers = description.rows > 0 && description.columns > 0;
+        match (description.structure.as_str(), description.sparsity.as_str()) {
+            ("low-rank", "none") if has_numbers => {
+                LowRank::open(description, leaves).map(Matrix::LowRank)
+            }
+            ("tensor-train", "none") if has_numbers => {
+                TensorTrain::open(description, leaves).map(Matrix::TensorTrain)
+            }
+            _ => Self::open_leaf(description, leaves),
+        }
+    }
+
+    /// The same for a matrix, or a factor of one, whose own numbers the file holds.
+    fn open_leaf(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
         let name = &description.name;
         if description.rows == 0 || description.columns == 0 {
             return Err(Error::matrix(name, "has no rows or no columns"));
@@ -48,41 +97,32 @@ impl Matrix {
         let newer = |axis: &str, value: &str| {
             Error::matrix(name, format!("has the {axis} {value:?}, which this version cannot read"))
         };
-        if description.sparsity != "none" {
-            return Err(newer("sparsity", &description.sparsity));
-        }
-        match description.structure.as_str() {
-            "dense" => Dense::open(description, leaves).map(Matrix::Dense),
-            structure => Err(newer("structure", structure)),
+        match (description.structure.as_str(), description.sparsity.as_str()) {
+            ("dense", "none") => Dense::open(description, leaves).map(Matrix::Dense),
+            ("dense", "unstructured") => Sparse::open(description, leaves).map(Matrix::Sparse),
+            ("dense", sparsity) => Err(newer("sparsity", sparsity)),
+            (structure, _) => Err(newer("structure", structure)),
         }
     }
 
     /// Values that come out.
     pub(crate) fn rows(&self) -> usize {
-        match self {
-            Matrix::Dense(dense) => dense.rows(),
-        }
+        each!(self, form => form.rows())
     }
 
     /// Values that go in.
     pub(crate) fn columns(&self) -> usize {
-        match self {
-            Matrix::Dense(dense) => dense.columns(),
-        }
+        each!(self, form => form.columns())
     }
 
-    /// Makes `scratch` large enough for products with `batch` vectors.
+    /// Makes `scratch` large enough for products with `batch` vectors, and for rows.
     pub(crate) fn reserve(&self, batch: usize, scratch: &mut Scratch) {
-        match self {
-            Matrix::Dense(dense) => dense.reserve(batch, scratch),
-        }
+        each!(self, form => form.reserve(batch, scratch));
     }
 
     /// Does the part of a product with `x` `[batch, columns]` that all rows share.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
-        match self {
-            Matrix::Dense(dense) => dense.prepare(x, batch, scratch),
-        }
+        each!(self, form => form.prepare(x, batch, scratch));
     }
 
     /// Adds the rows `rows` of the product to `out` `[batch, rows.len()]`, after
@@ -96,6 +136,9 @@ impl Matrix {
     ) {
         match self {
             Matrix::Dense(dense) => dense.apply_rows(x, scratch, rows, out),
+            Matrix::Sparse(sparse) => sparse.apply_rows(x, scratch, rows, out),
+            Matrix::LowRank(low_rank) => low_rank.apply_rows(scratch, rows, out),
+            Matrix::TensorTrain(train) => train.apply_rows(scratch, rows, out),
         }
     }
 
@@ -106,30 +149,34 @@ impl Matrix {
     }
 
     /// Writes row `row` into `out` `[columns]`.
-    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn row(&self, row: usize, scratch: &mut Scratch, out: &mut [f32]) {
         match self {
             Matrix::Dense(dense) => dense.row(row, out),
+            Matrix::Sparse(sparse) => sparse.row(row, out),
+            Matrix::LowRank(low_rank) => low_rank.row(row, scratch, out),
+            Matrix::TensorTrain(train) => train.row(row, scratch, out),
         }
     }
 
     /// Numbers that describe it.
     pub(crate) fn parameters(&self) -> usize {
-        match self {
-            Matrix::Dense(dense) => dense.parameters(),
-        }
+        each!(self, form => form.parameters())
     }
 
     /// Bytes of its arrays.
     pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Matrix::Dense(dense) => dense.bytes(),
-        }
+        each!(self, form => form.bytes())
     }
 
     /// The first fault among its numbers (a weight that is not finite), if there is one; reads them all.
     pub(crate) fn fault(&self) -> Option<String> {
-        match self {
-            Matrix::Dense(dense) => dense.fault(),
-        }
+        each!(self, form => form.fault())
     }
+}
+
+/// The descriptions of a matrix's factors.
+fn factors<'a>(description: &Description<'a>) -> Result<Vec<Description<'a>>> {
+    let list = description.fields.get("factors").and_then(Value::array);
+    let list = list.ok_or_else(|| Error::matrix(&description.name, "has no list of factors"))?;
+    list.iter().map(|factor| metadata::description(factor.clone())).collect()
 }

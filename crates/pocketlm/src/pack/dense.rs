@@ -20,7 +20,7 @@ pub(super) fn encode(
     weights: &[f32],
     precision: Precision,
 ) -> Result<Encoded> {
-    let Expected { name, rows, columns } = expected;
+    let Expected { name, columns, .. } = expected;
     let is_integer = matches!(precision, Precision::Int8 | Precision::Int4);
     if *columns > MAX_INTEGER_COLS && is_integer {
         let problem = format!("has more than {MAX_INTEGER_COLS} columns; take f32 or f16");
@@ -32,14 +32,26 @@ pub(super) fn encode(
         Precision::Int8 => (encode_int8(expected, weights), String::new()),
         Precision::Int4 => (encode_int4(expected, weights)?, format!(",\"group\":{}", int4::GROUP)),
     };
+    Ok(described(expected, "none", precision, arrays, &extra))
+}
+
+/// With the description of a matrix of its own numbers; `extra` are further fields.
+pub(super) fn described(
+    expected: &Expected,
+    sparsity: &str,
+    precision: Precision,
+    arrays: Vec<Leaf>,
+    extra: &str,
+) -> Encoded {
+    let Expected { name, rows, columns } = expected;
     let names: Vec<_> = arrays.iter().map(|leaf| format!("\"{}\"", leaf.name)).collect();
     let names = names.join(",");
     let description = format!(
         "{{\"name\":\"{name}\",\"rows\":{rows},\"columns\":{columns},\"structure\":\"dense\",\
-         \"sparsity\":\"none\",\"precision\":\"{}\",\"arrays\":[{names}]{extra}}}",
+         \"sparsity\":\"{sparsity}\",\"precision\":\"{}\",\"arrays\":[{names}]{extra}}}",
         precision.name(),
     );
-    Ok(Encoded { description, arrays })
+    Encoded { description, precision, arrays }
 }
 
 fn encode_f32(&Expected { ref name, rows, columns }: &Expected, weights: &[f32]) -> Leaf {
@@ -89,6 +101,6 @@ fn encode_int4(
     Ok(vec![packed, Leaf::new(&format!("{name}.scales"), Dtype::F16, &shape, scales)])
 }
 
-fn too_large(name: &str) -> Error {
+pub(super) fn too_large(name: &str) -> Error {
     Error::matrix(name, "has values too large for half precision; take f32")
 }

@@ -39,10 +39,12 @@ mod container;
 mod dense;
 #[cfg(feature = "std")]
 mod file;
+mod form;
 mod vocabulary;
 
 #[cfg(feature = "std")]
 pub use file::write_file;
+pub use form::{Factor, Form, Sparsity, factor_bytes, round_trip_factor};
 pub use vocabulary::sorted_order;
 
 /// How many bits each number of a matrix has.
@@ -79,6 +81,8 @@ impl Precision {
 #[derive(Debug, Clone)]
 struct Encoded {
     description: String,
+    /// Of its first leaf.
+    precision: Precision,
     arrays: Vec<container::Leaf>,
 }
 
@@ -150,12 +154,9 @@ impl Packer {
     /// weights, or one is not finite or too large for the precision.
     pub fn matrix(&mut self, name: &str, weights: &[f32], precision: Precision) -> Result<()> {
         let expected = find(self.configuration.matrices(self.words.len()), name)?;
-        check(&expected, weights)?;
-        let sorted = self.sorted(name, weights, expected.columns);
-        let weights = sorted.as_deref().unwrap_or(weights);
-        let encoded = dense::encode(&expected, weights, precision)?;
-        self.matrices.insert(name.into(), encoded);
-        Ok(())
+        let Expected { rows, columns, .. } = expected;
+        let sparsity = Sparsity::None;
+        self.form(name, &Form::Dense(Factor { rows, columns, weights, sparsity, precision }))
     }
 
     /// Adds the bias `name`.
@@ -174,7 +175,7 @@ impl Packer {
 
     /// The rows of `weights` in the order of the sorted words, where rows are words.
     fn sorted(&self, name: &str, weights: &[f32], columns: usize) -> Option<Vec<f32>> {
-        if !matches!(name, "embedding" | "softmax" | "softmax.bias") {
+        if !(form::is_by_word(name) || name == "softmax.bias") {
             return None;
         }
         let rows = self.order.iter().map(|&at| &weights[at as usize * columns..][..columns]);

@@ -9,7 +9,7 @@ use core::ops::Range;
 use crate::error::{Error, Result};
 use crate::format::checksum::Crc32;
 use crate::format::metadata;
-use crate::matrix::{Matrix, Scratch};
+use crate::matrix::{Matrix, Scratch, factor_name};
 use crate::model::Model;
 
 /// What the file holds of one matrix or bias.
@@ -23,14 +23,17 @@ pub struct MatrixInfo {
     pub columns: usize,
     /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, or `vector` for a bias.
     pub structure: String,
-    /// Which of them are kept: `none` for all, `unstructured`, `mixed` where factors differ.
+    /// Which of them are kept: `none` for all, `unstructured`, `panels`, `mixed` where factors differ.
     pub sparsity: String,
     /// How many bits each has: `f32`, `f16`, `int8`, `int4`, `mixed` where factors differ.
     pub precision: String,
     /// Numbers that describe it, scales and padding not counted.
     pub parameters: usize,
-    /// Bytes that it takes in the file, scales and padding of panels counted.
+    /// Bytes that it takes in the file, scales, positions and padding of panels counted.
     pub bytes: usize,
+    /// The same of each factor of a low-rank matrix (`softmax.left`, `softmax.right`) and each core of a tensor
+    /// train (`softmax.core.0`, …); empty for others.
+    pub factors: Vec<MatrixInfo>,
 }
 
 /// Where an array lies in the file.
@@ -61,17 +64,22 @@ impl Model {
             name: bias.name,
             rows: bias.rows,
             columns: 1,
+            factors: Vec::new(),
         });
         matrices.chain(biases).collect()
     }
 
     fn info(&self, name: String, matrix: &Matrix) -> MatrixInfo {
         let [structure, sparsity, precision] = self.forms.get(&name).cloned().unwrap_or_default();
+        let factors = matrix.factors().into_iter().enumerate();
+        let factors =
+            factors.map(|(k, m)| self.info(factor_name(&name, &structure, k), m)).collect();
         MatrixInfo {
             rows: matrix.rows(),
             columns: matrix.columns(),
             parameters: matrix.parameters(),
             bytes: matrix.bytes(),
+            factors,
             name,
             structure,
             sparsity,

@@ -12,7 +12,7 @@ use crate::format::container::Dtype;
 use crate::format::container::{self, Header};
 use crate::format::metadata::{self, Description};
 use crate::format::{Perplexity, Provenance};
-use crate::matrix::{Leaves, Matrix};
+use crate::matrix::{self, Leaves, Matrix, factor_name};
 use crate::storage::{Array, Storage};
 use crate::vocabulary::{BLOCK, Vocabulary};
 
@@ -224,9 +224,19 @@ impl Parts<'_> {
         layers.collect()
     }
 
+    /// Structure, sparsity and precision of every matrix and every factor of one.
     fn forms(&self) -> BTreeMap<String, [String; 3]> {
         let form =
             |d: &Description<'_>| [d.structure.clone(), d.sparsity.clone(), d.precision.clone()];
-        self.descriptions.iter().map(|(name, d)| (name.clone(), form(d))).collect()
+        let mut forms = BTreeMap::new();
+        for (name, description) in &self.descriptions {
+            // What has no factors has none to list; what has, has been opened.
+            let factors = matrix::factors(description).unwrap_or_default();
+            for (k, factor) in factors.iter().enumerate() {
+                forms.insert(factor_name(name, &description.structure, k), form(factor));
+            }
+            forms.insert(name.clone(), form(description));
+        }
+        forms
     }
 }

@@ -85,7 +85,7 @@ impl Output {
             for row in logits.chunks_exact_mut(block.len()) {
                 row.copy_from_slice(&bias[block.clone()]);
             }
-            softmax.apply_rows(features, &self.scratch, block.clone(), logits);
+            softmax.apply_rows(features, &mut self.scratch, block.clone(), logits);
             visit(first, logits);
             first = block.end;
         }

@@ -21,15 +21,17 @@ pub(crate) enum Dtype {
     F16,
     I8,
     U8,
+    U16,
     U32,
 }
 
 impl Dtype {
-    const ALL: [(Dtype, &str, usize); 5] = [
+    const ALL: [(Dtype, &str, usize); 6] = [
         (Dtype::F32, "F32", 4),
         (Dtype::F16, "F16", 2),
         (Dtype::I8, "I8", 1),
         (Dtype::U8, "U8", 1),
+        (Dtype::U16, "U16", 2),
         (Dtype::U32, "U32", 4),
     ];
 

@@ -219,14 +219,21 @@ fn open_int8(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Weigh
     })
 }
 
+/// Columns of int4 that share a scale.
+pub(super) fn group(description: &Description<'_>) -> Result<usize> {
+    let group = description.fields.get("group").and_then(Value::number);
+    group
+        .filter(|&group| group > 0 && group.is_multiple_of(8) && group <= MAX_INTEGER_COLS)
+        .ok_or_else(|| {
+            Error::matrix(&description.name, "has no group, or one that is no multiple of 8")
+        })
+}
+
 fn open_int4(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Weights> {
     check_columns(description)?;
     let Description { name, rows, columns, .. } = description;
     let [bytes, scales_name] = names(name, &description.arrays)?;
-    let group = description.fields.get("group").and_then(Value::number);
-    let group = group
-        .filter(|&group| group > 0 && group.is_multiple_of(8) && group <= MAX_INTEGER_COLS)
-        .ok_or_else(|| Error::matrix(name, "has no group, or one that is no multiple of 8"))?;
+    let group = group(description)?;
     let shape = [panels(*rows), int4::padded_cols(*columns) / 8, PANEL, 4];
     let bytes = leaves.array(bytes, Dtype::U8, &shape)?;
     let shape = [panels(*rows), columns.div_ceil(group), PANEL];

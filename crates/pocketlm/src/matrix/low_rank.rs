@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{Leaves, Matrix, Scratch, factors};
@@ -19,10 +21,9 @@ pub(crate) struct LowRank {
 impl LowRank {
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
         let name = &description.name;
-        let [left, right] =
-            factors(description)?.try_into().map_err(|list: alloc::vec::Vec<_>| {
-                Error::matrix(name, format!("lists {} factors instead of 2", list.len()))
-            })?;
+        let [left, right] = factors(description)?.try_into().map_err(|list: Vec<_>| {
+            Error::matrix(name, format!("lists {} factors instead of 2", list.len()))
+        })?;
         let fits = left.rows == description.rows
             && right.columns == description.columns
             && left.columns == right.rows;
@@ -48,6 +49,10 @@ impl LowRank {
 
     pub(crate) fn columns(&self) -> usize {
         self.right.columns()
+    }
+
+    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+        vec![&self.left, &self.right]
     }
 
     fn rank(&self) -> usize {
@@ -78,8 +83,10 @@ impl LowRank {
         scratch.inner = inner;
     }
 
-    pub(crate) fn apply_rows(&self, scratch: &Scratch, rows: Range<usize>, out: &mut [f32]) {
-        self.left.apply_rows(&scratch.inner, scratch, rows, out);
+    pub(crate) fn apply_rows(&self, scratch: &mut Scratch, rows: Range<usize>, out: &mut [f32]) {
+        let inner = core::mem::take(&mut scratch.inner);
+        self.left.apply_rows(&inner, scratch, rows, out);
+        scratch.inner = inner;
     }
 
     pub(crate) fn row(&self, row: usize, scratch: &mut Scratch, out: &mut [f32]) {

@@ -10,20 +10,24 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::format::container::Dtype;
 use crate::format::metadata::{self, Description};
 use crate::json::Value;
+use crate::storage::Array;
 
 mod dense;
 pub(crate) mod leaves;
 mod low_rank;
-mod sparse;
-mod tensor_train;
+pub(crate) mod panels;
+pub(crate) mod tensor_train;
+pub(crate) mod unstructured;
 
 pub(crate) use dense::Dense;
 pub(crate) use leaves::Leaves;
 use low_rank::LowRank;
-use sparse::Sparse;
+use panels::Panels;
 use tensor_train::TensorTrain;
+use unstructured::Unstructured;
 
 /// Rows of a panel, the unit in which ranges of rows are multiplied.
 pub(crate) const PANEL: usize = pocketlm_kernels::layout::PANEL_ROWS;
@@ -43,7 +47,17 @@ pub(crate) struct Scratch {
     pub(crate) spare: Vec<f32>,
     /// A row of a factor.
     pub(crate) line: Vec<f32>,
+    /// Columns of a sparse row's numbers.
+    pub(crate) indices: Vec<u16>,
+    /// Activations, and quantised ones, of a sparse panel's columns, `[batch, columns of the panel]`.
+    pub(crate) gathered: Vec<f32>,
+    pub(crate) gathered_q: Vec<i8>,
+    /// A panel's part of a product, `[batch, 16]`.
+    pub(crate) block: Vec<f32>,
 }
+
+/// Most columns of a sparse matrix.
+pub(crate) const MAX_SPARSE_COLUMNS: usize = 1 << 16;
 
 /// Makes a buffer at least so long.
 pub(crate) fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
@@ -56,7 +70,8 @@ pub(crate) fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
 #[derive(Debug)]
 pub(crate) enum Matrix {
     Dense(Dense),
-    Sparse(Sparse),
+    Unstructured(Unstructured),
+    Panels(Panels),
     LowRank(LowRank),
     TensorTrain(TensorTrain),
 }
@@ -66,7 +81,8 @@ macro_rules! each {
     ($matrix:expr, $form:ident => $call:expr) => {
         match $matrix {
             Matrix::Dense($form) => $call,
-            Matrix::Sparse($form) => $call,
+            Matrix::Unstructured($form) => $call,
+            Matrix::Panels($form) => $call,
             Matrix::LowRank($form) => $call,
             Matrix::TensorTrain($form) => $call,
         }
@@ -77,11 +93,9 @@ impl Matrix {
     /// Finds the form that `description` names and takes its arrays into use, fully checked.
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
         let has_numbers = description.rows > 0 && description.columns > 0;
-        match (description.structure.as_str(), description.sparsity.as_str()) {
-            ("low-rank", "none") if has_numbers => {
-                LowRank::open(description, leaves).map(Matrix::LowRank)
-            }
-            ("tensor-train", "none") if has_numbers => {
+        match description.structure.as_str() {
+            "low-rank" if has_numbers => LowRank::open(description, leaves).map(Matrix::LowRank),
+            "tensor-train" if has_numbers => {
                 TensorTrain::open(description, leaves).map(Matrix::TensorTrain)
             }
             _ => Self::open_leaf(description, leaves),
@@ -99,7 +113,10 @@ impl Matrix {
         };
         match (description.structure.as_str(), description.sparsity.as_str()) {
             ("dense", "none") => Dense::open(description, leaves).map(Matrix::Dense),
-            ("dense", "unstructured") => Sparse::open(description, leaves).map(Matrix::Sparse),
+            ("dense", "unstructured") => {
+                Unstructured::open(description, leaves).map(Matrix::Unstructured)
+            }
+            ("dense", "panels") => Panels::open(description, leaves).map(Matrix::Panels),
             ("dense", sparsity) => Err(newer("sparsity", sparsity)),
             (structure, _) => Err(newer("structure", structure)),
         }
@@ -130,13 +147,14 @@ impl Matrix {
     pub(crate) fn apply_rows(
         &self,
         x: &[f32],
-        scratch: &Scratch,
+        scratch: &mut Scratch,
         rows: Range<usize>,
         out: &mut [f32],
     ) {
         match self {
             Matrix::Dense(dense) => dense.apply_rows(x, scratch, rows, out),
-            Matrix::Sparse(sparse) => sparse.apply_rows(x, scratch, rows, out),
+            Matrix::Unstructured(sparse) => sparse.apply_rows(x, scratch, rows, out),
+            Matrix::Panels(panels) => panels.apply_rows(x, scratch, rows, out),
             Matrix::LowRank(low_rank) => low_rank.apply_rows(scratch, rows, out),
             Matrix::TensorTrain(train) => train.apply_rows(scratch, rows, out),
         }
@@ -152,9 +170,19 @@ impl Matrix {
     pub(crate) fn row(&self, row: usize, scratch: &mut Scratch, out: &mut [f32]) {
         match self {
             Matrix::Dense(dense) => dense.row(row, out),
-            Matrix::Sparse(sparse) => sparse.row(row, out),
+            Matrix::Unstructured(sparse) => sparse.row(row, scratch, out),
+            Matrix::Panels(panels) => panels.row(row, scratch, out),
             Matrix::LowRank(low_rank) => low_rank.row(row, scratch, out),
             Matrix::TensorTrain(train) => train.row(row, scratch, out),
+        }
+    }
+
+    /// The factors that it is a product of.
+    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+        match self {
+            Matrix::Dense(_) | Matrix::Unstructured(_) | Matrix::Panels(_) => Vec::new(),
+            Matrix::LowRank(low_rank) => low_rank.factors(),
+            Matrix::TensorTrain(train) => train.factors(),
         }
     }
 
@@ -175,8 +203,35 @@ impl Matrix {
 }
 
 /// The descriptions of a matrix's factors.
-fn factors<'a>(description: &Description<'a>) -> Result<Vec<Description<'a>>> {
+pub(crate) fn factors<'a>(description: &Description<'a>) -> Result<Vec<Description<'a>>> {
     let list = description.fields.get("factors").and_then(Value::array);
     let list = list.ok_or_else(|| Error::matrix(&description.name, "has no list of factors"))?;
     list.iter().map(|factor| metadata::description(factor.clone())).collect()
+}
+
+/// The name of factor `k` of the matrix `name`.
+pub(crate) fn factor_name(name: &str, structure: &str, k: usize) -> String {
+    match (structure, k) {
+        ("low-rank", 0) => format!("{name}.left"),
+        ("low-rank", _) => format!("{name}.right"),
+        _ => format!("{name}.core.{k}"),
+    }
+}
+
+fn sparse_columns(description: &Description<'_>) -> Result<()> {
+    if description.columns <= MAX_SPARSE_COLUMNS {
+        return Ok(());
+    }
+    let problem = format!("is sparse with more than {MAX_SPARSE_COLUMNS} columns");
+    Err(Error::matrix(&description.name, problem))
+}
+
+/// The array `name` of `parts + 1` offsets, which begin with zero and never fall.
+fn offsets(leaves: &Leaves<'_>, name: &str, parts: usize) -> Result<Array> {
+    let array = leaves.array(name, Dtype::U32, &[parts + 1])?;
+    let offsets = array.u32();
+    if offsets[0] == 0 && offsets.windows(2).all(|pair| pair[0] <= pair[1]) {
+        return Ok(array);
+    }
+    Err(Error::array(name, "does not begin with zero, or falls"))
 }

@@ -18,8 +18,8 @@ use crate::json::Value;
 use crate::storage::Array;
 
 /// Most cores that are read, and most numbers between two of them for one vector.
-const MAX_CORES: usize = 8;
-const MAX_BETWEEN: usize = 1 << 26;
+pub(crate) const MAX_CORES: usize = 8;
+const MAX_BETWEEN: usize = 1 << 22;
 
 /// A chain of cores.
 #[derive(Debug)]
@@ -66,12 +66,13 @@ impl TensorTrain {
             return Err(fault(format!("has {} cores for other numbers of modes", factors.len())));
         }
         let mut cores = Vec::new();
-        let mut rank = 1;
+        let mut rank = 1usize;
         for (k, factor) in factors.iter().enumerate() {
             let (m, n) = (row_modes[k], column_modes[k]);
             // A mode of 0 would make a product of 0, which was refused.
             let next = factor.rows / m;
-            let fits = next * m == factor.rows && factor.columns == rank * n && next > 0;
+            let fits =
+                next * m == factor.rows && rank.checked_mul(n) == Some(factor.columns) && next > 0;
             if !fits || (k + 1 == factors.len() && next != 1) {
                 let problem = format!("has a core {k} of {} x {}", factor.rows, factor.columns);
                 return Err(fault(format!("{problem}, which does not fit modes and ranks")));
@@ -103,6 +104,10 @@ impl TensorTrain {
     pub(crate) fn bytes(&self) -> usize {
         let order = self.order.as_ref().map_or(0, |order| order.bytes().len());
         self.cores.iter().map(|core| core.matrix.bytes()).sum::<usize>() + order
+    }
+
+    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+        self.cores.iter().map(|core| &core.matrix).collect()
     }
 
     /// Numbers of the padded rows.
@@ -199,8 +204,8 @@ impl TensorTrain {
                 for (head, alphas) in done.chunks_exact(before).enumerate() {
                     for j in 0..n {
                         let terms = alphas.iter().enumerate();
-                        let sum = terms.map(|(alpha, weight)| weight * line[alpha * n + j]).sum();
-                        next[(head * n + j) * after + beta] = sum;
+                        let term = |(alpha, weight): (usize, &f32)| weight * line[alpha * n + j];
+                        next[(head * n + j) * after + beta] = terms.map(term).sum();
                     }
                 }
             }

@@ -38,7 +38,7 @@ pub(super) fn encode(
 /// With the description of a matrix of its own numbers; `extra` are further fields.
 pub(super) fn described(
     expected: &Expected,
-    sparsity: &str,
+    sparsity: &'static str,
     precision: Precision,
     arrays: Vec<Leaf>,
     extra: &str,
@@ -51,7 +51,7 @@ pub(super) fn described(
          \"sparsity\":\"{sparsity}\",\"precision\":\"{}\",\"arrays\":[{names}]{extra}}}",
         precision.name(),
     );
-    Encoded { description, precision, arrays }
+    Encoded { description, sparsity, precision: precision.name(), arrays }
 }
 
 fn encode_f32(&Expected { ref name, rows, columns }: &Expected, weights: &[f32]) -> Leaf {

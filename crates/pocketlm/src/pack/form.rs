@@ -9,10 +9,12 @@ use pocketlm_kernels::layout::{PANEL_ROWS, padded_rows};
 use pocketlm_kernels::{bytes, half, int4, int8};
 
 use super::container::Leaf;
-use super::{Encoded, Precision, check, dense, find};
+use super::panels::Compact;
+use super::{Encoded, Precision, check, dense, find, panels, unstructured};
 use crate::configuration::Expected;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
+use crate::matrix::tensor_train::MAX_CORES;
 
 /// Which numbers of a matrix the file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +23,20 @@ pub enum Sparsity {
     None,
     /// Those that are not zero, with their positions.
     Unstructured,
+    /// Blocks of 16 rows × 1 column that are not all zero, in panels of 16 rows of the file: rows of `embedding`
+    /// and `softmax` are in sorted order there ([`Packer::order`](super::Packer::order)), those of other
+    /// matrices and factors as they are given.
+    Panels,
 }
 
 impl Sparsity {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::None, Self::Unstructured];
+    pub const ALL: [Self; 3] = [Self::None, Self::Unstructured, Self::Panels];
 
-    /// Its name: `none` or `unstructured`.
+    /// Its name: `none`, `unstructured` or `panels`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["none", "unstructured"][self as usize]
+        ["none", "unstructured", "panels"][self as usize]
     }
 
     /// The sparsity of this name.
@@ -51,7 +57,8 @@ pub struct Factor<'a> {
     pub weights: &'a [f32],
     /// Which numbers are stored.
     pub sparsity: Sparsity,
-    /// How many bits each has. Sparse factors have f32, f16 or int8.
+    /// How many bits each has. Unstructured factors have f32, f16 or int8, panels
+    /// also int4.
     pub precision: Precision,
 }
 
@@ -80,63 +87,102 @@ pub enum Form<'a> {
 }
 
 impl super::Packer {
-    /// Adds the matrix `name` in this form.
+    /// Adds the matrix `name` in this form. Rows, and those of a left factor, come in the caller's order of the
+    /// words where they are words.
     ///
     /// # Errors
     /// [`Error::Matrix`] if the configuration asks for no such matrix, the sizes do not fit, a number is not
     /// finite or too large for the precision, or a sparse factor has a precision that it cannot have.
     pub fn form(&mut self, name: &str, form: &Form<'_>) -> Result<()> {
         let expected = find(self.configuration.matrices(self.words.len()), name)?;
-        let encoded = match form {
-            Form::Dense(factor) => self.factor(name, name, factor, Some(&expected))?,
-            Form::LowRank { left, right } => {
-                let shape = Expected { columns: left.columns, ..expected.clone() };
-                let left = self.factor(name, &format!("{name}.left"), left, Some(&shape))?;
-                let shape = Expected { rows: shape.columns, ..expected.clone() };
-                let right = self.factor("", &format!("{name}.right"), right, Some(&shape))?;
-                structured(&expected, "low-rank", "", vec![left, right], Vec::new())
-            }
-            Form::TensorTrain { row_modes, column_modes, cores } => {
-                let core = |(k, core)| self.factor("", &format!("{name}.core.{k}"), core, None);
-                let cores = cores.iter().enumerate().map(core).collect::<Result<_>>()?;
-                let mut fields =
-                    format!(",\"row_modes\":{row_modes:?},\"column_modes\":{column_modes:?}");
-                let mut arrays = Vec::new();
-                if is_by_word(name) {
-                    let array = format!("{name}.order");
-                    fields += &format!(",\"order\":\"{array}\"");
-                    let order = bytes::of_u32(&self.order).to_vec();
-                    arrays.push(Leaf::new(&array, Dtype::U32, &[self.order.len()], order));
-                }
-                structured(&expected, "tensor-train", &fields.replace(", ", ","), cores, arrays)
-            }
-        };
+        let order = is_by_word(name).then_some(&self.order[..]);
+        let encoded = encode(&expected, order, form)?;
         self.matrices.insert(name.into(), encoded);
         Ok(())
     }
 
-    /// A factor of the matrix `name` with rows in the file's order, if its rows are those of the matrix.
-    fn factor(
-        &self,
-        matrix: &str,
-        name: &str,
-        factor: &Factor<'_>,
-        shape: Option<&Expected>,
-    ) -> Result<Encoded> {
-        let Factor { rows, columns, weights, sparsity, precision } = *factor;
-        let expected = Expected { name: name.to_string(), rows, columns };
-        if let Some(shape) = shape.filter(|shape| (shape.rows, shape.columns) != (rows, columns)) {
-            let problem =
-                format!("is {rows} x {columns} instead of {} x {}", shape.rows, shape.columns);
-            return Err(Error::matrix(name, problem));
+    /// The caller's row of each row of the file, for matrices whose rows are words: what
+    /// [`sorted_order`](super::sorted_order) gives for the words. Blocks of 16 rows ([`Sparsity::Panels`]) are
+    /// blocks of this order.
+    #[must_use]
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+}
+
+/// Encodes a matrix; `order` is the caller's row of each row of the file.
+pub(super) fn encode(
+    expected: &Expected,
+    order: Option<&[u32]>,
+    form: &Form<'_>,
+) -> Result<Encoded> {
+    let &Expected { ref name, rows, columns } = expected;
+    match form {
+        Form::Dense(factor) => encode_factor(name, order, factor, [rows, columns]),
+        Form::LowRank { left, right } => {
+            let rank = left.columns;
+            let left = encode_factor(&format!("{name}.left"), order, left, [rows, rank])?;
+            let right = encode_factor(&format!("{name}.right"), None, right, [rank, columns])?;
+            Ok(structured(expected, "low-rank", "", vec![left, right], Vec::new()))
         }
-        check(&expected, weights)?;
-        let sorted = self.sorted(matrix, weights, columns);
-        let weights = sorted.as_deref().unwrap_or(weights);
-        match sparsity {
-            Sparsity::None => dense::encode(&expected, weights, precision),
-            Sparsity::Unstructured => encode_sparse(&expected, weights, precision),
+        Form::TensorTrain { row_modes, column_modes, cores } => {
+            check_modes(name, "row", row_modes, rows, cores.len())?;
+            check_modes(name, "column", column_modes, columns, cores.len())?;
+            let mut rank = 1;
+            let mut encoded = Vec::new();
+            for (k, core) in cores.iter().enumerate() {
+                let next = if k + 1 == cores.len() { 1 } else { core.rows / row_modes[k] };
+                let shape = [next * row_modes[k], rank * column_modes[k]];
+                encoded.push(encode_factor(&format!("{name}.core.{k}"), None, core, shape)?);
+                rank = next;
+            }
+            let mut fields =
+                format!(",\"row_modes\":{row_modes:?},\"column_modes\":{column_modes:?}");
+            let mut arrays = Vec::new();
+            if let Some(order) = order {
+                let array = format!("{name}.order");
+                fields += &format!(",\"order\":\"{array}\"");
+                let bytes = bytes::of_u32(order).to_vec();
+                arrays.push(Leaf::new(&array, Dtype::U32, &[order.len()], bytes));
+            }
+            Ok(structured(expected, "tensor-train", &fields.replace(", ", ","), encoded, arrays))
         }
+    }
+}
+
+fn check_modes(name: &str, side: &str, modes: &[usize], size: usize, cores: usize) -> Result<()> {
+    let product = modes.iter().try_fold(1usize, |product, &mode| product.checked_mul(mode));
+    let fits = product.is_some_and(|product| product >= size && product / 4 <= size);
+    let problem = if modes.len() != cores || !(2..=MAX_CORES).contains(&cores) {
+        format!("has {cores} cores and {} {side} modes instead of 2 to {MAX_CORES}", modes.len())
+    } else if !fits {
+        format!("has {side} modes {modes:?}, whose product is not {size} to 4 x {size}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::matrix(name, problem))
+}
+
+/// Encodes a factor of this shape, with rows in `order`.
+fn encode_factor(
+    name: &str,
+    order: Option<&[u32]>,
+    factor: &Factor<'_>,
+    shape: [usize; 2],
+) -> Result<Encoded> {
+    let Factor { rows, columns, weights, sparsity, precision } = *factor;
+    let expected = Expected { name: name.to_string(), rows, columns };
+    if shape != [rows, columns] || rows == 0 || columns == 0 {
+        let problem = format!("is {rows} x {columns} instead of {} x {}", shape[0], shape[1]);
+        return Err(Error::matrix(name, problem));
+    }
+    check(&expected, weights)?;
+    let sorted = order.map(|order| super::sorted(order, weights, columns));
+    let weights = sorted.as_deref().unwrap_or(weights);
+    match sparsity {
+        Sparsity::None => dense::encode(&expected, weights, precision),
+        Sparsity::Unstructured => unstructured::encode(&expected, weights, precision),
+        Sparsity::Panels => panels::encode(&expected, weights, precision),
     }
 }
 
@@ -157,144 +203,18 @@ fn structured(
         let first = factors.first().map_or("mixed", pick);
         if factors.iter().all(|factor| pick(factor) == first) { first } else { "mixed" }
     };
-    let precision = same(&|factor| factor.precision.name());
+    let precision = same(&|factor| factor.precision);
+    let sparsity = same(&|factor| factor.sparsity);
     let Expected { name, rows, columns } = expected;
     let descriptions: Vec<_> = factors.iter().map(|factor| factor.description.as_str()).collect();
     let description = format!(
         "{{\"name\":\"{name}\",\"rows\":{rows},\"columns\":{columns},\"structure\":\"{structure}\",\
-         \"sparsity\":\"none\",\"precision\":\"{precision}\",\"arrays\":[]{fields},\
+         \"sparsity\":\"{sparsity}\",\"precision\":\"{precision}\",\"arrays\":[]{fields},\
          \"factors\":[{}]}}",
         descriptions.join(","),
     );
-    let precision = factors.first().map_or(Precision::F32, |factor| factor.precision);
     let arrays = factors.into_iter().flat_map(|factor| factor.arrays).chain(more);
-    Encoded { description, precision, arrays: arrays.collect() }
-}
-
-/// The kept numbers of a sparse matrix.
-struct Kept {
-    /// Index of each block's first number.
-    starts: Vec<u32>,
-    /// Place within the matrix, row-major; fillers among them where deltas are too long.
-    places: Vec<usize>,
-}
-
-impl Kept {
-    /// With fillers so that no two places of a block are more than 256 apart, if `filled`.
-    fn of(weights: &[f32], columns: usize, filled: bool) -> Self {
-        let (mut starts, mut places) = (vec![0], Vec::new());
-        let size = PANEL_ROWS * columns;
-        for (block, numbers) in weights.chunks(size).enumerate() {
-            let mut next = 0;
-            for (at, _) in numbers.iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
-                while filled && at - next > 255 {
-                    next += 255;
-                    places.push(block * size + next);
-                    next += 1;
-                }
-                places.push(block * size + at);
-                next = at + 1;
-            }
-            starts.push(places.len() as u32);
-        }
-        Self { starts, places }
-    }
-
-    fn deltas(&self, columns: usize) -> Vec<u8> {
-        let size = PANEL_ROWS * columns;
-        let mut next = 0;
-        let delta = |&place: &usize| {
-            next = next.max(place / size * size);
-            let delta = place - next;
-            next = place + 1;
-            delta as u8
-        };
-        self.places.iter().map(delta).collect()
-    }
-
-    fn bits(&self, columns: usize) -> Vec<u8> {
-        let blocks = self.starts.len() - 1;
-        let mut bits = vec![0u8; blocks * 2 * columns];
-        self.places.iter().for_each(|place| bits[place / 8] |= 1 << (place % 8));
-        bits
-    }
-}
-
-fn encode_sparse(expected: &Expected, weights: &[f32], precision: Precision) -> Result<Encoded> {
-    let &Expected { ref name, rows, columns } = expected;
-    let Some(width) = sparse_width(precision) else {
-        let problem = format!(
-            "cannot be sparse in {}: take f32, f16 or int8, or keep all its numbers",
-            precision.name()
-        );
-        return Err(Error::matrix(name, problem));
-    };
-    let (mut kept, plain) = (Kept::of(weights, columns, true), Kept::of(weights, columns, false));
-    let blocks = rows.div_ceil(PANEL_ROWS);
-    let is_bits =
-        blocks * 2 * columns + plain.places.len() * width < kept.places.len() * (1 + width);
-    let (positions, shape) = if is_bits {
-        kept = plain;
-        (kept.bits(columns), vec![blocks, 2 * columns])
-    } else {
-        (kept.deltas(columns), vec![kept.places.len()])
-    };
-    let count = [kept.places.len()];
-    let mut arrays = vec![
-        Leaf::new(&format!("{name}.positions"), Dtype::U8, &shape, positions),
-        Leaf::new(
-            &format!("{name}.starts"),
-            Dtype::U32,
-            &[kept.starts.len()],
-            bytes::of_u32(&kept.starts).to_vec(),
-        ),
-    ];
-    match precision {
-        Precision::Int8 => {
-            let (whole, scales) = rows_int8(weights, rows, columns);
-            let values = kept.places.iter().map(|&place| whole[place] as u8).collect();
-            arrays.push(Leaf::new(name, Dtype::I8, &count, values));
-            arrays.push(Leaf::f32(&format!("{name}.scales"), &[rows], &scales));
-        }
-        Precision::F16 => {
-            let halves: Vec<u16> =
-                kept.places.iter().map(|&place| half::from_f32(weights[place])).collect();
-            if !halves.iter().all(|&bits| half::to_f32(bits).is_finite()) {
-                return Err(dense::too_large(name));
-            }
-            arrays.push(Leaf::new(name, Dtype::F16, &count, bytes::of_u16(&halves).to_vec()));
-        }
-        _ => {
-            let values: Vec<f32> = kept.places.iter().map(|&place| weights[place]).collect();
-            arrays.push(Leaf::f32(name, &count, &values));
-        }
-    }
-    Ok(dense::described(expected, "unstructured", precision, arrays, ""))
-}
-
-/// Bytes of a sparse matrix's number in this precision, if it can have it.
-fn sparse_width(precision: Precision) -> Option<usize> {
-    match precision {
-        Precision::F32 => Some(4),
-        Precision::F16 => Some(2),
-        Precision::Int8 => Some(1),
-        Precision::Int4 => None,
-    }
-}
-
-/// Whole numbers `[rows, columns]` and a scale a row, as a dense int8 matrix has them.
-fn rows_int8(weights: &[f32], rows: usize, columns: usize) -> (Vec<i8>, Vec<f32>) {
-    let mut packed = vec![0; int8::len(rows, columns)];
-    let mut scales = vec![0.0; padded_rows(rows)];
-    int8::pack(weights, rows, columns, &mut packed, &mut scales);
-    scales.truncate(rows);
-    let width = int8::padded_cols(columns);
-    let byte = |row: usize, column: usize| {
-        let panel = &packed[row / PANEL_ROWS * PANEL_ROWS * width..];
-        panel[column / 4 * 64 + row % PANEL_ROWS * 4 + column % 4]
-    };
-    let whole = (0..rows * columns).map(|at| (byte(at / columns, at % columns) ^ 0x80) as i8);
-    (whole.collect(), scales)
+    Encoded { description, sparsity, precision, arrays: arrays.collect() }
 }
 
 /// The numbers `[rows, columns]` that the runtime reads back from a factor once it is packed.
@@ -305,10 +225,44 @@ pub fn round_trip_factor(factor: &Factor<'_>) -> Result<Vec<f32>> {
     let Factor { rows, columns, weights, sparsity, precision } = *factor;
     let expected = Expected { name: "the matrix".into(), rows, columns };
     check(&expected, weights)?;
-    if sparsity != Sparsity::None && sparse_width(precision).is_none() {
-        return encode_sparse(&expected, weights, precision).map(|_| Vec::new());
-    }
     let mut out = vec![0.0; weights.len()];
+    match sparsity {
+        Sparsity::None => round_trip(weights, rows, columns, precision, &mut out),
+        // A scale a row is the same with and without the zeros.
+        Sparsity::Unstructured if unstructured::width(precision).is_some() => {
+            round_trip(weights, rows, columns, precision, &mut out);
+        }
+        Sparsity::Unstructured => {
+            unstructured::encode(&expected, weights, precision)?;
+        }
+        Sparsity::Panels => {
+            panels::unit(&expected.name, precision)?;
+            let blocks = out.chunks_mut(PANEL_ROWS * columns);
+            for (out, panel) in blocks.zip(panels::compact(weights, columns)) {
+                round_trip_panel(&panel, columns, precision, out);
+            }
+        }
+    }
+    match out.iter().all(|value| value.is_finite()) {
+        true => Ok(out),
+        false => Err(dense::too_large(&expected.name)),
+    }
+}
+
+/// Writes the numbers of a compact panel to their places in `out` `[rows, columns]`.
+fn round_trip_panel(panel: &Compact, columns: usize, precision: Precision, out: &mut [f32]) {
+    let (rows, kept) = (out.len() / columns, panel.columns.len());
+    let mut read = vec![0.0; panel.weights.len()];
+    round_trip(&panel.weights, rows, kept, precision, &mut read);
+    for (out, read) in out.chunks_exact_mut(columns).zip(read.chunks_exact(kept.max(1))) {
+        for (&column, value) in panel.columns.iter().zip(read) {
+            out[usize::from(column)] = *value;
+        }
+    }
+}
+
+/// What a dense matrix of this precision gives for `weights` `[rows, columns]`.
+fn round_trip(weights: &[f32], rows: usize, columns: usize, precision: Precision, out: &mut [f32]) {
     match precision {
         Precision::F32 => out.copy_from_slice(weights),
         Precision::F16 => {
@@ -320,19 +274,22 @@ pub fn round_trip_factor(factor: &Factor<'_>) -> Result<Vec<f32>> {
             let mut packed = vec![0; int8::len(rows, columns)];
             let mut scales = vec![0.0; padded_rows(rows)];
             int8::pack(weights, rows, columns, &mut packed, &mut scales);
-            int8::unpack(&packed, &scales, columns, &mut out);
+            int8::unpack(&packed, &scales, columns, out);
         }
         Precision::Int4 => {
             let mut packed = vec![0; int4::len(rows, columns)];
             let mut scales = vec![0; int4::scales_len(rows, columns, int4::GROUP)];
             int4::pack(weights, rows, columns, int4::GROUP, &mut packed, &mut scales);
-            int4::unpack(&packed, &scales, int4::GROUP, columns, &mut out);
+            int4::unpack(&packed, &scales, int4::GROUP, columns, out);
         }
     }
-    Ok(out)
 }
 
-/// Bytes of a factor's arrays: exact if all numbers are kept, else as if the `kept` ones lay evenly.
+/// Bytes of a factor's arrays.
+///
+/// Exact if all numbers are kept. For [`Sparsity::Panels`], with 16 numbers of `kept` for each block of 16 rows
+/// (those beyond the last row counted), an upper bound: as if every panel had as much padding as it can have.
+/// For [`Sparsity::Unstructured`] an estimate, as if the kept numbers lay evenly.
 #[must_use]
 pub fn factor_bytes(
     rows: usize,
@@ -341,22 +298,43 @@ pub fn factor_bytes(
     sparsity: Sparsity,
     precision: Precision,
 ) -> usize {
+    match sparsity {
+        Sparsity::None => dense_bytes(rows, columns, precision),
+        Sparsity::Unstructured => unstructured_bytes(rows, columns, kept, precision),
+        Sparsity::Panels => panel_bytes(rows, kept, precision),
+    }
+}
+
+fn dense_bytes(rows: usize, columns: usize, precision: Precision) -> usize {
     let padded = padded_rows(rows);
-    match (sparsity, precision) {
-        (Sparsity::None, Precision::F32) => 4 * padded * columns,
-        (Sparsity::None, Precision::F16) => 2 * padded * columns,
-        (Sparsity::None, Precision::Int8) => int8::len(rows, columns) + 4 * padded,
-        (Sparsity::None, Precision::Int4) => {
+    match precision {
+        Precision::F32 => 4 * padded * columns,
+        Precision::F16 => 2 * padded * columns,
+        Precision::Int8 => int8::len(rows, columns) + 4 * padded,
+        Precision::Int4 => {
             int4::len(rows, columns) + 2 * int4::scales_len(rows, columns, int4::GROUP)
         }
-        (Sparsity::Unstructured, _) => {
-            let width = sparse_width(precision).unwrap_or(1);
-            let blocks = rows.div_ceil(PANEL_ROWS);
-            let fillers = (rows * columns / 256).saturating_sub(kept);
-            let deltas = (kept + fillers) * (1 + width);
-            let bits = blocks * 2 * columns + kept * width;
-            let scales = if precision == Precision::Int8 { 4 * rows } else { 0 };
-            deltas.min(bits) + 4 * (blocks + 1) + scales
-        }
     }
+}
+
+fn unstructured_bytes(rows: usize, columns: usize, kept: usize, precision: Precision) -> usize {
+    let width = unstructured::width(precision).unwrap_or(1);
+    let fillers = (rows * columns / 256).saturating_sub(kept);
+    let deltas = (kept + fillers) * (1 + width);
+    let bitmap = rows * crate::matrix::unstructured::bitmap_width(columns) + kept * width;
+    let scales = if precision == Precision::Int8 { 4 * rows } else { 0 };
+    deltas.min(bitmap) + 4 * (rows + 1) + scales
+}
+
+fn panel_bytes(rows: usize, kept: usize, precision: Precision) -> usize {
+    let (panels, blocks) = (rows.div_ceil(PANEL_ROWS), kept.div_ceil(PANEL_ROWS));
+    let unit = crate::matrix::panels::unit(precision.name()).unwrap_or(1);
+    let padded = blocks + panels * (unit - 1);
+    let numbers = match precision {
+        Precision::F32 => 64 * padded,
+        Precision::F16 => 32 * padded,
+        Precision::Int8 => 16 * padded + 64 * panels,
+        Precision::Int4 => 8 * padded + 32 * (blocks / int4::GROUP + panels),
+    };
+    numbers + 2 * padded + 4 * (panels + 1)
 }

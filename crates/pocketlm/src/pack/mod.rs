@@ -40,11 +40,15 @@ mod dense;
 #[cfg(feature = "std")]
 mod file;
 mod form;
+mod panels;
+mod product;
+mod unstructured;
 mod vocabulary;
 
 #[cfg(feature = "std")]
 pub use file::write_file;
 pub use form::{Factor, Form, Sparsity, factor_bytes, round_trip_factor};
+pub use product::Product;
 pub use vocabulary::sorted_order;
 
 /// How many bits each number of a matrix has.
@@ -81,8 +85,9 @@ impl Precision {
 #[derive(Debug, Clone)]
 struct Encoded {
     description: String,
-    /// Of its first leaf.
-    precision: Precision,
+    /// Names of its sparsity and precision: `mixed` where factors differ.
+    sparsity: &'static str,
+    precision: &'static str,
     arrays: Vec<container::Leaf>,
 }
 
@@ -166,20 +171,11 @@ impl Packer {
     pub fn bias(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let expected = find(self.configuration.biases(self.words.len()), name)?;
         check(&expected, values)?;
-        let sorted = self.sorted(name, values, 1);
+        let sorted = (name == "softmax.bias").then(|| sorted(&self.order, values, 1));
         let values = sorted.as_deref().unwrap_or(values);
         let leaf = container::Leaf::f32(name, &[values.len()], values);
         self.biases.insert(name.into(), leaf);
         Ok(())
-    }
-
-    /// The rows of `weights` in the order of the sorted words, where rows are words.
-    fn sorted(&self, name: &str, weights: &[f32], columns: usize) -> Option<Vec<f32>> {
-        if !(form::is_by_word(name) || name == "softmax.bias") {
-            return None;
-        }
-        let rows = self.order.iter().map(|&at| &weights[at as usize * columns..][..columns]);
-        Some(rows.flatten().copied().collect())
     }
 
     /// Stores the recipe that made the model, any text.
@@ -259,6 +255,12 @@ impl Packer {
             ("perplexity", format!("[{}]", perplexity.join(","))),
         ]
     }
+}
+
+/// The rows of `weights` in this order.
+fn sorted(order: &[u32], weights: &[f32], columns: usize) -> Vec<f32> {
+    let rows = order.iter().map(|&at| &weights[at as usize * columns..][..columns]);
+    rows.flatten().copied().collect()
 }
 
 fn find(list: Vec<Expected>, name: &str) -> Result<Expected> {

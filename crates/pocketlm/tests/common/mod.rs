@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pocketlm::pack::{Packer, Precision};
+use pocketlm::pack::{Factor, Form, Packer, Precision, Sparsity, round_trip_factor};
 use pocketlm::{CellKind, Configuration, Model, Random, Unit};
 
 /// A model's parts in the caller's order, as a trainer has them.
@@ -99,6 +99,183 @@ pub fn tiny(precision: Precision) -> Model {
 
 pub fn tiny_parts() -> Parts {
     Parts::random(configuration(CellKind::Lstm, 0, 0, false), 40, 0.5, 1)
+}
+
+/// A model with a form of its own for each matrix.
+pub struct Forms {
+    pub parts: Parts,
+    kinds: Vec<Kind>,
+}
+
+/// One matrix's form.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Leaf(Sparsity, Precision),
+    LowRank((Sparsity, Precision), (Sparsity, Precision)),
+    TensorTrain(Sparsity, Precision),
+}
+
+/// Every form of a leaf, alone and as a factor.
+fn kinds() -> Vec<Kind> {
+    use Precision::{F16, F32, Int4, Int8};
+    use Sparsity::{None, Panels, Unstructured};
+    let leaves = [
+        (None, F32),
+        (Unstructured, F32),
+        (Unstructured, F16),
+        (Unstructured, Int8),
+        (Panels, F32),
+        (Panels, F16),
+        (Panels, Int8),
+        (Panels, Int4),
+        (None, Int8),
+        (None, Int4),
+    ];
+    let count = leaves.len();
+    (0..3 * count)
+        .map(|k| match (leaves[k % count], k / count) {
+            ((sparsity, precision), 0) => Kind::Leaf(sparsity, precision),
+            (left, 1) => Kind::LowRank(left, leaves[(k + 3) % count]),
+            ((sparsity, precision), _) => Kind::TensorTrain(sparsity, precision),
+        })
+        .collect()
+}
+
+/// Numbers of which some are zero: every third place, or every third column of a panel.
+fn thinned(rows: usize, columns: usize, sparsity: Sparsity, seed: u64) -> Vec<f32> {
+    let mut random = Random::new(seed);
+    let mut weights: Vec<f32> =
+        (0..rows * columns).map(|_| random.unit() as f32 * 0.8 - 0.4).collect();
+    for (at, weight) in weights.iter_mut().enumerate() {
+        let (row, column) = (at / columns, at % columns);
+        let is_kept = match sparsity {
+            Sparsity::None => true,
+            Sparsity::Unstructured => (row * 2 + column) % 3 != 0,
+            Sparsity::Panels => (row / 16 + column) % 3 != 0,
+        };
+        *weight = if is_kept { *weight } else { 0.0 };
+    }
+    weights
+}
+
+/// Two modes whose product is at least `size`.
+fn modes(size: usize) -> [usize; 2] {
+    let first = (1..).find(|mode| mode * mode >= size).unwrap();
+    [first, size.div_ceil(first)]
+}
+
+impl Forms {
+    /// Models that together have every form in every place.
+    pub fn all() -> Vec<Self> {
+        let kinds = kinds();
+        let list = configurations().into_iter().enumerate();
+        list.map(|(k, configuration)| {
+            let mut kinds = kinds.clone();
+            let turn = k * 5 % kinds.len();
+            kinds.rotate_left(turn);
+            Self { parts: Parts::random(configuration, 75, 0.5, k as u64), kinds }
+        })
+        .collect()
+    }
+
+    /// The same form for all matrices.
+    pub fn one(parts: Parts, kind: Kind) -> Self {
+        Self { parts, kinds: vec![kind] }
+    }
+
+    /// The packed model.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes_and_twin().0
+    }
+
+    /// The packed model, and one of dense f32 matrices with the same numbers.
+    pub fn bytes_and_twin(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut packer = self.parts.packer(Precision::F32);
+        let mut twin = self.parts.packer(Precision::F32);
+        let order = packer.order().to_vec();
+        let matrices = self.parts.configuration.matrices(self.parts.words.len());
+        for (seed, (matrix, &kind)) in matrices.iter().zip(self.kinds.iter().cycle()).enumerate() {
+            let by_word = matches!(matrix.name.as_str(), "embedding" | "softmax");
+            let order = by_word.then_some(&order[..]);
+            let shape = [matrix.rows, matrix.columns];
+            let dense = pack_kind(&mut packer, (&matrix.name, shape), kind, order, seed as u64);
+            twin.matrix(&matrix.name, &dense, Precision::F32).unwrap();
+        }
+        (packer.finish().unwrap(), twin.finish().unwrap())
+    }
+}
+
+/// Adds a matrix of this kind; returns its numbers as the file has them, in the caller's order of rows.
+fn pack_kind(
+    packer: &mut Packer,
+    (name, [rows, columns]): (&str, [usize; 2]),
+    kind: Kind,
+    order: Option<&[u32]>,
+    seed: u64,
+) -> Vec<f32> {
+    // Panels are of the file's order, so rows are made in that order and given in the caller's.
+    let given = |weights: &[f32], columns: usize| {
+        let mut given = vec![0.0; weights.len()];
+        for (row, weights) in weights.chunks_exact(columns).enumerate() {
+            let at = order.map_or(row, |order| order[row] as usize);
+            given[at * columns..][..columns].copy_from_slice(weights);
+        }
+        given
+    };
+    fn factor(
+        weights: &[f32],
+        columns: usize,
+        (sparsity, precision): (Sparsity, Precision),
+    ) -> Factor<'_> {
+        Factor { rows: weights.len() / columns, columns, weights, sparsity, precision }
+    }
+    let read = |weights: &[f32], columns, form| {
+        round_trip_factor(&factor(weights, columns, form)).unwrap()
+    };
+    match kind {
+        Kind::Leaf(sparsity, precision) => {
+            let form = (sparsity, precision);
+            let weights = thinned(rows, columns, sparsity, seed);
+            let turned = given(&weights, columns);
+            packer.form(name, &Form::Dense(factor(&turned, columns, form))).unwrap();
+            given(&read(&weights, columns, form), columns)
+        }
+        Kind::LowRank(left, right) => {
+            let rank = 4;
+            let l = thinned(rows, rank, left.0, seed);
+            let r = thinned(rank, columns, right.0, seed + 1);
+            let turned = given(&l, rank);
+            let form = Form::LowRank {
+                left: factor(&turned, rank, left),
+                right: factor(&r, columns, right),
+            };
+            packer.form(name, &form).unwrap();
+            let (l, r) = (read(&l, rank, left), read(&r, columns, right));
+            let element = |i: usize, j: usize| {
+                (0..rank).map(|k| l[i * rank + k] * r[k * columns + j]).sum::<f32>()
+            };
+            let dense: Vec<f32> =
+                (0..rows * columns).map(|at| element(at / columns, at % columns)).collect();
+            given(&dense, columns)
+        }
+        Kind::TensorTrain(sparsity, precision) => {
+            let (m, n, rank, form) = (modes(rows), modes(columns), 3, (sparsity, precision));
+            let first = thinned(m[0] * rank, n[0], sparsity, seed);
+            let second = thinned(m[1], rank * n[1], sparsity, seed + 1);
+            let cores = vec![factor(&first, n[0], form), factor(&second, rank * n[1], form)];
+            let train = Form::TensorTrain { row_modes: &m, column_modes: &n, cores };
+            packer.form(name, &train).unwrap();
+            let (first, second) = (read(&first, n[0], form), read(&second, rank * n[1], form));
+            // The train has the caller's order of rows.
+            let element = |i: usize, j: usize| {
+                let (i, j) = ([i / m[1], i % m[1]], [j / n[1], j % n[1]]);
+                let left = |k: usize| first[(i[0] * rank + k) * n[0] + j[0]];
+                let right = |k: usize| second[i[1] * rank * n[1] + k * n[1] + j[1]];
+                (0..rank).map(|k| left(k) * right(k)).sum::<f32>()
+            };
+            (0..rows * columns).map(|at| element(at / columns, at % columns)).collect()
+        }
+    }
 }
 
 fn sigmoid(x: f64) -> f64 {

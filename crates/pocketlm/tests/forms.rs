@@ -1,0 +1,370 @@
+//! Every structure, sparsity and precision against the dense product of what the file holds.
+
+mod common;
+
+use common::Forms;
+use pocketlm::pack::{Factor, Form, Precision, Product, Sparsity, factor_bytes, round_trip_factor};
+use pocketlm::{Model, Random, Session};
+use proptest::prelude::*;
+
+/// Uniform in ±1.
+fn numbers(count: usize, random: &mut Random) -> Vec<f32> {
+    (0..count).map(|_| random.unit() as f32 * 2.0 - 1.0).collect()
+}
+
+/// Weights `[rows, columns]` of which about `density` are kept, in blocks of 16 rows for panels.
+fn weights(
+    [rows, columns]: [usize; 2],
+    sparsity: Sparsity,
+    density: f64,
+    random: &mut Random,
+) -> Vec<f32> {
+    let mut weights = numbers(rows * columns, random);
+    match sparsity {
+        Sparsity::None => {}
+        Sparsity::Unstructured => {
+            weights.iter_mut().filter(|_| random.unit() >= density).for_each(|w| *w = 0.0);
+        }
+        Sparsity::Panels => {
+            for panel in weights.chunks_mut(16 * columns) {
+                for column in 0..columns {
+                    if random.unit() >= density {
+                        panel.iter_mut().skip(column).step_by(columns).for_each(|w| *w = 0.0);
+                    }
+                }
+            }
+        }
+    }
+    weights
+}
+
+/// The forms that a leaf can have.
+fn leaves() -> Vec<(Sparsity, Precision)> {
+    let all = Sparsity::ALL.into_iter().flat_map(|s| Precision::ALL.map(|p| (s, p)));
+    all.filter(|&(sparsity, precision)| is_possible(sparsity, precision)).collect()
+}
+
+fn is_possible(sparsity: Sparsity, precision: Precision) -> bool {
+    match sparsity {
+        Sparsity::None => true,
+        Sparsity::Unstructured => {
+            matches!(precision, Precision::F32 | Precision::F16 | Precision::Int8)
+        }
+        Sparsity::Panels => {
+            let precisions = [Precision::F32, Precision::F16, Precision::Int8, Precision::Int4];
+            precisions.contains(&precision)
+        }
+    }
+}
+
+/// Weights with their shape and form.
+#[derive(Debug, Clone)]
+struct Leaf {
+    shape: [usize; 2],
+    weights: Vec<f32>,
+    form: (Sparsity, Precision),
+}
+
+impl Leaf {
+    fn new(
+        shape: [usize; 2],
+        form: (Sparsity, Precision),
+        density: f64,
+        random: &mut Random,
+    ) -> Self {
+        Self { shape, weights: weights(shape, form.0, density, random), form }
+    }
+
+    fn factor(&self) -> Factor<'_> {
+        let ([rows, columns], (sparsity, precision)) = (self.shape, self.form);
+        Factor { rows, columns, weights: &self.weights, sparsity, precision }
+    }
+
+    fn read(&self) -> Vec<f32> {
+        round_trip_factor(&self.factor()).unwrap()
+    }
+
+    fn product(&self, batch: usize) -> Product {
+        Product::new(self.shape[0], self.shape[1], &Form::Dense(self.factor()), batch).unwrap()
+    }
+
+    fn is_float(&self) -> bool {
+        matches!(self.form.1, Precision::F32 | Precision::F16)
+    }
+}
+
+/// Adds `w [rows, columns] · x` of each vector in double precision.
+fn times(w: &[f32], x: &[f32], columns: usize) -> Vec<f32> {
+    let row = |w: &[f32], x: &[f32]| {
+        w.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum::<f64>() as f32
+    };
+    x.chunks_exact(columns).flat_map(|x| w.chunks_exact(columns).map(|w| row(w, x))).collect()
+}
+
+/// That two lists agree within `bound` of the largest.
+fn near(found: &[f32], wanted: &[f32], bound: f32) {
+    assert_eq!(found.len(), wanted.len());
+    let scale = wanted.iter().fold(1.0f32, |most, x| most.max(x.abs()));
+    for (at, (a, b)) in found.iter().zip(wanted).enumerate() {
+        assert!((a - b).abs() <= bound * scale, "{at}: {a} instead of {b}");
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    // −0 and 0 are the same number.
+    values.iter().map(|value| (value + 0.0).to_bits()).collect()
+}
+
+/// The product with a batch; checks that each vector alone gives the same, to the bit if `exact`.
+fn apply(product: &mut Product, x: &[f32], [rows, columns]: [usize; 2], exact: bool) -> Vec<f32> {
+    let batch = x.len() / columns;
+    let mut together = vec![0.25; batch * rows];
+    product.apply(x, &mut together).unwrap();
+    let mut alone = vec![0.25; batch * rows];
+    for (x, out) in x.chunks_exact(columns).zip(alone.chunks_exact_mut(rows)) {
+        product.apply(x, out).unwrap();
+    }
+    if exact {
+        assert_eq!(bits(&together), bits(&alone));
+    }
+    near(&together, &alone, 1e-5);
+    together
+}
+
+/// What the product of `leaf` alone gives for `x`.
+fn composed(leaf: &Leaf, x: &[f32]) -> Vec<f32> {
+    let batch = x.len() / leaf.shape[1];
+    let mut out = vec![0.0; batch * leaf.shape[0]];
+    leaf.product(batch).apply(x, &mut out).unwrap();
+    out
+}
+
+fn plus_quarter(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|value| value + 0.25).collect()
+}
+
+fn density() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(0.004), Just(0.05), Just(0.5), Just(1.0)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn leaves_agree_with_dense_products(
+        rows in 1usize..70, columns in 1usize..700, batch in 1usize..10, density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        for form in leaves() {
+            let leaf = Leaf::new([rows, columns], form, density, &mut random);
+            let x = numbers(batch * columns, &mut random);
+            let mut product = leaf.product(batch);
+            let found = apply(&mut product, &x, leaf.shape, !leaf.is_float());
+            let read = leaf.read();
+            prop_assert_eq!(bits(&product.dense()), bits(&read));
+            // Quantised activations are off by half a step of 1/127 at most, each.
+            let bound = if leaf.is_float() { 1e-5 } else { 0.5 / 127.0 * columns as f32 };
+            near(&found, &plus_quarter(&times(&read, &x, columns)), bound);
+            if form.0 != Sparsity::None && form.1 == Precision::Int8 {
+                let dense = Leaf { form: (Sparsity::None, form.1), ..leaf.clone() };
+                let wanted = apply(&mut dense.product(batch), &x, leaf.shape, true);
+                prop_assert_eq!(bits(&found), bits(&wanted));
+            }
+            let kept = leaf.weights.iter().filter(|w| **w != 0.0).count();
+            let estimate = factor_bytes(rows, columns, kept, form.0, form.1);
+            if form.0 == Sparsity::None {
+                prop_assert_eq!(product.bytes(), estimate);
+                prop_assert_eq!(product.parameters(), rows * columns);
+            }
+            if form.0 == Sparsity::Panels {
+                prop_assert_eq!(product.parameters(), kept);
+                if rows % 16 == 0 {
+                    prop_assert!(product.bytes() <= estimate);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn low_rank_is_the_product_of_its_factors(
+        rows in 1usize..50, columns in 1usize..90, rank in 1usize..40, batch in 1usize..10,
+        density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let forms = leaves();
+        for (k, &form) in forms.iter().enumerate() {
+            let left = Leaf::new([rows, rank], form, density, &mut random);
+            let other = forms[(k * 5 + 3) % forms.len()];
+            let right = Leaf::new([rank, columns], other, density, &mut random);
+            let form = Form::LowRank { left: left.factor(), right: right.factor() };
+            let mut product = Product::new(rows, columns, &form, batch).unwrap();
+            let x = numbers(batch * columns, &mut random);
+            let exact = !left.is_float() && !right.is_float();
+            let found = apply(&mut product, &x, [rows, columns], exact);
+            let wanted = plus_quarter(&composed(&left, &composed(&right, &x)));
+            if exact { prop_assert_eq!(bits(&found), bits(&wanted)) } else { near(&found, &wanted, 1e-5) }
+            let (l, r) = (left.read(), right.read());
+            let columns_of_right: Vec<f32> =
+                (0..columns * rank).map(|at| r[at % rank * columns + at / rank]).collect();
+            let dense = times(&columns_of_right, &l, rank);
+            near(&product.dense(), &dense, 1e-5);
+            if left.is_float() && right.is_float() {
+                near(&found, &plus_quarter(&times(&dense, &x, columns)), 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tensor_train_is_the_product_of_its_cores(
+        modes in prop::collection::vec((1usize..6, 1usize..6), 2..5), ranks in prop::collection::vec(1usize..5, 4),
+        batch in 1usize..6, cut in 0usize..4, density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let (m, n): (Vec<_>, Vec<_>) = modes.iter().copied().unzip();
+        let (all_rows, all_columns) = (m.iter().product::<usize>(), n.iter().product::<usize>());
+        let rows = all_rows.saturating_sub(cut).max(all_rows.div_ceil(4));
+        let columns = all_columns.saturating_sub(cut).max(all_columns.div_ceil(4));
+        let rank = |k: usize| if k == 0 || k == m.len() { 1 } else { ranks[k] };
+        for (k, _) in leaves().iter().enumerate() {
+            let leaf = |core: usize| {
+                let form = leaves()[(k + core) % leaves().len()];
+                let shape = [m[core] * rank(core + 1), rank(core) * n[core]];
+                Leaf::new(shape, form, density, &mut random)
+            };
+            let cores: Vec<Leaf> = (0..m.len()).map(leaf).collect();
+            let factors = cores.iter().map(Leaf::factor).collect();
+            let form = Form::TensorTrain { row_modes: &m, column_modes: &n, cores: factors };
+            let mut product = Product::new(rows, columns, &form, batch).unwrap();
+            let reads: Vec<_> = cores.iter().map(Leaf::read).collect();
+            let mut dense = vec![0.0; rows * columns];
+            for (at, out) in dense.iter_mut().enumerate() {
+                *out = element(&reads, &m, &n, &rank, [at / columns, at % columns]);
+            }
+            near(&product.dense(), &dense, 1e-5);
+            let x = numbers(batch * columns, &mut random);
+            let floats = cores.iter().all(Leaf::is_float);
+            let integers = !cores.iter().any(Leaf::is_float);
+            let found = apply(&mut product, &x, [rows, columns], integers);
+            if floats {
+                near(&found, &plus_quarter(&times(&dense, &x, columns)), 1e-5);
+            }
+        }
+    }
+}
+
+/// Element `i, j` of a tensor train in double precision.
+fn element(
+    cores: &[Vec<f32>],
+    m: &[usize],
+    n: &[usize],
+    rank: &dyn Fn(usize) -> usize,
+    [mut i, mut j]: [usize; 2],
+) -> f32 {
+    // From the least significant core to the most, a column vector grows to the left.
+    let mut vector = vec![1.0f64];
+    for k in (0..cores.len()).rev() {
+        let (i_k, j_k) = (i % m[k], j % n[k]);
+        (i, j) = (i / m[k], j / n[k]);
+        let (before, after) = (rank(k), rank(k + 1));
+        let at = |alpha: usize, beta: usize| {
+            f64::from(cores[k][(i_k * after + beta) * before * n[k] + alpha * n[k] + j_k])
+        };
+        let sum = |alpha| (0..after).map(|beta| at(alpha, beta) * vector[beta]).sum::<f64>();
+        vector = (0..before).map(sum).collect();
+    }
+    vector[0] as f32
+}
+
+#[test]
+fn integer_trains_are_chains_of_leaf_products() {
+    // Two cores, by hand: x [n1, n2] → each column j2 through the first core → each i1 through the second.
+    let mut random = Random::new(5);
+    let (m, n, rank) = ([3, 4], [5, 2], 3);
+    let form = (Sparsity::None, Precision::Int8);
+    let first = Leaf::new([m[0] * rank, n[0]], form, 1.0, &mut random);
+    let second = Leaf::new([m[1], rank * n[1]], form, 1.0, &mut random);
+    let x = numbers(10, &mut random);
+    let between: Vec<Vec<f32>> = (0..2)
+        .map(|j2| composed(&first, &(0..5).map(|j1| x[j1 * 2 + j2]).collect::<Vec<_>>()))
+        .collect();
+    let wanted: Vec<f32> = (0..3)
+        .flat_map(|i1| {
+            let vector: Vec<f32> =
+                (0..6).map(|at| between[at % 2][i1 * rank + at / 2]).collect();
+            composed(&second, &vector)
+        })
+        .collect();
+    let cores = vec![first.factor(), second.factor()];
+    let form = Form::TensorTrain { row_modes: &m, column_modes: &n, cores };
+    let mut product = Product::new(12, 10, &form, 1).unwrap();
+    let mut found = vec![0.0; 12];
+    product.apply(&x, &mut found).unwrap();
+    assert_eq!(bits(&found), bits(&wanted));
+}
+
+// ---------------------------------------------------------------------------------- whole models
+
+#[test]
+fn models_in_mixed_forms_agree_with_themselves_and_with_their_dense_twins() {
+    for forms in Forms::all() {
+        let (bytes, twin) = forms.bytes_and_twin();
+        let model = Model::from_bytes(bytes).unwrap();
+        model.verify().unwrap();
+        let twin = Model::from_bytes(twin).unwrap();
+        let mut row = vec![0.0; 64];
+        let mut same = vec![0.0; 64];
+        for matrix in model.matrices().iter().filter(|m| m.structure != "vector") {
+            for at in 0..matrix.rows {
+                model.row(&matrix.name, at, &mut row[..matrix.columns]).unwrap();
+                twin.row(&matrix.name, at, &mut same[..matrix.columns]).unwrap();
+                near(&row[..matrix.columns], &same[..matrix.columns], 1e-5);
+            }
+        }
+        let mut session = Session::new(&model);
+        let mut other = Session::new(&twin);
+        let text = "the under a\nthen";
+        let score = session.score(text).unwrap();
+        assert!((score.nll - other.score(text).unwrap().nll).abs() < 0.2);
+        let batch = model.score_batch(&[text, "the", "a an"]).unwrap();
+        assert!((batch[0].nll - score.nll).abs() < 1e-3);
+        let mut all = vec![0.0; model.vocabulary().len()];
+        session.log_probabilities(&mut all).unwrap();
+        let best: Vec<f32> = session.suggest(5).iter().map(|found| found.probability.ln()).collect();
+        let mut sorted = all.clone();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        assert!(best.iter().all(|found| sorted.iter().any(|x| (x - found).abs() < 1e-5)));
+        other.log_probabilities(&mut sorted).unwrap();
+        near(&all, &sorted, 0.02);
+    }
+}
+
+#[test]
+fn impossible_forms_are_refused_by_the_packer() {
+    let weights = vec![1.0; 600];
+    let leaf = |rows, columns, sparsity, precision| Factor {
+        rows,
+        columns,
+        weights: &weights[..rows * columns],
+        sparsity,
+        precision,
+    };
+    let dense = |rows, columns| leaf(rows, columns, Sparsity::None, Precision::F32);
+    let refused = |form: Form<'_>, part: &str| {
+        let text = Product::new(20, 30, &form, 1).unwrap_err().to_string();
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    };
+    let form = leaf(20, 30, Sparsity::Unstructured, Precision::Int4);
+    refused(Form::Dense(form), "cannot be unstructured in int4");
+    assert!(round_trip_factor(&form).is_err());
+    refused(Form::Dense(dense(30, 20)), "is 30 x 20 instead of 20 x 30");
+    let form = Form::LowRank { left: dense(20, 3), right: dense(4, 30) };
+    refused(form, "is 4 x 30 instead of 3 x 30");
+    let form = Form::LowRank { left: dense(20, 0), right: dense(0, 30) };
+    refused(form, "is 20 x 0");
+    let train = |row_modes, column_modes, cores| Form::TensorTrain { row_modes, column_modes, cores };
+    refused(train(&[4, 5], &[5, 6], vec![dense(8, 5)]), "has 1 cores");
+    refused(train(&[4, 4], &[5, 6], vec![dense(8, 5), dense(4, 12)]), "whose product is not 20");
+    refused(train(&[0, 5], &[5, 6], vec![dense(8, 5), dense(5, 12)]), "whose product is not 20");
+    refused(train(&[4, 5], &[5, 6], vec![dense(8, 5), dense(5, 18)]), "is 5 x 18 instead of 5 x 12");
+    refused(train(&[4, 5], &[5, 6], vec![dense(9, 5), dense(5, 12)]), "is 9 x 5 instead of 8 x 5");
+}

@@ -83,6 +83,43 @@ def packed() -> list[str]:
             table("model | split | tokens | perplexity", rows)]
 
 
+# The order of the rows of results/paper: that of the paper's two tables.
+PAPER = ("original", "pruned", "pruned-retrained", "int8", "lstm-650", "lstm-1500", "low-rank-650",
+         "tensor-train-600", "low-rank-1500")
+
+
+def paper() -> str | None:
+    """results/paper/ROW.json, written by `pocketlm reproduce paper`."""
+    found = [row for name in PAPER if (row := load(f"paper/{name}.json"))]
+    if not found:
+        return None
+    header = ("row | paper MB | paper perplexity | MB of the file | MB without words | valid | test | words/s | "
+              "state")
+    machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
+    parts = [table(header, [paper_row(row) for row in found])]
+    if (RESULTS / "paper.svg").exists():
+        parts.append("![Size against perplexity](results/paper.svg)")
+    return "\n\n".join([*parts, "; ".join(sorted(machines)) + "."])
+
+
+def paper_row(row: dict) -> list[str]:
+    published = [megabytes(row["paper"]["bytes"]), f"{row['paper']['perplexity']:.1f}"]
+    epochs = f"{row['epochs_done']} of {row['training']['train']['epochs']} epochs"
+    if row["status"] == "not-run":
+        state = f"not run; about {row['estimated_hours']:.0f} hours"
+        return [row["title"], *published, *["–"] * 5, state]
+    return [
+        row["title"],
+        *published,
+        f"{row['bytes'] / 1e6:.2f}",
+        f"{row['bytes_without_vocabulary'] / 1e6:.2f}",
+        f"{row['valid_perplexity']:.2f}",
+        f"**{row['test_perplexity']:.2f}**",
+        f"{row['tokens_per_second']:,.0f}",
+        "done" if row["status"] == "done" else epochs,
+    ]
+
+
 def speed() -> str | None:
     parts = training_step() + peers()
     return "\n\n".join(parts) if parts else None
@@ -157,7 +194,7 @@ def peer_row(name: str, f: dict) -> list[str]:
     ]
 
 
-BLOCKS = {"ptb": ptb, "speed": speed}
+BLOCKS = {"ptb": ptb, "paper": paper, "speed": speed}
 
 
 def render(text: str) -> str:

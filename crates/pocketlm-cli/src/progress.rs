@@ -74,6 +74,22 @@ impl Progress {
     }
 }
 
+/// A line on standard error for each epoch of trainings within a larger work.
+#[derive(Default)]
+pub struct Epochs;
+
+impl Epochs {
+    /// Shows the end of an epoch.
+    pub fn observe(&self, event: &Event) {
+        if event.best.is_some() {
+            eprintln!(
+                "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s",
+                event.epoch, event.epochs, event.split, event.perplexity, event.lr, event.seconds
+            );
+        }
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

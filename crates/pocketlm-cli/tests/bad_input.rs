@@ -236,3 +236,25 @@ fn resuming_what_is_not_there() {
     fs::remove_file(here.join("model/training_state.safetensors")).unwrap();
     resume("model", "text", &["training_state.safetensors: "]);
 }
+
+#[test]
+fn compressions_that_cannot_work() {
+    let here = copied("compressions");
+    let recipe = |text: &str| fs::write(here.join("r.toml"), text).unwrap();
+    let by_recipe = "compress model -o x.plm --recipe r.toml";
+    recipe("[[step]]\nmethod = \"prune\"\nmatrices = [\"softmax\"]\nsparsty = 0.5\n");
+    fails(&here, by_recipe, &[], 2, &["r.toml:4", "sparsty", "sparsity"]);
+    recipe("[[step]]\nmethod = \"fine-tune\"\nepochs = 1\n");
+    fails(&here, by_recipe, &[], 2, &["step 1 (fine-tune)", "--data"]);
+    let flags = |flags: &str, parts: &[&str]| {
+        fails(&here, &format!("compress model -o x.plm {flags}"), &[], 2, parts);
+    };
+    flags("--prune 1.5", &["sparsity is 1.5"]);
+    flags("--low-rank 100 --matrices softmax", &["softmax", "rank is 100"]);
+    flags("--prune 0.5 --matrices sofmax", &["sofmax", "cell.0.input", "softmax"]);
+    flags("--quantise int5", &["int8"]);
+    fails(&here, "compress model -o x.plm", &[], 1, &["nothing to do", "--recipe"]);
+    assert!(!here.join("x.plm").exists());
+    fails(&here, "reproduce papers --data x", &[], 2, &["papers", "paper"]);
+    fails(&here, "reproduce paper --data x --rows orginal", &[], 1, &["orginal", "original"]);
+}

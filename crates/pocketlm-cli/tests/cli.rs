@@ -51,6 +51,39 @@ fn train_evaluate_pack_and_inspect() {
     }
 }
 
+#[test]
+fn compress_by_flags_and_by_recipe() {
+    let here = folder("compress");
+    pocketlm_train::grammar::write_splits(&here.join("text"), 1, 3_000).unwrap();
+    json(&here, &format!("train --data text --out model --min-count 2 {SMALL}"), &[]);
+    let plan = print(&here, "compress model --plan", &[]);
+    assert!(plan.contains("low-rank") && plan.contains("quantise int8"), "{plan}");
+    let flags = "compress model -o a.plm --prune 0.8 --matrices softmax --quantise int8 --data text";
+    let report = json(&here, flags, &[]);
+    let steps = report["steps"].as_array().unwrap();
+    let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(names, ["start", "prune", "quantise"]);
+    let bytes = |step: &Value| step["bytes"].as_u64().unwrap();
+    assert!(bytes(&steps[2]) < bytes(&steps[1]) && bytes(&steps[1]) < bytes(&steps[0]));
+    let evaluated = json(&here, "eval a.plm --data text --split valid", &[]);
+    near(&evaluated["perplexity"], &steps[2]["valid_perplexity"], 1e-9);
+    let recipe = "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\n\
+                  [[step]]\nmethod = \"fine-tune\"\nepochs = 1\n";
+    fs::write(here.join("small.toml"), recipe).unwrap();
+    let by_recipe = "compress model -o b.plm --recipe small.toml --data text --checkpoint-out smaller";
+    print(&here, by_recipe, &[]);
+    let inspected = json(&here, "inspect b.plm", &[]);
+    let matrices = inspected["matrices"].as_array().unwrap();
+    let softmax = matrices.iter().find(|m| m["name"] == "softmax").unwrap();
+    assert_eq!(softmax["structure"], "low-rank");
+    assert!(inspected["recipe"].as_str().unwrap().contains("fine-tune"));
+    // The compressed checkpoint is one like any other.
+    let row = json(&here, "eval smaller --data text --split valid", &[]);
+    let packed = json(&here, "eval b.plm --data text --split valid", &[]);
+    near(&row["perplexity"], &packed["perplexity"], 1e-4);
+    print(&here, "suggest b.plm the -k 2", &[]);
+}
+
 fn inspect(here: &Path, file: &str, precision: &str, evaluated: &Value) {
     let object = json(here, &format!("inspect --verify {file}"), &[]);
     has(&object, "format_version bytes bytes_without_vocabulary parameters vocabulary provenance");

@@ -17,8 +17,11 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
 
+use crate::compress::Step;
+use crate::config::ModelConfig;
 use crate::corpus::{Encoder, Unit, write_atomically};
 use crate::error::{Error, Result};
+use crate::matrix::{Forms, Parametrization};
 use crate::network::{Network, State};
 use crate::optimizer::Optimizer;
 use crate::parameters::{Entry, Parameters};
@@ -44,6 +47,12 @@ pub struct Config {
     /// Shape and training.
     #[serde(flatten)]
     pub recipe: Recipe,
+    /// How the matrices are described.
+    #[serde(default, skip_serializing_if = "Forms::is_plain")]
+    pub forms: Forms,
+    /// The steps of compression that it has seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compression: Vec<Step>,
     /// Where the numbers come from.
     pub provenance: Provenance,
 }
@@ -63,9 +72,14 @@ pub struct Provenance {
 
 impl Config {
     /// The configuration of a new training.
-    pub fn new(recipe: Recipe, encoder: &Encoder, provenance: Provenance) -> Self {
-        let vocabulary = encoder.vocabulary().len();
-        Self { version: VERSION, unit: encoder.unit(), vocabulary, recipe, provenance }
+    ///
+    /// # Errors
+    /// When a form of the recipe does not fit its matrix.
+    pub fn new(recipe: Recipe, encoder: &Encoder, provenance: Provenance) -> Result<Self> {
+        let (unit, vocabulary) = (encoder.unit(), encoder.vocabulary().len());
+        let forms = recipe.forms(vocabulary)?;
+        let compression = Vec::new();
+        Ok(Self { version: VERSION, unit, vocabulary, recipe, forms, compression, provenance })
     }
 
     /// Reads `config.json` of `folder`.
@@ -106,8 +120,12 @@ pub struct Checkpoint {
     pub encoder: Encoder,
     /// Its operations.
     pub network: Network,
-    /// Its numbers.
+    /// The matrices that it computes with.
     pub parameters: Parameters,
+    /// The numbers that make them.
+    pub leaves: Parameters,
+    /// How they make them.
+    pub parametrization: Parametrization,
 }
 
 impl Checkpoint {
@@ -123,7 +141,8 @@ impl Checkpoint {
             let what = format!("has {types} types, {CONFIG} says {}", config.vocabulary);
             return Err(Error::checkpoint(&folder.join("vocab.txt"), what));
         }
-        let (network, mut parameters) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let (network, parameters) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let (parametrization, mut leaves) = Parametrization::new(&config.forms, &parameters)?;
         let path = folder.join(MODEL);
         if !path.exists() && folder.join(TRAINING_STATE).exists() {
             let what = "is not there yet: no epoch was validated; resume the training";
@@ -131,8 +150,57 @@ impl Checkpoint {
         }
         let bytes = read(&path)?;
         let tensors = parse(&path, &bytes)?;
-        fill(&path, &tensors, "", &mut parameters)?;
-        Ok(Self { config, encoder, network, parameters })
+        fill(&path, &tensors, "", &mut leaves)?;
+        let mut model = Self { config, encoder, network, parameters, leaves, parametrization };
+        model.materialise()?;
+        Ok(model)
+    }
+
+    fn materialise(&mut self) -> Result<()> {
+        self.parametrization.mask(&self.leaves);
+        self.parametrization.materialise(&self.leaves, &mut self.parameters)
+    }
+
+    /// Gives it other leaves, in other forms.
+    ///
+    /// # Errors
+    /// When the forms do not fit its matrices.
+    ///
+    /// # Panics
+    /// If the leaves are not those of the forms.
+    pub fn reform(&mut self, forms: Forms, leaves: Parameters) -> Result<()> {
+        let (parametrization, expected) = Parametrization::new(&forms, &self.parameters)?;
+        assert_eq!(expected.entries(), leaves.entries(), "the leaves of these forms");
+        self.config.forms = forms;
+        self.parametrization = parametrization;
+        self.leaves = leaves;
+        self.materialise()
+    }
+
+    /// Gives it another shape, and the leaves for it.
+    ///
+    /// # Errors
+    /// When the shape makes no network, or the forms do not fit its matrices.
+    ///
+    /// # Panics
+    /// If the leaves are not those of the forms.
+    pub fn reshape(&mut self, model: ModelConfig, forms: Forms, leaves: Parameters) -> Result<()> {
+        (self.network, self.parameters) = Network::new(&model, self.config.vocabulary)?;
+        self.config.recipe.model = model;
+        self.reform(forms, leaves)
+    }
+}
+
+impl Checkpoint {
+    /// Writes it as a checkpoint without a training state.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        self.encoder.save(folder)?;
+        save_model(folder, &self.leaves)?;
+        self.config.save(folder)
     }
 }
 

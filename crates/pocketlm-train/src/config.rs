@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compress::prune::Gradual;
 use crate::error::{Error, Result};
 
 /// The recurrent cell.
@@ -159,6 +160,9 @@ pub struct TrainConfig {
     pub dropout: f64,
     /// Every parameter starts uniform in `[-init, init]`.
     pub init: f64,
+    /// Pruning on the way (Zhu & Gupta 2017).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Gradual>,
 }
 
 impl TrainConfig {
@@ -181,6 +185,9 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             let what = format!("is {}: give a probability, at least 0 and below 1", self.dropout);
             return Err(Error::config("train.dropout", what));
+        }
+        if let Some(gradual) = &self.prune {
+            gradual.validate()?;
         }
         match self.schedule {
             Schedule::Exponential { factor, .. } | Schedule::Plateau { factor } => {

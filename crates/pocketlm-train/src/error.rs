@@ -44,6 +44,12 @@ pub enum Error {
         /// What is wrong with it and how to mend it.
         what: String,
     },
+    /// A compression that was asked to stop in the middle of a training.
+    #[error("stopped; the same command goes on where it was, from {}", work.display())]
+    Stopped {
+        /// Folder of the training.
+        work: PathBuf,
+    },
     /// A loss or gradient that is no longer a number.
     #[error(
         "training diverged: {what} is not finite at epoch {epoch}, update {update} (learning rate {lr}); \

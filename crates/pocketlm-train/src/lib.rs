@@ -1,12 +1,14 @@
 //! Training and compression.
 pub mod cell;
 pub mod checkpoint;
+pub mod compress;
 pub mod config;
 pub mod corpus;
 pub mod dropout;
 pub mod error;
 pub mod evaluate;
 pub mod grammar;
+pub mod matrix;
 pub mod metrics;
 pub mod network;
 pub mod optimizer;
@@ -15,6 +17,7 @@ pub mod panels;
 pub mod parameters;
 pub mod product;
 pub mod recipe;
+pub mod reproduce;
 pub mod sequence;
 pub mod softmax;
 pub mod train;

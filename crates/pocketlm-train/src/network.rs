@@ -3,7 +3,6 @@
 //!
 //! Token ids and targets are time-major: `[steps, batch]`, row `t * batch + b`.
 
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
@@ -11,7 +10,7 @@ use rayon::prelude::*;
 use crate::config::ModelConfig;
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
-use crate::parameters::{Builder, Id, Parameters};
+use crate::parameters::{Builder, Id, Parameters, fill_uniform};
 use crate::product::{View, Write, product};
 use crate::sequence::{Layer, Trace};
 use crate::softmax::Softmax;
@@ -163,6 +162,28 @@ impl Network {
         }
     }
 
+    /// What each matrix but the embedding was multiplied with in the last [`Self::forward`]: its name, its
+    /// columns, and the inputs `[steps * batch, columns]`.
+    pub fn matrix_inputs<'a>(&self, window: &'a Window) -> Vec<(String, usize, &'a [f32])> {
+        let mut all = Vec::new();
+        for (k, layer) in self.layers.iter().enumerate() {
+            let trace = &window.traces[k];
+            all.push((format!("cell.{k}.input"), layer.input_width, &window.inputs[k][..]));
+            all.push((format!("cell.{k}.recurrent"), layer.output_width, trace.fed_back()));
+            if self.config.cell_projection > 0 {
+                all.push((format!("cell.{k}.projection"), layer.hidden, trace.unprojected()));
+            }
+        }
+        if self.projection.is_some() {
+            let width = self.layers[self.layers.len() - 1].output_width;
+            all.push(("projection".to_owned(), width, &window.inputs[self.layers.len()][..]));
+        }
+        if !self.config.tied {
+            all.push(("softmax".to_owned(), self.softmax.width, self.top(window)));
+        }
+        all
+    }
+
     /// Negative log-likelihood in nats of each target after [`Self::forward`].
     pub fn losses(&self, weights: &Parameters, targets: &[u32], window: &Window) -> Vec<f32> {
         self.softmax.losses(weights, self.top(window), targets)
@@ -286,8 +307,5 @@ pub fn initialise(parameters: &mut Parameters, range: f64, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // Stream 0: dropout uses the others.
     random.set_stream(0);
-    for value in &mut parameters.data {
-        let unit = f64::from(random.next_u32()) / f64::from(u32::MAX);
-        *value = ((2.0 * unit - 1.0) * range) as f32;
-    }
+    fill_uniform(&mut random, &mut parameters.data, range);
 }

@@ -1,11 +1,15 @@
 //! From a checkpoint to the bytes of a packed model.
 
-use pocketlm::pack::{Packer, Precision};
+use pocketlm::pack::{Form, Packer, Precision};
 use pocketlm::{CellKind as PackedCell, Configuration, Perplexity, Provenance, Unit as PackedUnit};
 
 use crate::checkpoint::Checkpoint;
+use crate::compress::CompressionRecipe;
 use crate::config::CellKind;
 use crate::corpus::{EOS, UNK, Unit};
+use crate::matrix::Structure;
+use crate::matrix::parametrization::factor;
+use crate::parameters::Entry;
 
 /// The configuration as the runtime has it.
 fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
@@ -25,14 +29,14 @@ fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
     }
 }
 
-/// Packs the model with every matrix in `precision` (biases stay f32); `perplexity` are figures to remember in
-/// the file.
+/// Packs the model in its own forms (biases stay f32), or with every leaf in `precision` where one is given;
+/// `perplexity` are figures to remember in the file.
 ///
 /// # Errors
-/// [`pocketlm::Error::Unsupported`] for a model of byte pairs.
+/// [`pocketlm::Error::Unsupported`] for a model of byte pairs, or a form that the runtime does not have.
 pub fn pack(
     checkpoint: &Checkpoint,
-    precision: Precision,
+    precision: Option<Precision>,
     perplexity: Vec<Perplexity>,
 ) -> Result<Vec<u8>, pocketlm::Error> {
     let unit = match checkpoint.config.unit {
@@ -43,7 +47,7 @@ pub fn pack(
     pack_as(checkpoint, unit, precision, perplexity)
 }
 
-/// Packs the model for use within this process, in f32. Pieces of byte pairs count as words: only the
+/// Packs the model in its own forms for use within this process. Pieces of byte pairs count as words: only the
 /// checkpoint's own encoder cuts text into them.
 ///
 /// # Errors
@@ -53,28 +57,44 @@ pub fn pack_in_memory(checkpoint: &Checkpoint) -> Result<Vec<u8>, pocketlm::Erro
         Unit::Word | Unit::Bpe => PackedUnit::Word,
         Unit::Char => PackedUnit::Character,
     };
-    pack_as(checkpoint, unit, Precision::F32, Vec::new())
+    pack_as(checkpoint, unit, None, Vec::new())
 }
 
 fn pack_as(
     checkpoint: &Checkpoint,
     unit: PackedUnit,
-    precision: Precision,
+    precision: Option<Precision>,
     perplexity: Vec<Perplexity>,
 ) -> Result<Vec<u8>, pocketlm::Error> {
     let vocabulary = checkpoint.encoder.vocabulary();
     let words: Vec<&str> = vocabulary.words().collect();
     let unk = vocabulary.unk().map(|_| UNK);
     let mut packer = Packer::new(configuration(checkpoint, unit), &words, EOS, unk)?;
-    for entry in checkpoint.parameters.entries() {
-        let numbers = &checkpoint.parameters.data[entry.range.clone()];
-        if entry.vector {
-            packer.bias(&entry.name, numbers)?;
-        } else {
-            packer.matrix(&entry.name, numbers, precision)?;
-        }
+    let leaves = &checkpoint.leaves;
+    for bias in leaves.entries().iter().filter(|entry| entry.vector) {
+        packer.bias(&bias.name, &leaves.data[bias.range.clone()])?;
+    }
+    for (name, structure, entries) in checkpoint.parametrization.matrices(leaves) {
+        let leaf = |entry: &Entry| {
+            let mut form = checkpoint.config.forms.leaf(&entry.name);
+            form.precision = precision.unwrap_or(form.precision);
+            factor(entry, form, &leaves.data[entry.range.clone()])
+        };
+        let mut factors = entries.iter().map(leaf);
+        let mut next = || factors.next().expect("as many leaves as the structure has");
+        let form = match structure {
+            None => Form::Dense(next()),
+            Some(Structure::LowRank(_)) => Form::LowRank { left: next(), right: next() },
+            Some(Structure::TensorTrain(train)) => Form::TensorTrain {
+                row_modes: &train.row_modes,
+                column_modes: &train.column_modes,
+                cores: factors.collect(),
+            },
+        };
+        packer.form(name, &form)?;
     }
     let origin = &checkpoint.config.provenance;
+    packer.recipe(&recipe_text(checkpoint));
     packer.provenance(Provenance {
         training_data: format!("sha256:{}", origin.data_sha256),
         tool: format!("pocketlm {}", origin.version),
@@ -84,4 +104,11 @@ fn pack_as(
         packer.perplexity(figure)?;
     }
     packer.finish()
+}
+
+/// How the model was trained, then the steps that compressed it, as TOML.
+fn recipe_text(checkpoint: &Checkpoint) -> String {
+    let training = toml::to_string(&checkpoint.config.recipe).expect("a recipe is TOML");
+    let steps = CompressionRecipe { step: checkpoint.config.compression.clone() };
+    if steps.step.is_empty() { training } else { format!("{training}\n{}", steps.to_toml()) }
 }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use rand::Rng;
+
 /// One named matrix of a [`Parameters`]; a bias is a matrix of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -25,6 +27,14 @@ pub struct Parameters {
     entries: Arc<Vec<Entry>>,
     /// All numbers.
     pub data: Vec<f32>,
+}
+
+/// Fills `numbers` with ones uniform in `[-range, range]`.
+pub fn fill_uniform(random: &mut impl Rng, numbers: &mut [f32], range: f64) {
+    for value in numbers {
+        let unit = f64::from(random.next_u32()) / f64::from(u32::MAX);
+        *value = ((2.0 * unit - 1.0) * range) as f32;
+    }
 }
 
 /// Position of a matrix within its [`Parameters`].

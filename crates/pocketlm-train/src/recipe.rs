@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::compress::{Outline, Step, recipe::read_steps};
 use crate::config::{ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
+use crate::matrix::Forms;
 
 /// The base models: name and recipe.
 const BASES: [(&str, &str); 6] = [
@@ -24,12 +26,27 @@ pub struct Recipe {
     pub model: ModelConfig,
     /// How it is trained.
     pub train: TrainConfig,
+    /// Forms that matrices have from the start, as steps of a compression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub form: Vec<Step>,
 }
 
 impl Recipe {
     /// Names of the base models.
     pub fn base_names() -> impl Iterator<Item = &'static str> {
         BASES.iter().map(|(name, _)| *name)
+    }
+
+    /// The forms of the matrices at the start, for a vocabulary of so many types.
+    ///
+    /// # Errors
+    /// When a form does not fit its matrix, or is only for trained models.
+    pub fn forms(&self, vocabulary: usize) -> Result<Forms> {
+        let (model, forms) = (self.model.clone(), Forms::default());
+        let mut outline = Outline { model, vocabulary, forms };
+        self.form.iter().try_for_each(|step| step.method().from_scratch(&mut outline))?;
+        self.train.prune.iter().try_for_each(|gradual| gradual.declare(&mut outline))?;
+        Ok(outline.forms)
     }
 
     /// The recipe of a base model.
@@ -61,6 +78,12 @@ impl Draft {
         Ok(Self { table, place: format!("base model {name}") })
     }
 
+    /// Starts from a recipe at hand.
+    pub fn of(recipe: &Recipe) -> Self {
+        let table = Table::try_from(recipe).expect("a recipe is a table");
+        Self { table, place: "the model's recipe".to_owned() }
+    }
+
     /// Lays the text of a recipe file over it; its optional key `base` starts afresh from that base model.
     ///
     /// # Errors
@@ -71,6 +94,10 @@ impl Draft {
         if let Some(base) = over.remove("base") {
             let name = base.as_str().ok_or_else(|| recipe_error(place, "base is not a string"))?;
             self = Self::base(name)?;
+        }
+        if let Some(form) = over.remove("form") {
+            read_steps(place, text, "form", &form)?;
+            self.table.insert("form".to_owned(), form);
         }
         check_keys(&over, place, text)?;
         merge(&mut self.table, over);
@@ -83,11 +110,18 @@ impl Draft {
     ///
     /// # Errors
     /// [`Error::Recipe`] when no table of a recipe has that key.
-    pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
-        let (table, field) = locate(key)?;
+    pub fn set(self, key: &str, value: &str) -> Result<Self> {
         let parsed: std::result::Result<Table, _> = format!("value = {value}").parse();
         let parsed = parsed.ok().and_then(|mut t| t.remove("value"));
-        let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+        self.value(key, parsed.unwrap_or_else(|| Value::String(value.to_owned())))
+    }
+
+    /// Sets one key to a value.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when no table of a recipe has that key.
+    pub fn value(mut self, key: &str, value: Value) -> Result<Self> {
+        let (table, field) = locate(key)?;
         let over = Table::from_iter([(field, value)]);
         merge(&mut self.table, Table::from_iter([(table, Value::Table(over))]));
         self.place = format!("setting {key}");
@@ -122,7 +156,11 @@ fn unknown_base(name: &str) -> Error {
 /// The tables and keys that a recipe has, as those of a complete one.
 fn known_keys() -> Table {
     let complete = Recipe::base(BASES[0].0).expect("the base recipes parse (tested)");
-    Table::try_from(complete).expect("a recipe is a table")
+    let mut table = Table::try_from(complete).expect("a recipe is a table");
+    if let Some(Value::Table(train)) = table.get_mut("train") {
+        train.insert("prune".to_owned(), Value::Table(Table::new()));
+    }
+    table
 }
 
 /// Splits `train.lr` or finds the table that has `lr`.

@@ -316,6 +316,16 @@ impl Trace {
         &self.output[slot..]
     }
 
+    /// What was fed back at each step, `[steps * batch, output_width]`.
+    pub fn fed_back(&self) -> &[f32] {
+        &self.output[..self.output.len() - self.output.len() / (self.steps + 1)]
+    }
+
+    /// Output before the projection, `[steps * batch, hidden]`, empty without one.
+    pub fn unprojected(&self) -> &[f32] {
+        &self.unprojected
+    }
+
     /// State before the window: output `[batch, output_width]` and memory `[batch, hidden]` (empty for a GRU).
     pub fn first_state(&mut self) -> (&mut [f32], &mut [f32]) {
         let (output, memory) = (self.output.len(), self.memory.len());

@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, Config, Provenance, TrainingState};
+use crate::checkpoint::{self, Checkpoint, Config, Provenance, TrainingState};
+use crate::compress::Outline;
 use crate::config::{Objective, Schedule};
 use crate::corpus::{Corpus, Streams};
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::matrix::Parametrization;
 use crate::metrics::{Event, Metrics};
-use crate::network::{Network, Window, initialise};
+use crate::network::{Network, Window};
 use crate::optimizer::{Optimizer, clip_scale, norm};
 use crate::parameters::Parameters;
 use crate::recipe::Recipe;
@@ -75,7 +77,12 @@ pub struct Trainer<'a> {
     network: Network,
     training: TrainingState,
     gradient: Parameters,
+    parametrization: Parametrization,
+    /// The matrices and their gradient, where they are not what is trained.
+    dense: Option<(Parameters, Parameters)>,
     window: Window,
+    /// Share of zeros that pruning has reached in this sitting.
+    pruned: f64,
     /// Its counters.
     pub progress: Progress,
     metrics: Metrics,
@@ -101,14 +108,45 @@ impl<'a> Trainer<'a> {
             seed: options.seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let config = Config::new(recipe, &corpus.encoder, provenance);
+        let config = Config::new(recipe, &corpus.encoder, provenance)?;
         let mut trainer = Self::assemble(corpus, config, options)?;
-        let init = trainer.config.recipe.train.init;
-        initialise(&mut trainer.training.parameters, init, trainer.options.seed);
-        corpus.encoder.save(&trainer.options.out)?;
-        trainer.config.save(&trainer.options.out)?;
-        trainer.save()?;
-        Ok(trainer)
+        let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
+        trainer.parametrization.initialise(&mut trainer.training.parameters, init, seed);
+        trainer.begin()
+    }
+
+    /// Starts to train a model that is there already, in its forms, by a recipe with the same shape.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when the text was read with another vocabulary.
+    pub fn start_from(
+        corpus: &'a Corpus,
+        model: &Checkpoint,
+        recipe: Recipe,
+        options: Options,
+    ) -> Result<Self> {
+        if corpus.encoder.vocabulary().len() != model.config.vocabulary {
+            return Err(Error::config(
+                "the text",
+                "was read with another vocabulary than the model's",
+            ));
+        }
+        std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
+        let mut config = Config { recipe, ..model.config.clone() };
+        let mut outline = Outline::of(model);
+        config.recipe.train.prune.iter().try_for_each(|gradual| gradual.declare(&mut outline))?;
+        config.forms = outline.forms;
+        let mut trainer = Self::assemble(corpus, config, options)?;
+        trainer.training.parameters.data.copy_from_slice(&model.leaves.data);
+        trainer.begin()
+    }
+
+    fn begin(mut self) -> Result<Self> {
+        self.parametrization.mask(&self.training.parameters);
+        self.corpus.encoder.save(&self.options.out)?;
+        self.config.save(&self.options.out)?;
+        self.save()?;
+        Ok(self)
     }
 
     /// Takes up the training of a checkpoint where its last save left it.
@@ -124,6 +162,7 @@ impl<'a> Trainer<'a> {
         options.seed = config.provenance.seed;
         let mut trainer = Self::assemble(corpus, config, options)?;
         trainer.training.load(&trainer.options.out)?;
+        trainer.parametrization.mask(&trainer.training.parameters);
         trainer.progress = serde_json::from_str(&trainer.training.progress).map_err(|e| {
             Error::checkpoint(&trainer.options.out, format!("has unreadable counters: {e}"))
         })?;
@@ -135,7 +174,9 @@ impl<'a> Trainer<'a> {
 
     fn assemble(corpus: &'a Corpus, config: Config, options: Options) -> Result<Self> {
         let train = &config.recipe.train;
-        let (network, parameters) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let (network, dense) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let (parametrization, parameters) = Parametrization::new(&config.forms, &dense)?;
+        let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
         let window = network.window(train.steps, train.batch);
         let progress = Progress {
             epoch: 0,
@@ -159,11 +200,14 @@ impl<'a> Trainer<'a> {
             corpus,
             metrics: Metrics::new(&options.out),
             gradient,
+            parametrization,
+            dense,
             config,
             options,
             network,
             training,
             window,
+            pruned: 0.0,
             progress,
             started: Instant::now(),
             seconds_before: 0.0,
@@ -212,6 +256,8 @@ impl<'a> Trainer<'a> {
 
     /// One window of every stream, one change of the parameters.
     fn update(&mut self, streams: &Streams) -> Result<()> {
+        self.prune()?;
+        self.materialise()?;
         let train = &self.config.recipe.train;
         let (steps, batch) = (train.steps, train.batch);
         let piece = streams.window(self.progress.position, steps);
@@ -229,15 +275,17 @@ impl<'a> Trainer<'a> {
         let dropout = Dropout { rate: train.dropout, seed: self.options.seed, update };
         let training = &mut self.training;
         let (carried, window) = (&mut training.carried, &mut self.window);
-        self.network.forward(&training.parameters, &piece.inputs, carried, window, Some(dropout));
-        let loss = self.network.loss_and_gradients(
-            &training.parameters,
-            &mut self.gradient,
-            &piece.inputs,
-            &piece.targets,
-            window,
-            scale,
-        );
+        let (weights, gradient) = match &mut self.dense {
+            Some((weights, gradient)) => (&*weights, gradient),
+            None => (&training.parameters, &mut self.gradient),
+        };
+        self.network.forward(weights, &piece.inputs, carried, window, Some(dropout));
+        let (inputs, targets) = (&piece.inputs, &piece.targets);
+        let loss =
+            self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale);
+        if let Some((_, d_dense)) = &self.dense {
+            self.parametrization.pull_back(&training.parameters, d_dense, &mut self.gradient);
+        }
         let norm = norm(&self.gradient);
         let lr = self.learning_rate();
         self.check_finite("loss", loss, lr)?;
@@ -251,6 +299,43 @@ impl<'a> Trainer<'a> {
         self.progress.epoch_tokens += piece.targets.len() as u64;
         self.progress.tokens += piece.targets.len() as u64;
         Ok(())
+    }
+
+    fn materialise(&mut self) -> Result<()> {
+        match &mut self.dense {
+            Some((dense, _)) => self.parametrization.materialise(&self.training.parameters, dense),
+            None => Ok(()),
+        }
+    }
+
+    /// Prunes where the recipe asks for it and it is time.
+    fn prune(&mut self) -> Result<()> {
+        let Some(gradual) = &self.config.recipe.train.prune else { return Ok(()) };
+        let last = self.done() >= gradual.until;
+        if !self.progress.updates.is_multiple_of(gradual.every) && !last {
+            return Ok(());
+        }
+        let sparsity = gradual.sparsity_at(self.done());
+        if sparsity <= self.pruned {
+            return Ok(());
+        }
+        self.pruned = sparsity;
+        let config = &self.config;
+        let (model, forms) = (config.recipe.model.clone(), config.forms.clone());
+        let outline = Outline { model, vocabulary: config.vocabulary, forms };
+        let leaves = &mut self.training.parameters;
+        let vocabulary = self.corpus.encoder.vocabulary();
+        gradual.step(sparsity).run(&outline, vocabulary, leaves)?;
+        self.parametrization.mask(leaves);
+        Ok(())
+    }
+
+    /// Share of the whole training that is done.
+    fn done(&self) -> f64 {
+        let train = &self.config.recipe.train;
+        let length = self.corpus.train.ids.len() / train.batch;
+        let within = self.progress.position as f64 / length as f64;
+        (self.progress.epoch as f64 + within) / train.epochs as f64
     }
 
     fn check_finite(&self, what: &'static str, value: f64, lr: f64) -> Result<()> {
@@ -272,12 +357,7 @@ impl<'a> Trainer<'a> {
                     factor.powi((epoch + 1).saturating_sub(after) as i32)
                 }
                 Schedule::Plateau { .. } => self.progress.plateau,
-                Schedule::Cosine => {
-                    let length = self.corpus.train.ids.len() / train.batch;
-                    let within = self.progress.position as f64 / length as f64;
-                    let done = (epoch as f64 + within) / train.epochs as f64;
-                    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-                }
+                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * self.done()).cos()),
             }
     }
 
@@ -306,7 +386,8 @@ impl<'a> Trainer<'a> {
     /// Validates, keeps the model if it is the best, and saves.
     fn end_epoch(&mut self) -> Result<Event> {
         let eos = self.eos();
-        let parameters = &self.training.parameters;
+        self.materialise()?;
+        let parameters = self.dense.as_ref().map_or(&self.training.parameters, |(dense, _)| dense);
         let valid: Evaluation = evaluate(&self.network, parameters, &self.corpus.valid, eos)?;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;

@@ -62,7 +62,7 @@ impl Args {
         let peak = peak_bytes();
         let (mut times, tokens) = match self.batch {
             Some(n) => (self.batches(&model, n)?, n * BATCH_TEXT),
-            None => (self.words(&mut session)?, 1),
+            None => (words(&mut session, self.seconds)?, 1),
         };
         let total: f64 = times.iter().sum();
         let tokens_per_second = (times.len() * tokens) as f64 / total;
@@ -85,22 +85,6 @@ impl Args {
             machine: Machine::here(),
         };
         self.print(&report)
-    }
-
-    fn words(&self, session: &mut Session<&Model>) -> Result<Vec<f64>> {
-        let types = session.model().vocabulary().len() as u32;
-        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
-        let mut times = Vec::new();
-        for i in 0.. {
-            let start = Instant::now();
-            if start >= end && i > 0 {
-                break;
-            }
-            session.feed(i * 7919 % types)?;
-            black_box(session.log_probability_of(i * 104_729 % types)?);
-            times.push(start.elapsed().as_secs_f64());
-        }
-        Ok(times)
     }
 
     fn batches(&self, model: &Model, n: usize) -> Result<Vec<f64>> {
@@ -139,6 +123,24 @@ impl Args {
         );
         Ok(())
     }
+}
+
+/// Seconds of each of as many words as `seconds` have room for: fed, then one probability, which takes the sum
+/// over the whole vocabulary.
+pub fn words(session: &mut Session<&Model>, seconds: f64) -> Result<Vec<f64>> {
+    let types = session.model().vocabulary().len() as u32;
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut times = Vec::new();
+    for i in 0.. {
+        let start = Instant::now();
+        if start >= end && i > 0 {
+            break;
+        }
+        session.feed(i * 7919 % types)?;
+        black_box(session.log_probability_of(i * 104_729 % types)?);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    Ok(times)
 }
 
 /// Tokens of each text of a batch.

@@ -2,11 +2,13 @@
 
 pub mod bench;
 pub mod bench_train;
+pub mod compress;
 pub mod demo;
 pub mod eval;
 pub mod generate;
 pub mod inspect;
 pub mod pack;
+pub mod reproduce;
 pub mod score;
 pub mod suggest;
 pub mod train;

@@ -1,6 +1,6 @@
 //! `pocketlm pack`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use pocketlm::pack::{Precision, write_file};
@@ -19,9 +19,9 @@ pub struct Args {
     /// The file to write.
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
-    /// f32, f16, int8 or int4, for every matrix.
-    #[arg(long, default_value = "int8", value_parser = precision)]
-    precision: Precision,
+    /// Precision of every matrix (default: int8; for a compressed checkpoint what its recipe says).
+    #[arg(long, value_parser = precision)]
+    precision: Option<Precision>,
     /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
@@ -31,7 +31,8 @@ pub struct Args {
 }
 
 fn precision(name: &str) -> Result<Precision, String> {
-    Precision::from_name(name).ok_or_else(|| "choose f32, f16, int8 or int4".to_owned())
+    let all = Precision::ALL.map(Precision::name);
+    Precision::from_name(name).ok_or_else(|| format!("choose one of {}", all.join(", ")))
 }
 
 impl Args {
@@ -41,21 +42,30 @@ impl Args {
             bail!("{} exists: give --force to replace it", self.output.display());
         }
         let checkpoint = Checkpoint::load(&self.checkpoint)?;
-        let mut bytes = pack(&checkpoint, self.precision, Vec::new())?;
-        if let Some(data) = &self.data {
-            let model = Model::from_bytes(bytes)?;
-            let splits = ["valid", "test"].iter();
-            let figures: Result<_> = splits.map(|split| measure(&model, data, split)).collect();
-            bytes = pack(&checkpoint, self.precision, figures?)?;
-        }
+        let plain = checkpoint.config.forms.is_plain();
+        let precision = self.precision.or_else(|| plain.then_some(Precision::Int8));
+        let figures = measured(&checkpoint, precision, self.data.as_deref())?;
+        let bytes = pack(&checkpoint, precision, figures)?;
         write_file(&self.output, &bytes)
             .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
-        say!("{}: {} bytes, {}", self.output.display(), bytes.len(), self.precision.name());
+        let forms = precision.map_or("in the forms of its recipe", Precision::name);
+        say!("{}: {} bytes, {forms}", self.output.display(), bytes.len());
         Ok(())
     }
 }
 
-fn measure(model: &Model, data: &std::path::Path, split: &'static str) -> Result<Perplexity> {
+/// The perplexities of the packed model on the valid and test splits of `data`, if there is any.
+pub fn measured(
+    checkpoint: &Checkpoint,
+    precision: Option<Precision>,
+    data: Option<&Path>,
+) -> Result<Vec<Perplexity>> {
+    let Some(data) = data else { return Ok(Vec::new()) };
+    let model = Model::from_bytes(pack(checkpoint, precision, Vec::new())?)?;
+    ["valid", "test"].iter().map(|split| measure(&model, data, split)).collect()
+}
+
+fn measure(model: &Model, data: &Path, split: &'static str) -> Result<Perplexity> {
     let text = crate::evaluation::packed_split(model, &Source::split(data, split)?)?;
     let score = Session::new(model).evaluate(text.ids)?;
     let name = data.file_name().ok_or_else(|| anyhow!("{} has no name", data.display()))?;

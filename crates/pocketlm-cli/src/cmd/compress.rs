@@ -1,0 +1,240 @@
+//! `pocketlm compress`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use comfy_table::Table;
+use pocketlm::pack::{Precision, write_file};
+use pocketlm_train::checkpoint::Checkpoint;
+use pocketlm_train::compress::plan::{Choice, plan};
+use pocketlm_train::compress::{CompressionRecipe, Context, Outline, StepReport, compress};
+use pocketlm_train::corpus::Corpus;
+use pocketlm_train::pack::pack;
+use serde::Serialize;
+
+use crate::cmd::pack::measured;
+use crate::cmd::train::interruptible;
+use crate::machine::Machine;
+use crate::progress::Epochs;
+use crate::table::table;
+
+/// Compress a checkpoint by the steps of a recipe, or by one step given by flags.
+///
+/// Example: pocketlm compress runs/small -o small.plm --data data/ptb --prune 0.9 --matrices softmax
+#[derive(clap::Args)]
+pub struct Args {
+    /// Checkpoint.
+    checkpoint: PathBuf,
+    /// The file to write.
+    #[arg(short, long, value_name = "NAME.plm", required_unless_present = "plan")]
+    output: Option<PathBuf>,
+    /// Recipe (TOML): a list of `[[step]]`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prune", "quantise", "low_rank", "tensor_train"])]
+    recipe: Option<PathBuf>,
+    /// Set this share of the numbers to zero.
+    #[arg(long, value_name = "SHARE")]
+    prune: Option<f64>,
+    /// Store in this precision.
+    #[arg(long, value_name = "PRECISION")]
+    quantise: Option<Precise>,
+    /// Split into factors of this rank.
+    #[arg(long, value_name = "RANK")]
+    low_rank: Option<usize>,
+    /// Turn into tensor trains of three cores of at most this rank.
+    #[arg(long, value_name = "RANK")]
+    tensor_train: Option<usize>,
+    /// Matrices for the flags above, `*` for any text.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "*")]
+    matrices: Vec<String>,
+    /// Train on for so many epochs after the flags above (before --quantise), with --lr.
+    #[arg(long, value_name = "EPOCHS")]
+    fine_tune: Option<usize>,
+    /// Learning rate of --fine-tune.
+    #[arg(long, value_name = "X", default_value_t = 0.2)]
+    lr: f64,
+    /// Text: to calibrate and fine-tune on, and to measure each step.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Folder for the trainings of the recipe, which go on there when the command is given again
+    /// (default: NAME.compress beside the file).
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Also write the compressed checkpoint, for more training.
+    #[arg(long, value_name = "DIR")]
+    checkpoint_out: Option<PathBuf>,
+    /// Print the bytes that every option would leave of every matrix, and stop.
+    #[arg(long)]
+    plan: bool,
+    /// Replace an existing file.
+    #[arg(long)]
+    force: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A precision by its name.
+#[derive(Clone)]
+struct Precise(Precision);
+
+impl std::str::FromStr for Precise {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = || Precision::ALL.map(Precision::name).join(", ");
+        Precision::from_name(name).map(Self).ok_or_else(|| format!("choose one of {}", all()))
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a Path,
+    output: &'a Path,
+    recipe: &'a CompressionRecipe,
+    steps: &'a [StepReport],
+    machine: Machine,
+}
+
+impl Args {
+    /// Compresses and writes.
+    pub fn run(self) -> Result<()> {
+        let model = Checkpoint::load(&self.checkpoint)?;
+        if self.plan {
+            return self.print_plan(&model);
+        }
+        let output = self.output.as_deref().context("give the file to write: -o NAME.plm")?;
+        if output.exists() && !self.force {
+            bail!("{} exists: give --force to replace it", output.display());
+        }
+        let recipe = self.steps()?;
+        let corpus = match &self.data {
+            Some(data) => {
+                Some(Corpus::open_with(data, Checkpoint::load(&self.checkpoint)?.encoder)?)
+            }
+            None => None,
+        };
+        let work = self.work.clone().unwrap_or_else(|| output.with_extension("compress"));
+        let epochs = Epochs::default();
+        let context = Context {
+            corpus: corpus.as_ref(),
+            work: &work,
+            step: 0,
+            stop: &interruptible(),
+            observe: &|event| epochs.observe(event),
+        };
+        let show = |report: &StepReport| eprintln!("{report}");
+        let (compressed, reports) = compress(model, &recipe, &context, &mut |r| show(r))?;
+        if let Some(folder) = &self.checkpoint_out {
+            compressed.save(folder)?;
+        }
+        let figures = measured(&compressed, None, self.data.as_deref())?;
+        let bytes = pack(&compressed, None, figures)?;
+        write_file(output, &bytes)
+            .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
+        self.report(output, &recipe, &reports)
+    }
+
+    fn report(
+        &self,
+        output: &Path,
+        recipe: &CompressionRecipe,
+        steps: &[StepReport],
+    ) -> Result<()> {
+        if self.json {
+            let (model, machine) = (&*self.checkpoint, Machine::here());
+            let report = Report { model, output, recipe, steps, machine };
+            say!("{}", serde_json::to_string_pretty(&report)?);
+            return Ok(());
+        }
+        say!("{}", matrix_table(steps));
+        say!("{}", step_table(steps));
+        Ok(())
+    }
+
+    fn steps(&self) -> Result<CompressionRecipe> {
+        if let Some(path) = &self.recipe {
+            let place = path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(|| place.clone())?;
+            return Ok(CompressionRecipe::parse(&place, &text)?);
+        }
+        let matrices = toml::Value::from(self.matrices.clone()).to_string();
+        let step =
+            |method: &str, rest: String| format!("[[step]]\nmethod = \"{method}\"\n{rest}\n");
+        let on = |rest: String| format!("matrices = {matrices}\n{rest}");
+        let steps = [
+            self.low_rank.map(|rank| step("low-rank", on(format!("rank = {rank}")))),
+            self.tensor_train.map(|rank| step("tensor-train", on(format!("rank = {rank}")))),
+            self.prune.map(|share| step("prune", on(format!("sparsity = {share:?}")))),
+            self.fine_tune.map(|n| step("fine-tune", format!("epochs = {n}\nlr = {:?}", self.lr))),
+            self.quantise.as_ref().map(|Precise(precision)| {
+                step("quantise", on(format!("precision = \"{}\"", precision.name())))
+            }),
+        ];
+        let text: String = steps.into_iter().flatten().collect();
+        if text.is_empty() {
+            bail!(
+                "nothing to do: give --recipe, or one of --prune, --quantise, --low-rank, --tensor-train"
+            );
+        }
+        Ok(CompressionRecipe::parse("the flags", &text)?)
+    }
+
+    fn print_plan(&self, model: &Checkpoint) -> Result<()> {
+        let choices = plan(&Outline::of(model))?;
+        if self.json {
+            say!("{}", serde_json::to_string_pretty(&choices)?);
+        } else {
+            say!("{}", plan_table(&choices));
+        }
+        Ok(())
+    }
+}
+
+fn plan_table(choices: &[Choice]) -> Table {
+    let mut table = table(&["matrix", "option", "parameters", "bytes"], 2);
+    for choice in choices {
+        let numbers = [choice.parameters, choice.bytes].map(|n| n.to_string());
+        let names = [choice.matrix.clone(), choice.option.clone()];
+        table.add_row(names.into_iter().chain(numbers));
+    }
+    table
+}
+
+/// Each matrix before the first step and after the last, and the error of the steps on it.
+fn matrix_table(steps: &[StepReport]) -> Table {
+    let header = ["matrix", "form", "bytes before", "bytes after", "relative errors of the steps"];
+    let mut table = table(&header, 2);
+    let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return table };
+    for matrix in &last.matrices {
+        let find = |step: &StepReport| {
+            step.matrices
+                .iter()
+                .find(|m| m.name == matrix.name)
+                .map(|m| (m.bytes, m.relative_error))
+        };
+        let errors = steps[1..].iter().filter_map(find).map(|(_, error)| format!("{error:.4}"));
+        table.add_row([
+            matrix.name.clone(),
+            matrix.form.clone(),
+            find(first).map_or_else(|| "-".to_owned(), |(bytes, _)| bytes.to_string()),
+            matrix.bytes.to_string(),
+            errors.collect::<Vec<_>>().join(" "),
+        ]);
+    }
+    table
+}
+
+fn step_table(steps: &[StepReport]) -> Table {
+    let header = ["step", "bytes", "without vocabulary", "parameters", "valid perplexity"];
+    let mut table = table(&header, 1);
+    for step in steps {
+        table.add_row([
+            step.step.to_owned(),
+            step.bytes.to_string(),
+            step.bytes_without_vocabulary.to_string(),
+            step.parameters.to_string(),
+            step.valid_perplexity.map_or_else(|| "-".to_owned(), |p| format!("{p:.2}")),
+        ]);
+    }
+    table
+}

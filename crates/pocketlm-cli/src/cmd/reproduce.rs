@@ -1,0 +1,255 @@
+//! `pocketlm reproduce`
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use pocketlm::pack::write_file;
+use pocketlm::{Model, Session};
+use pocketlm_train::checkpoint::Checkpoint;
+use pocketlm_train::compress::{Context, StepReport, compress};
+use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
+use pocketlm_train::pack::pack;
+use pocketlm_train::reproduce::{Row, rows};
+use pocketlm_train::train::{Options, Outcome, Trainer};
+use serde::Serialize;
+
+use crate::cmd::bench::words;
+use crate::cmd::pack::measured;
+use crate::cmd::train::interruptible;
+use crate::machine::Machine;
+use crate::progress::Epochs;
+
+/// Make the rows of a published table: train, compress, measure, and store each as JSON.
+///
+/// What was begun goes on where it was left, so a table can take several sittings.
+///
+/// Example: pocketlm reproduce paper --data data/ptb --rows original,int8
+#[derive(clap::Args)]
+pub struct Args {
+    /// The table: paper (Grachev, Ignatov & Savchenko 2017).
+    suite: String,
+    /// Penn Treebank: a folder with train.txt, valid.txt and test.txt.
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Rows to make (default: all).
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Folder for the trainings.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    work: PathBuf,
+    /// Folder for the results: SUITE/ROW.json and SUITE/ROW.plm below it.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+    /// Do not train: report every row whose training has begun as far as it is.
+    #[arg(long, conflicts_with = "estimate")]
+    as_is: bool,
+    /// Do not train to the end: make this many updates and store how many hours the row would take.
+    #[arg(long, value_name = "UPDATES")]
+    estimate: Option<u64>,
+    /// Seconds to measure the speed of each row.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+/// One row as it was measured.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    row: &'a Row,
+    status: Status,
+    epochs_done: usize,
+    training_seconds: f64,
+    /// Of the whole training on this machine, where it was not run.
+    estimated_hours: Option<f64>,
+    #[serde(flatten)]
+    measured: Option<Measured>,
+    machine: Machine,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    Done,
+    Partial,
+    NotRun,
+}
+
+#[derive(Serialize)]
+struct Measured {
+    bytes: usize,
+    bytes_without_vocabulary: usize,
+    parameters: usize,
+    valid_perplexity: f64,
+    test_perplexity: f64,
+    test_tokens: u64,
+    tokens_per_second: f64,
+    data_sha256: String,
+    steps: Vec<StepReport>,
+}
+
+impl Args {
+    /// Makes the rows.
+    pub fn run(self) -> Result<()> {
+        let all = rows(&self.suite)?;
+        for name in &self.rows {
+            if !all.iter().any(|row| row.name == *name) {
+                let names: Vec<_> = all.iter().map(|row| &*row.name).collect();
+                bail!("no row is called {name:?}: there are {}", names.join(", "));
+            }
+        }
+        let stop = interruptible();
+        for row in all.iter().filter(|row| self.rows.is_empty() || self.rows.contains(&row.name)) {
+            if self.row(row, &stop)? == Outcome::Stopped {
+                eprintln!("stopped; the same command goes on");
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, row: &Row, stop: &dyn Fn() -> bool) -> Result<Outcome> {
+        let corpus = self.corpus(row)?;
+        let training = self.work.join(row.training_name());
+        if let Some(updates) = self.estimate {
+            self.estimate(row, &corpus, updates)?;
+            return Ok(Outcome::Finished);
+        }
+        if self.as_is && !training.join("config.json").exists() {
+            return Ok(Outcome::Finished);
+        }
+        eprintln!("{}: {}", row.name, row.title);
+        let mut trainer = trainer(&corpus, row, &training)?;
+        let epochs = Epochs::default();
+        if !self.as_is && trainer.run(stop, &mut |event| epochs.observe(event))? == Outcome::Stopped
+        {
+            return Ok(Outcome::Stopped);
+        }
+        let (done, all) = (trainer.progress.epoch, row.training.train.epochs);
+        let report = Report {
+            row,
+            status: if done < all { Status::Partial } else { Status::Done },
+            epochs_done: done,
+            training_seconds: trainer.progress.seconds,
+            estimated_hours: None,
+            measured: Some(self.compress(row, &corpus, &training, stop)?),
+            machine: Machine::here(),
+        };
+        self.store(&report)?;
+        Ok(Outcome::Finished)
+    }
+
+    /// The text, with the vocabulary of the row's training where it has begun.
+    fn corpus(&self, row: &Row) -> Result<Corpus> {
+        let training = self.work.join(row.training_name());
+        if training.join("config.json").exists() {
+            let encoder = pocketlm_train::corpus::Encoder::load(&training, Unit::Word)?;
+            return Ok(Corpus::open_with(&self.data, encoder)?);
+        }
+        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
+        Ok(Corpus::open(&self.data, &options)?)
+    }
+
+    fn compress(
+        &self,
+        row: &Row,
+        corpus: &Corpus,
+        training: &Path,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Measured> {
+        let model = Checkpoint::load(training)?;
+        let epochs = Epochs::default();
+        let context = Context {
+            corpus: Some(corpus),
+            work: &self.work.join(format!("{}-steps", row.name)),
+            step: 0,
+            stop,
+            observe: &|event| epochs.observe(event),
+        };
+        let mut show = |report: &StepReport| eprintln!("  {report}");
+        let (model, steps) = compress(model, &row.compression, &context, &mut show)?;
+        let figures = measured(&model, None, Some(&self.data))?;
+        let [valid, test] = [figures[0].value, figures[1].value];
+        let test_tokens = figures[1].tokens;
+        let bytes = pack(&model, None, figures)?;
+        let folder = self.results.join(&self.suite);
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let last = steps.last().context("a compression has steps")?;
+        let packed = Model::from_bytes(bytes.clone())?;
+        let measured = Measured {
+            bytes: bytes.len(),
+            bytes_without_vocabulary: packed.bytes() - packed.vocabulary().bytes(),
+            parameters: last.parameters,
+            valid_perplexity: valid,
+            test_perplexity: test,
+            test_tokens,
+            tokens_per_second: speed(&packed, self.seconds)?,
+            data_sha256: model.config.provenance.data_sha256.clone(),
+            steps,
+        };
+        std::fs::create_dir_all(&self.work).with_context(|| self.work.display().to_string())?;
+        write_file(&self.work.join(format!("{}.plm", row.name)), &bytes)?;
+        Ok(measured)
+    }
+
+    /// Times some updates of a training in a folder of its own, which is removed again.
+    fn estimate(&self, row: &Row, corpus: &Corpus, updates: u64) -> Result<()> {
+        let folder = self.work.join(format!("{}-estimate", row.name));
+        let options = options(&folder, row);
+        let mut trainer = Trainer::start(corpus, row.training.clone(), options)?;
+        let count = std::cell::Cell::new(0);
+        let stop = || {
+            count.set(count.get() + 1);
+            count.get() >= updates
+        };
+        trainer.run(&stop, &mut |_| {})?;
+        let (seconds, tokens) = (trainer.progress.seconds, trainer.progress.tokens);
+        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let all = (corpus.train.ids.len() * row.training.train.epochs) as f64;
+        let hours = seconds / tokens as f64 * all / 3600.0;
+        eprintln!("{}: about {hours:.1} hours on this machine", row.name);
+        self.store(&Report {
+            row,
+            status: Status::NotRun,
+            epochs_done: 0,
+            training_seconds: seconds,
+            estimated_hours: Some(hours),
+            measured: None,
+            machine: Machine::here(),
+        })
+    }
+
+    fn store(&self, report: &Report) -> Result<()> {
+        let folder = self.results.join(&self.suite);
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let text = serde_json::to_string_pretty(report)? + "\n";
+        Ok(write_file(&folder.join(format!("{}.json", report.row.name)), text.as_bytes())?)
+    }
+}
+
+fn options(folder: &Path, row: &Row) -> Options {
+    let save_every = Duration::from_secs(120);
+    Options { out: folder.to_owned(), seed: row.seed, save_every }
+}
+
+fn trainer<'a>(corpus: &'a Corpus, row: &Row, folder: &Path) -> Result<Trainer<'a>> {
+    let options = options(folder, row);
+    if !folder.join("config.json").exists() {
+        return Ok(Trainer::start(corpus, row.training.clone(), options)?);
+    }
+    let trainer = Trainer::resume(corpus, options)?;
+    if trainer.config.recipe != row.training || trainer.config.provenance.seed != row.seed {
+        bail!(
+            "{} holds another training than row {}: give another --work",
+            folder.display(),
+            row.name
+        );
+    }
+    Ok(trainer)
+}
+
+/// Words a second at batch 1 on one thread with the full distribution.
+fn speed(model: &Model, seconds: f64) -> Result<f64> {
+    let times = words(&mut Session::new(model), seconds)?;
+    Ok(times.len() as f64 / times.iter().sum::<f64>())
+}

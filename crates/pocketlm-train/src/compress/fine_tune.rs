@@ -1,0 +1,71 @@
+//! Fine-tuning: training goes on in the forms that the model has by now.
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use super::{Context, Method, Outline};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::recipe::{Draft, Recipe};
+use crate::train::{Outcome, Trainer};
+
+/// Trains on. Its keys are those of a recipe's table `[train]`, over the settings that the model was trained
+/// with; `prune` makes it prune on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FineTune {
+    #[serde(flatten)]
+    train: Table,
+}
+
+impl FineTune {
+    /// The recipe of the training.
+    fn recipe(&self, base: &Recipe) -> Result<Recipe> {
+        let mut draft = Draft::of(base);
+        for (key, value) in &self.train {
+            draft = draft.value(&format!("train.{key}"), value.clone())?;
+        }
+        draft.finish()
+    }
+}
+
+impl Method for FineTune {
+    fn declare(&self, outline: &mut Outline) -> Result<()> {
+        // Any base will do to see whether the keys are those of a training.
+        let recipe = self.recipe(&Recipe::base("zaremba-small")?)?;
+        match &recipe.train.prune {
+            Some(gradual) => gradual.declare(outline),
+            None => Ok(()),
+        }
+    }
+
+    fn from_scratch(&self, _: &mut Outline) -> Result<()> {
+        Err(Error::config(
+            "fine-tune",
+            "is a step of compression: from scratch there is nothing to tune",
+        ))
+    }
+
+    fn needs_text(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
+        let corpus = context.corpus.expect("asked for by needs_text");
+        let mut recipe = self.recipe(&model.config.recipe)?;
+        let options = context.training(model.config.provenance.seed);
+        let mut trainer = if options.out.join("config.json").exists() {
+            Trainer::resume(corpus, options.clone())?
+        } else {
+            // Without its own key a training does not prune, whatever the one before did.
+            if !self.train.contains_key("prune") {
+                recipe.train.prune = None;
+            }
+            Trainer::start_from(corpus, model, recipe, options.clone())?
+        };
+        if trainer.run(context.stop, &mut |event| (context.observe)(event))? == Outcome::Stopped {
+            return Err(Error::Stopped { work: options.out });
+        }
+        *model = Checkpoint::load(&options.out)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Low rank: each matrix becomes the product of two thin ones, by a singular value decomposition.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Method, Outline, Size};
+use crate::checkpoint::Checkpoint;
+use crate::compress::calibration::Calibration;
+use crate::error::{Error, Result};
+use crate::matrix::svd::{Balance, Factors, decompose, decompose_weighted, rank_of_energy};
+use crate::matrix::{LowRank as Form, Shape, Structure};
+use crate::parameters::Parameters;
+
+/// Splits matrices in two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LowRank {
+    /// Matrices; `*` stands for any text.
+    pub matrices: Vec<String>,
+    /// The rank, or what it follows from: exactly one of the four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// Share of the energy (the sum of squared singular values) to keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<f64>,
+    /// Numbers of the factors over those of the matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Bytes of each matrix's factors at 4 bytes a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<usize>,
+    /// Whether the error counts by how often the inputs take each direction in the training text (for the
+    /// embedding: by how often a word comes).
+    #[serde(default)]
+    pub weighted: bool,
+}
+
+impl LowRank {
+    fn size(&self) -> Result<Size> {
+        Size::one_of(&[
+            self.rank.map(Size::Rank),
+            self.energy.map(Size::Energy),
+            self.ratio.map(Size::Ratio),
+            self.bytes.map(|bytes| Size::Numbers(bytes / 4)),
+        ])
+    }
+
+    /// The rank for a matrix, as far as it is known without its singular values.
+    fn rank(&self, name: &str, shape: Shape) -> Result<usize> {
+        let most = shape.rows.min(shape.columns);
+        let per_rank = shape.rows + shape.columns;
+        let within = |numbers: f64| {
+            let rank = (numbers / per_rank as f64) as usize;
+            if rank > 0 {
+                return Ok(rank.min(most));
+            }
+            let what =
+                format!("leaves no room in {name} for rank 1, which takes {per_rank} numbers");
+            Err(Error::config("low-rank", what))
+        };
+        match self.size()? {
+            Size::Rank(rank) => Ok(rank),
+            Size::Energy(share) if share > 0.0 && share <= 1.0 => Ok(most),
+            Size::Energy(share) => {
+                Err(Error::config("energy", format!("is {share}: give a share, above 0, up to 1")))
+            }
+            Size::Ratio(ratio) => within(ratio * (shape.rows * shape.columns) as f64),
+            Size::Numbers(numbers) => within(numbers as f64),
+        }
+    }
+
+    fn factors(
+        &self,
+        name: &str,
+        shape: Shape,
+        dense: &[f32],
+        calibration: Option<&Calibration>,
+    ) -> Result<Factors> {
+        let known = self.rank(name, shape)?;
+        let energy = self.energy;
+        let choose = |values: &[f64]| energy.map_or(known, |share| rank_of_energy(values, share));
+        let size = (shape.rows, shape.columns);
+        match calibration {
+            None => decompose(dense, size, Balance::Both, choose),
+            Some(calibration) => {
+                let moment = calibration.moment(name);
+                decompose_weighted(dense, size, moment, calibration.row_weights(name), choose)
+            }
+        }
+    }
+}
+
+impl Method for LowRank {
+    fn declare(&self, outline: &mut Outline) -> Result<()> {
+        for (name, shape) in outline.matrices(&self.matrices)? {
+            super::must_be_dense(outline, &name)?;
+            let form = Form { rank: self.rank(&name, shape)? };
+            outline.forms.structures.insert(name, Structure::LowRank(form));
+        }
+        outline.parametrization().map(drop)
+    }
+
+    fn from_scratch(&self, outline: &mut Outline) -> Result<()> {
+        if self.energy.is_some() {
+            let what = "needs a trained matrix: from scratch give rank, ratio or bytes";
+            return Err(Error::config("energy", what));
+        }
+        self.declare(outline)
+    }
+
+    fn needs_text(&self) -> bool {
+        self.weighted
+    }
+
+    fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
+        let calibration = match (self.weighted, context.corpus) {
+            (true, Some(corpus)) => Some(Calibration::measure(model, corpus)?),
+            _ => None,
+        };
+        let mut outline = Outline::of(model);
+        let mut found = Vec::new();
+        for (name, shape) in outline.matrices(&self.matrices)? {
+            let entry =
+                model.parameters.find(&name).expect("the outline's names are the network's");
+            let dense = &model.parameters.data[entry.range.clone()];
+            let factors = self.factors(&name, shape, dense, calibration.as_ref())?;
+            let form = Structure::LowRank(Form { rank: factors.rank });
+            outline.forms.leaves.remove(&name);
+            outline.forms.structures.insert(name.clone(), form);
+            found.push((name, [factors.left, factors.right]));
+        }
+        let (_, mut leaves) = outline.parametrization()?;
+        carry(&model.leaves, &mut leaves);
+        for (name, [left, right]) in found {
+            put(&mut leaves, &format!("{name}.left"), &left);
+            put(&mut leaves, &format!("{name}.right"), &right);
+        }
+        model.reform(outline.forms, leaves)
+    }
+}
+
+/// Copies the leaves that both have.
+pub fn carry(from: &Parameters, to: &mut Parameters) {
+    for entry in from.entries() {
+        let same = to.find(&entry.name).filter(|own| own.range.len() == entry.range.len());
+        if let Some(range) = same.map(|own| own.range.clone()) {
+            to.data[range].copy_from_slice(&from.data[entry.range.clone()]);
+        }
+    }
+}
+
+/// Writes one leaf.
+pub fn put(leaves: &mut Parameters, name: &str, numbers: &[f32]) {
+    let range = leaves.find(name).expect("a leaf of the outline").range.clone();
+    leaves.data[range].copy_from_slice(numbers);
+}

@@ -1,0 +1,248 @@
+//! Compression recipes: an ordered list of steps as TOML.
+//!
+//! ```toml
+//! [[step]]
+//! method = "prune"
+//! matrices = ["softmax"]
+//! sparsity = 0.9
+//!
+//! [[step]]
+//! method = "fine-tune"
+//! epochs = 3
+//! lr = 0.1
+//! ```
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::{Outline, Step, calibration};
+use crate::corpus::Corpus;
+use crate::error::{Error, Result};
+
+/// The steps of a compression, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CompressionRecipe {
+    /// The steps.
+    pub step: Vec<Step>,
+}
+
+impl CompressionRecipe {
+    /// Reads a recipe; `place` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] with the line, and the nearest spelling of an unknown key or method.
+    pub fn parse(place: &str, text: &str) -> Result<Self> {
+        let parsed: std::result::Result<Table, _> = text.parse();
+        let fault = |what: String| Error::Recipe { place: place.to_owned(), what };
+        let table = parsed.map_err(|e| fault(e.to_string().trim_end().to_owned()))?;
+        Self::from_table(place, text, &table)
+    }
+
+    /// The steps `[[step]]` of a table that was read from `text`; other keys are refused.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn from_table(place: &str, text: &str, table: &Table) -> Result<Self> {
+        if let Some(key) = table.keys().find(|key| *key != "step") {
+            let file = File { place, text, heading: "[[step]]" };
+            return Err(Error::Recipe {
+                place: file.at(key, 0),
+                what: format!(
+                    "{key:?} is no key of a compression recipe: it is a list of [[step]]"
+                ),
+            });
+        }
+        let none = Value::Array(Vec::new());
+        let step = read_steps(place, text, "step", table.get("step").unwrap_or(&none))?;
+        if step.is_empty() {
+            let what = "has no [[step]]: there is nothing to do".to_owned();
+            return Err(Error::Recipe { place: place.to_owned(), what });
+        }
+        Ok(Self { step })
+    }
+
+    /// Checks every step against the model that the ones before it leave.
+    ///
+    /// # Errors
+    /// What the first step that does not fit says, with its number.
+    pub fn check(&self, outline: &Outline, corpus: Option<&Corpus>) -> Result<Outline> {
+        let mut outline = outline.clone();
+        for (at, step) in self.step.iter().enumerate() {
+            let place = |e: Error| match e {
+                Error::Config { field, what } => {
+                    Error::config(format!("step {} ({}): {field}", at + 1, step.name()), what)
+                }
+                other => other,
+            };
+            step.method().declare(&mut outline).map_err(place)?;
+            if !step.method().needs_text() {
+                continue;
+            }
+            match corpus {
+                Some(corpus) => calibration::check(corpus).map_err(place)?,
+                None => return Err(place(Error::config("text", "is needed: give --data"))),
+            }
+        }
+        Ok(outline)
+    }
+
+    /// As TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe is TOML")
+    }
+}
+
+/// Reads the steps under `[[heading]]` of a file.
+///
+/// # Errors
+/// [`Error::Recipe`] with the line, and the nearest spelling of an unknown key or method.
+pub fn read_steps(place: &str, text: &str, heading: &str, steps: &Value) -> Result<Vec<Step>> {
+    let file = File { place, text, heading: &format!("[[{heading}]]") };
+    let Value::Array(steps) = steps else {
+        let what = format!("{heading:?} is no list: write {}", file.heading);
+        return Err(Error::Recipe { place: file.at(heading, 0), what });
+    };
+    steps.iter().enumerate().map(|(at, step)| read_step(&file, at, step)).collect()
+}
+
+/// A file with steps, for the places in messages.
+struct File<'a> {
+    place: &'a str,
+    text: &'a str,
+    heading: &'a str,
+}
+
+fn read_step(file: &File, at: usize, step: &Value) -> Result<Step> {
+    let fault = |key: &str, what: String| Err(Error::Recipe { place: file.at(key, at + 1), what });
+    let Value::Table(keys) = step else {
+        return fault(file.heading, format!("step {} is no table", at + 1));
+    };
+    let mut keys = keys.clone();
+    let name = match keys.remove("method") {
+        Some(Value::String(name)) => name,
+        _ => {
+            return fault(
+                file.heading,
+                format!("step {} has no method, one of {}", at + 1, all_names()),
+            );
+        }
+    };
+    match Step::read(&name, keys) {
+        None => {
+            let near = nearest(&name, Step::NAMES.iter().copied());
+            let all = all_names();
+            fault(
+                "method",
+                format!("no method is called {name:?}: did you mean {near:?}? There are {all}"),
+            )
+        }
+        Some(Ok(step)) => Ok(step),
+        Some(Err(e)) => {
+            let message = e.message().to_owned();
+            let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+            match (&quoted[..], message.starts_with("unknown field")) {
+                ([key, known @ ..], true) => {
+                    let near = nearest(key, known.iter().copied());
+                    let all = known.join(", ");
+                    let what =
+                        format!("{name} has no key {key:?}: did you mean {near:?}? It has {all}");
+                    fault(key, what)
+                }
+                _ => fault(file.heading, format!("step {} ({name}): {message}", at + 1)),
+            }
+        }
+    }
+}
+
+fn all_names() -> String {
+    Step::NAMES.join(", ")
+}
+
+fn nearest<'a>(key: &str, all: impl Iterator<Item = &'a str>) -> &'a str {
+    let likeness = |name: &&str| strsim::jaro(key, name);
+    all.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
+}
+
+impl File<'_> {
+    /// `place:line` of the first line that starts with `key`, from the `step`-th heading on.
+    fn at(&self, key: &str, step: usize) -> String {
+        let mut seen = 0;
+        for (at, line) in self.text.lines().enumerate() {
+            let line = line.trim_start();
+            seen += usize::from(line.starts_with(self.heading));
+            if seen >= step && line.trim_start_matches('[').starts_with(key.trim_start_matches('['))
+            {
+                return format!("{}:{}", self.place, at + 1);
+            }
+        }
+        self.place.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Forms;
+    use crate::recipe::Recipe;
+
+    fn outline() -> Outline {
+        let model = Recipe::base("zaremba-small").unwrap().model;
+        Outline { model, vocabulary: 300, forms: Forms::default() }
+    }
+
+    fn error(text: &str) -> String {
+        let recipe = CompressionRecipe::parse("my.toml", text);
+        recipe.and_then(|r| r.check(&outline(), None)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_recipe_survives_its_own_toml() {
+        let text = "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 20\n\
+                    [[step]]\nmethod = \"prune\"\nmatrices = [\"softmax.left\"]\nsparsity = 0.5\n\
+                    [[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int8\"\n";
+        let recipe = CompressionRecipe::parse("a", text).unwrap();
+        recipe.check(&outline(), None).unwrap();
+        assert_eq!(CompressionRecipe::parse("b", &recipe.to_toml()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn unknown_keys_and_methods_get_line_and_nearest_spelling() {
+        let step = "[[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int8\"\n";
+        let message = error(&format!(
+            "{step}[[step]]\nmethod = \"prune\"\nmatrices = [\"*\"]\nsparsty = 0.5\n"
+        ));
+        assert!(message.contains("my.toml:8") && message.contains("\"sparsity\""), "{message}");
+        let message = error("[[step]]\nmethod = \"prun\"\n");
+        assert!(message.contains("my.toml:2") && message.contains("\"prune\""), "{message}");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_found_before_any_work() {
+        let step = |rest: &str| format!("[[step]]\n{rest}\n");
+        for (text, expected) in [
+            ("method = \"prune\"\nmatrices = [\"*\"]\nsparsity = 1.5", "sparsity is 1.5"),
+            ("method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 201", "from 1 to 200"),
+            ("method = \"low-rank\"\nmatrices = [\"softmax\"]", "rank is missing"),
+            (
+                "method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\nratio = 0.5",
+                "given twice",
+            ),
+            ("method = \"prune\"\nmatrices = [\"sofmax\"]\nsparsity = 0.5", "cell.0.input"),
+            ("method = \"fine-tune\"\nepoch = 2", "train.epochs"),
+            ("method = \"fine-tune\"\nepochs = 2", "give --data"),
+            ("method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int5\"", "int8"),
+            ("method = \"tensor-train\"\nmatrices = [\"softmax\"]\nrank = 0", "rank is 0"),
+            ("method = \"shared-low-rank\"\nrank = 500", "from 1 to 200"),
+        ] {
+            let message = error(&step(text));
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_step_sees_what_the_ones_before_it_made() {
+        let text = "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 20\n";
+        let message = error(&format!("{text}{text}"));
+        assert!(message.contains("step 2") && message.contains("decomposed already"), "{message}");
+    }
+}

@@ -1,0 +1,163 @@
+//! The rows of published tables as recipes: a base model, how it is trained, and the steps that compress it.
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::compress::CompressionRecipe;
+use crate::error::{Error, Result};
+use crate::recipe::{Draft, Recipe};
+
+/// A named list of rows.
+struct Suite {
+    name: &'static str,
+    rows: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! rows {
+    ($folder:literal: $($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../recipes/", $folder, "/", $name, ".toml")))),*]
+    };
+}
+
+/// What can be reproduced.
+const SUITES: &[Suite] = &[Suite {
+    name: "paper",
+    rows: rows!("paper":
+        "original", "pruned", "pruned-retrained", "int8", "lstm-650", "lstm-1500", "low-rank-650",
+        "tensor-train-600", "low-rank-1500",
+    ),
+}];
+
+/// A figure that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Bytes, as the publication counts them.
+    pub bytes: u64,
+    /// Test perplexity.
+    pub perplexity: f64,
+}
+
+/// A row: a model to train, steps to compress it, and what was published of the same.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub title: String,
+    /// Number of the publication's table.
+    pub table: u32,
+    /// What the publication reached.
+    pub paper: Published,
+    /// The base model.
+    pub base: String,
+    /// Whether the base model's recipe is changed by the row.
+    pub own_training: bool,
+    /// Seed of the training.
+    pub seed: u64,
+    /// How the model is trained.
+    pub training: Recipe,
+    /// How it is compressed.
+    pub compression: CompressionRecipe,
+}
+
+/// Names of the suites.
+pub fn suites() -> impl Iterator<Item = &'static str> {
+    SUITES.iter().map(|suite| suite.name)
+}
+
+/// The rows of a suite.
+///
+/// # Errors
+/// [`Error::Recipe`] listing the suites when there is none of that name.
+pub fn rows(suite: &str) -> Result<Vec<Row>> {
+    let found = SUITES.iter().find(|known| known.name == suite);
+    let found = found.ok_or_else(|| Error::Recipe {
+        place: format!("suite {suite:?}"),
+        what: format!("is not one of {}", suites().collect::<Vec<_>>().join(", ")),
+    })?;
+    found.rows.iter().map(|(name, text)| Row::parse(name, text)).collect()
+}
+
+#[derive(Deserialize)]
+struct Head {
+    title: String,
+    table: u32,
+    paper: Published,
+    base: String,
+    #[serde(default = "one")]
+    seed: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Row {
+    /// Reads a row: the keys of [`Row`], tables of a training recipe over the base's, and `[[step]]`.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for what does not parse.
+    pub fn parse(name: &str, text: &str) -> Result<Self> {
+        let fault = |what: String| Error::Recipe { place: format!("row {name}"), what };
+        let parsed: std::result::Result<Table, _> = text.parse();
+        let mut table = parsed.map_err(|e| fault(e.to_string().trim_end().to_owned()))?;
+        let head: Head = table.clone().try_into().map_err(|e| fault(e.to_string()))?;
+        let steps = table.remove("step");
+        for key in ["title", "table", "paper", "base", "seed"] {
+            table.remove(key);
+        }
+        let own_training = !table.is_empty();
+        let training = toml::to_string(&table).expect("a table is TOML");
+        let training = Draft::base(&head.base)?.file(name, &training)?.finish()?;
+        let steps = Table::from_iter(steps.map(|steps| ("step".to_owned(), steps)));
+        let compression = CompressionRecipe::from_table(name, text, &steps)?;
+        let Head { title, table, paper, base, seed } = head;
+        let name = name.to_owned();
+        Ok(Self { name, title, table, paper, base, own_training, seed, training, compression })
+    }
+
+    /// Name of the folder of its training, which rows with the same training share.
+    pub fn training_name(&self) -> String {
+        if self.own_training {
+            self.name.clone()
+        } else {
+            format!("{}-seed{}", self.base, self.seed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::Outline;
+
+    #[test]
+    fn every_row_fits_its_model() {
+        for suite in suites() {
+            for row in rows(suite).unwrap() {
+                let forms = row.training.forms(10_000).unwrap();
+                let outline =
+                    Outline { model: row.training.model.clone(), vocabulary: 10_000, forms };
+                for step in &row.compression.step {
+                    step.method().declare(&mut outline.clone()).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_factored_models_are_as_large_as_published() {
+        let count = |name: &str| {
+            let row = rows("paper").unwrap().into_iter().find(|row| row.name == name).unwrap();
+            let forms = row.training.forms(10_000).unwrap();
+            let outline = Outline { model: row.training.model, vocabulary: 10_000, forms };
+            outline.parametrization().unwrap().1.data.len()
+        };
+        for (name, published) in
+            [("low-rank-650", 4.2e6), ("tensor-train-600", 12.6e6), ("low-rank-1500", 23.72e6)]
+        {
+            assert!(count(name) as f64 <= published, "{name}: {}", count(name));
+        }
+    }
+}

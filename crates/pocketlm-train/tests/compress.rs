@@ -1,0 +1,246 @@
+//! Compression from recipe to packed bytes: what is promised is kept, what the runtime reads is what the trainer
+//! computes with, and fine-tuning goes on where it was.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use pocketlm::Model;
+use pocketlm_train::checkpoint::Checkpoint;
+use pocketlm_train::compress::{CompressionRecipe, Context, Outline, StepReport, compress, packed_loss};
+use pocketlm_train::corpus::Corpus;
+use pocketlm_train::error::Error;
+use pocketlm_train::evaluate::evaluate;
+use pocketlm_train::grammar;
+use pocketlm_train::pack::pack;
+use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::train::{Options, Outcome, Trainer};
+use tempfile::TempDir;
+
+fn corpus() -> Corpus {
+    grammar::corpus(3, 6_000).unwrap()
+}
+
+fn recipe(more: &str) -> Recipe {
+    let text = format!(
+        "[model]\nembedding = 12\nhidden = [16, 12]\n\
+         [train]\nbatch = 10\nsteps = 12\nepochs = 2\ndropout = 0.1\nlr = 1.0\n{more}"
+    );
+    Draft::base("zaremba-small").unwrap().file("test", &text).unwrap().finish().unwrap()
+}
+
+fn options(folder: &Path) -> Options {
+    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX }
+}
+
+/// Runs for so many updates at most; whether the training is finished.
+fn sit(trainer: &mut Trainer, updates: usize) -> bool {
+    let done = Cell::new(0);
+    let stop = || {
+        done.set(done.get() + 1);
+        done.get() >= updates
+    };
+    trainer.run(&stop, &mut |_| ()).unwrap() == Outcome::Finished
+}
+
+fn trained(corpus: &Corpus, more: &str) -> (TempDir, Checkpoint) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::start(corpus, recipe(more), options(folder.path())).unwrap();
+    assert!(sit(&mut trainer, usize::MAX));
+    let model = Checkpoint::load(folder.path()).unwrap();
+    (folder, model)
+}
+
+fn run(
+    model: Checkpoint,
+    corpus: &Corpus,
+    steps: &str,
+    work: &Path,
+    stop: &dyn Fn() -> bool,
+) -> Result<(Checkpoint, Vec<StepReport>), Error> {
+    let recipe = CompressionRecipe::parse("test", steps).unwrap();
+    let context = Context { corpus: Some(corpus), work, step: 0, stop, observe: &|_| () };
+    compress(model, &recipe, &context, &mut |_| ())
+}
+
+fn compressed(model: Checkpoint, corpus: &Corpus, steps: &str) -> (Checkpoint, Vec<StepReport>) {
+    let work = tempfile::tempdir().unwrap();
+    run(model, corpus, steps, work.path(), &|| false).unwrap()
+}
+
+const RECIPES: &[&str] = &[
+    "[[step]]\nmethod = \"prune\"\nmatrices = [\"*\"]\nsparsity = 0.6\n",
+    "[[step]]\nmethod = \"prune\"\nmatrices = [\"softmax\", \"embedding\"]\nsparsity = 0.5\npattern = \"panels\"\n",
+    "[[step]]\nmethod = \"prune\"\nmatrices = [\"*\"]\nsparsity = 0.7\nscope = \"global\"\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int8\"\n",
+    "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\", \"cell.*.input\", \"embedding\"]\nrank = 5\n",
+    "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"*\"]\nenergy = 0.9\nweighted = true\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"softmax.left\"]\nprecision = \"int4\"\n\
+     [[step]]\nmethod = \"prune\"\nmatrices = [\"softmax.right\"]\nsparsity = 0.3\n",
+    "[[step]]\nmethod = \"shared-low-rank\"\nrank = 7\n",
+    "[[step]]\nmethod = \"shared-low-rank\"\nrank = 7\nweighted = true\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"f16\"\n",
+    "[[step]]\nmethod = \"tensor-train\"\nmatrices = [\"softmax\", \"embedding\"]\nrank = 6\n\
+     [[step]]\nmethod = \"tensor-train\"\nmatrices = [\"cell.*.recurrent\"]\nratio = 0.6\ncores = 2\n",
+];
+
+/// The runtime's weights are the trainer's, bit for bit where they are stored as they are; and so, but for the
+/// rounding of activations, are its losses.
+#[test]
+fn the_packed_model_is_the_one_that_was_compressed() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    for steps in RECIPES {
+        let (model, reports) =
+            compressed(Checkpoint::load(folder.path()).unwrap(), &corpus, steps);
+        let bytes = pack(&model, None, Vec::new()).unwrap();
+        let packed = Model::from_bytes(bytes.clone()).unwrap();
+        packed.verify().unwrap();
+        weights_agree(&model, &packed, steps);
+        let eos = corpus.encoder.vocabulary().eos();
+        let ours = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
+        let theirs = packed_loss(bytes, &model, &corpus.valid).unwrap();
+        let tolerance = if steps.contains("int") { 0.02 } else { 1e-5 };
+        assert!((ours.nll / theirs - 1.0).abs() < tolerance, "{steps}: {} {theirs}", ours.nll);
+        let reported = reports.last().unwrap().valid_perplexity.unwrap();
+        assert!((reported.ln() - theirs).abs() < 1e-12);
+        assert!(packed.recipe().contains("[[step]]") && packed.recipe().contains("[train]"));
+    }
+}
+
+fn weights_agree(model: &Checkpoint, packed: &Model, steps: &str) {
+    let words: Vec<&str> = model.encoder.vocabulary().words().collect();
+    for entry in model.parameters.entries().iter().filter(|entry| !entry.vector) {
+        let structured = model.config.forms.structures.contains_key(&entry.name);
+        let numbers = &model.parameters.data[entry.range.clone()];
+        let mut row = vec![0.0; entry.columns];
+        for (at, ours) in numbers.chunks(entry.columns).enumerate() {
+            let by_word = ["embedding", "softmax"].contains(&&*entry.name);
+            let place = if by_word { packed.vocabulary().id(words[at]).unwrap() as usize } else { at };
+            packed.row(&entry.name, place, &mut row).unwrap();
+            for (a, b) in ours.iter().zip(&row) {
+                let same = if structured { (a - b).abs() <= 1e-5 * (1.0 + a.abs()) } else { a == b };
+                assert!(same, "{steps}: {} row {at}: {a} {b}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn full_rank_changes_nothing_and_lower_ranks_lose_more() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let valid = |steps: &str| {
+        let model = Checkpoint::load(folder.path()).unwrap();
+        let (_, reports) = compressed(model, &corpus, steps);
+        let perplexity = |report: &StepReport| report.valid_perplexity.unwrap();
+        (perplexity(&reports[0]), perplexity(reports.last().unwrap()))
+    };
+    let low_rank = |rank: usize| {
+        format!("[[step]]\nmethod = \"low-rank\"\nmatrices = [\"cell.*\"]\nrank = {rank}\n")
+    };
+    let (before, full) = valid(&low_rank(12));
+    assert!((before / full - 1.0).abs() < 1e-5, "{before} {full}");
+    let (_, half) = valid(&low_rank(6));
+    let (_, one) = valid(&low_rank(1));
+    assert!(full < half && half < one, "{full} {half} {one}");
+}
+
+#[test]
+fn retraining_keeps_the_zeros_and_wins_back_what_pruning_lost() {
+    let corpus = corpus();
+    let (_folder, model) = trained(&corpus, "");
+    let steps = "[[step]]\nmethod = \"prune\"\nmatrices = [\"softmax\", \"cell.*\"]\nsparsity = 0.8\n\
+                 [[step]]\nmethod = \"fine-tune\"\nepochs = 2\nlr = 0.5\n";
+    let (model, reports) = compressed(model, &corpus, steps);
+    let valid: Vec<f64> = reports.iter().map(|r| r.valid_perplexity.unwrap()).collect();
+    assert!(valid[2] < valid[1], "{valid:?}");
+    let softmax = model.leaves.find("softmax").unwrap();
+    let zeros = model.leaves.data[softmax.range.clone()].iter().filter(|&&x| x == 0.0).count();
+    assert_eq!(zeros, (softmax.range.len() as f64 * 0.8).round() as usize);
+}
+
+#[test]
+fn gradual_pruning_reaches_its_share() {
+    let corpus = corpus();
+    let (_folder, model) = trained(&corpus, "");
+    let steps = "[[step]]\nmethod = \"fine-tune\"\nepochs = 2\nlr = 0.5\n\
+                 [step.prune]\nmatrices = [\"softmax\"]\nsparsity = 0.75\nevery = 10\n";
+    let (model, _) = compressed(model, &corpus, steps);
+    let softmax = model.leaves.find("softmax").unwrap();
+    let zeros = model.leaves.data[softmax.range.clone()].iter().filter(|&&x| x == 0.0).count();
+    assert_eq!(zeros, (softmax.range.len() as f64 * 0.75).round() as usize);
+}
+
+const FROM_SCRATCH: &str = "\
+    [[form]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 6\n\
+    [[form]]\nmethod = \"tensor-train\"\nmatrices = [\"cell.*.input\"]\ncores = 2\nrank = 8\n\
+    [[form]]\nmethod = \"quantise\"\nmatrices = [\"embedding\"]\nprecision = \"int8\"\n\
+    [train.prune]\nmatrices = [\"cell.*.recurrent\"]\nsparsity = 0.5\nevery = 7\n";
+
+#[test]
+fn a_factored_model_learns_from_scratch() {
+    let corpus = corpus();
+    let (_folder, model) = trained(&corpus, FROM_SCRATCH);
+    let eos = corpus.encoder.vocabulary().eos();
+    let valid = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
+    let (_folder, dense) = trained(&corpus, "");
+    let reference = evaluate(&dense.network, &dense.parameters, &corpus.valid, eos).unwrap();
+    assert!(valid.perplexity < 2.0 * reference.perplexity, "{valid:?} {reference:?}");
+    assert!(model.leaves.data.len() < dense.leaves.data.len());
+}
+
+#[test]
+fn in_every_form_stopped_and_resumed_is_uninterrupted() {
+    let corpus = corpus();
+    let (whole, _) = trained(&corpus, FROM_SCRATCH);
+    let folder = tempfile::tempdir().unwrap();
+    let start = Trainer::start(&corpus, recipe(FROM_SCRATCH), options(folder.path()));
+    let mut finished = sit(&mut start.unwrap(), 10);
+    for updates in [23, 40, 500] {
+        assert!(!finished);
+        let mut trainer = Trainer::resume(&corpus, options(folder.path())).unwrap();
+        finished = sit(&mut trainer, updates);
+    }
+    assert!(finished);
+    let bytes = |folder: &TempDir| fs::read(folder.path().join("model.safetensors")).unwrap();
+    assert_eq!(bytes(&folder), bytes(&whole));
+}
+
+#[test]
+fn a_stopped_compression_goes_on_to_the_same_bytes() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let steps = "[[step]]\nmethod = \"prune\"\nmatrices = [\"softmax\"]\nsparsity = 0.5\n\
+                 [[step]]\nmethod = \"fine-tune\"\nepochs = 1\nlr = 0.5\n\
+                 [[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int8\"\n";
+    let model = || Checkpoint::load(folder.path()).unwrap();
+    let (whole, _) = compressed(model(), &corpus, steps);
+    let work = tempfile::tempdir().unwrap();
+    let count = Cell::new(0);
+    let stop = || {
+        count.set(count.get() + 1);
+        count.get() == 20
+    };
+    let stopped = run(model(), &corpus, steps, work.path(), &stop);
+    assert!(matches!(stopped, Err(Error::Stopped { .. })));
+    let (resumed, _) = run(model(), &corpus, steps, work.path(), &|| false).unwrap();
+    let bytes = |model| pack(model, None, Vec::new()).unwrap();
+    assert_eq!(bytes(&resumed), bytes(&whole));
+}
+
+#[test]
+fn a_plan_foretells_the_bytes() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    for steps in [RECIPES[3], RECIPES[5]] {
+        let model = Checkpoint::load(folder.path()).unwrap();
+        let recipe = CompressionRecipe::parse("test", steps).unwrap();
+        let outline = recipe.check(&Outline::of(&model), Some(&corpus)).unwrap();
+        let foretold = outline.bytes(|entry| entry.range.len()).unwrap();
+        let (_, reports) = compressed(model, &corpus, steps);
+        let bytes: usize = reports.last().unwrap().matrices.iter().map(|m| m.bytes).sum();
+        assert_eq!(foretold, bytes, "{steps}");
+    }
+}

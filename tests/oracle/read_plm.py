@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1", "U32": "<u4"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1", "U16": "<u2", "U32": "<u4"}
 
 
 def container(file):  # section 1
@@ -27,10 +27,8 @@ def container(file):  # section 1
     return metadata, arrays
 
 
-def matrix(description, arrays):  # sections 4 and 5
-    assert (description["structure"], description["sparsity"]) == ("dense", "none")
+def dense(description, weights, *scales):  # section 5
     rows, columns = description["rows"], description["columns"]
-    weights, *scales = [arrays[name] for name in description["arrays"]]
     if description["precision"] in ("f32", "f16"):
         return weights.transpose(0, 2, 1).reshape(-1, columns)[:rows].astype("<f4")
     if description["precision"] == "int8":
@@ -42,7 +40,65 @@ def matrix(description, arrays):  # sections 4 and 5
     return (whole[:, :columns] * scale.repeat(description["group"], 1)[:, :columns])[:rows]
 
 
-def words(vocabulary, arrays):  # section 6
+def unstructured(description, values, *rest):  # section 6
+    (*scales, offsets, positions), width = rest, description["columns"]
+    out = np.zeros((description["rows"], width), "<f4")
+    for row, (begin, end) in enumerate(zip(offsets, offsets[1:])):
+        if description["positions"] == "bitmap":
+            at = np.flatnonzero(np.unpackbits(positions[row], bitorder="little"))
+        else:
+            at = np.cumsum(positions[begin:end].astype(int) + 1) - 1
+        out[row, at] = values[begin:end].astype("<f4") * (scales[0][row] if scales else np.float32(1))
+    return out
+
+
+def panels(description, weights, *rest):  # section 6
+    (*scales, offsets, columns), rows = rest, description["rows"]
+    out, group = np.zeros((-(-rows // 16) * 16, description["columns"]), "<f4"), 0
+    for panel, (begin, end) in enumerate(zip(map(int, offsets), map(int, offsets[1:]))):
+        if begin == end:
+            continue
+        part, count = {**description, "rows": 16, "columns": end - begin}, len(set(columns[begin:end]))
+        step, scale = {"int8": 4, "int4": 8}.get(description["precision"], 1), []
+        if description["precision"] == "int8":
+            scale = [scales[0][panel * 16:][:16]]
+        if description["precision"] == "int4":
+            groups = -(-(end - begin) // description["group"])
+            scale, group = [scales[0][group:][:groups][None]], group + groups
+        compact = dense(part, weights[begin // step:end // step][None], *scale)
+        out[panel * 16:][:16, columns[begin:begin + count]] = compact[:, :count]
+    return out[:rows]
+
+
+def low_rank(description, arrays):  # section 7
+    left, right = [matrix(factor, arrays) for factor in description["factors"]]
+    out = np.zeros((description["rows"], description["columns"]), "<f4")
+    for k in range(len(right)):
+        out += left[:, k:k + 1] * right[k]
+    return out
+
+
+def tensor_train(description, arrays):  # section 7
+    done = np.ones((1, 1, 1), "<f4")  # rows, columns, rank
+    for m, n, factor in zip(description["row_modes"], description["column_modes"], description["factors"]):
+        rows, columns, rank = done.shape
+        core = matrix(factor, arrays).reshape(m, -1, rank, n).transpose(2, 0, 3, 1)  # rank, m, n, next rank
+        terms = [done[:, None, :, None, a, None] * core[a][None, :, None] for a in range(rank)]
+        for term in terms[1:]:
+            terms[0] = terms[0] + term
+        done = terms[0].reshape(rows * m, columns * n, -1)
+    order = arrays[description["order"]] if "order" in description else np.arange(description["rows"])
+    return np.ascontiguousarray(done[order, :description["columns"], 0])
+
+
+def matrix(description, arrays):  # section 4
+    if description["structure"] != "dense":
+        return {"low-rank": low_rank, "tensor-train": tensor_train}[description["structure"]](description, arrays)
+    leaf = {"none": dense, "unstructured": unstructured, "panels": panels}[description["sparsity"]]
+    return leaf(description, *[arrays[name] for name in description["arrays"]])
+
+
+def words(vocabulary, arrays):  # section 8
     text, blocks, at, word = arrays[vocabulary["text"]].tobytes(), arrays[vocabulary["blocks"]], 0, b""
     for index in range(vocabulary["types"]):
         assert index % 32 or blocks[index // 32] == at
@@ -60,7 +116,7 @@ def words(vocabulary, arrays):  # section 6
 def main(path, out):
     file, out = pathlib.Path(path).read_bytes(), pathlib.Path(out)
     metadata, arrays = container(file)
-    stored = metadata["checksum"].encode()  # section 7
+    stored = metadata["checksum"].encode()  # section 9
     assert stored == b"crc32:%08x" % zlib.crc32(file.replace(stored, b"crc32:00000000", 1))
     for description in json.loads(metadata["matrices"]):
         (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())

@@ -5,9 +5,9 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{Parts, configurations};
+use common::{Forms, Parts, configurations};
 use pocketlm::pack::Precision;
-use pocketlm::{Random, Sampler, Sampling, Session};
+use pocketlm::{Model, Random, Sampler, Sampling, Session};
 
 /// The system's allocator, counting what each thread asks of it.
 struct Counting;
@@ -55,33 +55,45 @@ fn the_count_counts() {
 fn a_session_allocates_nothing() {
     for configuration in configurations() {
         for precision in Precision::ALL {
-            let model = Parts::random(configuration.clone(), 300, 0.5, 1).model(precision);
-            let mut session = Session::new(&model);
-            let mut sampler =
-                Sampler::new(&model, Sampling { top_k: 20, top_p: 0.9, ..Sampling::default() })
-                    .unwrap();
-            let mut random = Random::new(1);
-            let mut state = session.state().clone();
-            let mut all = vec![0.0; 300];
-            let mut word = Vec::with_capacity(model.vocabulary().longest());
-            let count = allocations(|| {
-                for _ in 0..3 {
-                    session.feed_text("the under nonsense\n").unwrap();
-                    assert_eq!(session.suggest(64).iter().count(), 64);
-                    assert!(session.suggest_prefix("the", 3).iter().count() == 3);
-                    session.log_probability("the").unwrap();
-                    session.log_probabilities(&mut all).unwrap();
-                    state.copy_from(session.state()).unwrap();
-                    let token = session.sample(&mut sampler, &mut random).unwrap();
-                    session.feed(token).unwrap();
-                    model.vocabulary().word(token, &mut word).unwrap();
-                    session.set_state(&state).unwrap();
-                    session.score("the under a\nthen").unwrap();
-                    session.score_next("under").unwrap();
-                    session.reset();
-                }
-            });
-            assert_eq!(count, 0, "{precision:?} {configuration:?}");
+            let parts = Parts::random(configuration.clone(), 300, 0.5, 1);
+            check(&parts.model(precision), &format!("{precision:?} {configuration:?}"));
         }
     }
+}
+
+#[test]
+fn a_session_allocates_nothing_in_any_form() {
+    for forms in Forms::all() {
+        let model = Model::from_bytes(forms.bytes()).unwrap();
+        check(&model, &format!("{:?} {:?}", forms.parts.configuration, model.matrices()));
+    }
+}
+
+/// That a session of `model` does not allocate in ordinary use.
+fn check(model: &Model, what: &str) {
+    let mut session = Session::new(model);
+    let sampling = Sampling { top_k: 20, top_p: 0.9, ..Sampling::default() };
+    let mut sampler = Sampler::new(model, sampling).unwrap();
+    let mut random = Random::new(1);
+    let mut state = session.state().clone();
+    let mut all = vec![0.0; model.vocabulary().len()];
+    let mut word = Vec::with_capacity(model.vocabulary().longest());
+    let count = allocations(|| {
+        for _ in 0..3 {
+            session.feed_text("the under nonsense\n").unwrap();
+            assert_eq!(session.suggest(64).iter().count(), 64);
+            assert!(session.suggest_prefix("the", 3).iter().count() == 3);
+            session.log_probability("the").unwrap();
+            session.log_probabilities(&mut all).unwrap();
+            state.copy_from(session.state()).unwrap();
+            let token = session.sample(&mut sampler, &mut random).unwrap();
+            session.feed(token).unwrap();
+            model.vocabulary().word(token, &mut word).unwrap();
+            session.set_state(&state).unwrap();
+            session.score("the under a\nthen").unwrap();
+            session.score_next("under").unwrap();
+            session.reset();
+        }
+    });
+    assert_eq!(count, 0, "{what}");
 }

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Parts, configuration, tiny_parts};
-use pocketlm::pack::Precision;
+use common::{Forms, Kind, Parts, configuration, tiny_parts};
+use pocketlm::pack::{Factor, Form, Precision, Sparsity};
 use pocketlm::{CellKind, Error, Model, Session};
 
 fn fault(bytes: Vec<u8>) -> Error {
@@ -624,4 +624,258 @@ fn an_empty_file_is_no_model() {
     std::fs::write(&path, b"").unwrap();
     assert!(Model::open(&path).is_err());
     std::fs::remove_file(&path).unwrap();
+}
+
+// ------------------------------------------------------------------- structures and sparsities
+
+/// A model whose matrices all have this form.
+fn formed(kind: Kind) -> Vec<u8> {
+    let bytes = Forms::one(tiny_parts(), kind).bytes();
+    Model::from_bytes(bytes.clone()).unwrap().verify().unwrap();
+    bytes
+}
+
+/// The same with `from` in the list of matrices replaced by `to`; quotes are those of JSON in a string.
+fn form_fault(bytes: &[u8], from: &str, to: &str, parts: &[&str]) {
+    let escaped = |text: &str| text.replace('"', "\\\"");
+    says(replaced(bytes, &escaped(from), &escaped(to)), parts);
+}
+
+/// The elements of the array `name` that the file has, as bytes.
+fn array(bytes: &[u8], name: &str) -> Vec<u8> {
+    let model = Model::from_bytes(bytes.to_vec()).unwrap();
+    let array = model.arrays().into_iter().find(|array| array.name == name).unwrap();
+    bytes[array.range].to_vec()
+}
+
+fn unstructured(precision: Precision) -> Vec<u8> {
+    formed(Kind::Leaf(Sparsity::Unstructured, precision))
+}
+
+fn in_panels(precision: Precision) -> Vec<u8> {
+    formed(Kind::Leaf(Sparsity::Panels, precision))
+}
+
+const DENSE: (Sparsity, Precision) = (Sparsity::None, Precision::F32);
+
+fn low_rank() -> Vec<u8> {
+    formed(Kind::LowRank(DENSE, (Sparsity::None, Precision::Int8)))
+}
+
+fn train() -> Vec<u8> {
+    formed(Kind::TensorTrain(DENSE.0, DENSE.1))
+}
+
+#[test]
+fn offsets_that_fall_or_do_not_begin_with_zero_or_end_elsewhere() {
+    for bytes in [unstructured(Precision::F32), in_panels(Precision::Int8)] {
+        let name = "embedding.offsets";
+        let problem = ["`embedding.offsets`", "does not begin with zero, or falls"];
+        says(poked(bytes.clone(), name, 0, &1u32.to_le_bytes()), &problem);
+        says(poked(bytes.clone(), name, 4, &u32::MAX.to_le_bytes()), &problem);
+        let end = array(&bytes, name).len() - 4;
+        says(poked(bytes.clone(), name, end, &0u32.to_le_bytes()), &problem);
+        says(poked(bytes.clone(), name, end, &u32::MAX.to_le_bytes()), &["shape", "embedding"]);
+    }
+}
+
+#[test]
+fn bitmap_that_disagrees_with_the_offsets_or_leaves_the_row() {
+    let bytes = unstructured(Precision::F32);
+    form_fault(&bytes, "\"positions\":\"bitmap\"", "\"positions\":\"deltas\"", &["shape"]);
+    form_fault(&bytes, "\"positions\":\"bitmap\"", "\"positions\":\"runs\"", &["neither"]);
+    form_fault(&bytes, "\"positions\":\"bitmap\"", "\"position\":\"bitmap\"", &["neither"]);
+    let problem = ["`embedding.positions`", "positions in row 0 that do not fit it"];
+    let first = array(&bytes, "embedding.positions")[0];
+    says(poked(bytes.clone(), "embedding.positions", 0, &[first & (first - 1)]), &problem);
+    // As many bits, one of them beyond the six columns.
+    let moved = first & (first - 1) | 0x80;
+    says(poked(bytes, "embedding.positions", 0, &[moved]), &problem);
+}
+
+#[test]
+fn deltas_that_leave_the_row() {
+    // So few numbers that a byte for each takes less than a bit for each place.
+    let parts = tiny_parts();
+    let mut packer = parts.packer(Precision::F32);
+    let mut weights = vec![0.0; 40 * 6];
+    weights.iter_mut().step_by(23).for_each(|weight| *weight = 1.0);
+    let factor = Factor {
+        rows: 40,
+        columns: 6,
+        weights: &weights,
+        sparsity: Sparsity::Unstructured,
+        precision: Precision::F32,
+    };
+    packer.form("embedding", &Form::Dense(factor)).unwrap();
+    let bytes = packer.finish().unwrap();
+    assert_eq!(array(&bytes, "embedding.positions").len(), 11);
+    let problem = ["`embedding.positions`", "positions in row 0 that do not fit it"];
+    says(poked(bytes.clone(), "embedding.positions", 0, &[6]), &problem);
+    says(poked(bytes.clone(), "embedding.positions", 0, &[255]), &problem);
+    Model::from_bytes(poked(bytes, "embedding.positions", 0, &[5])).unwrap();
+}
+
+#[test]
+fn panel_columns_out_of_order_or_out_of_range() {
+    for (precision, padded) in
+        [(Precision::F32, false), (Precision::Int8, false), (Precision::Int4, true)]
+    {
+        let bytes = in_panels(precision);
+        let name = "embedding.columns";
+        let problem = ["`embedding.columns`", "columns of panel 0"];
+        let columns = array(&bytes, name);
+        let second: [u8; 2] = columns[2..4].try_into().unwrap();
+        says(poked(bytes.clone(), name, 0, &second), &problem);
+        says(poked(bytes.clone(), name, 0, &u16::MAX.to_le_bytes()), &problem);
+        says(poked(bytes.clone(), name, 2, &u16::MAX.to_le_bytes()), &problem);
+        if padded {
+            // Padding that is another column than the last.
+            says(poked(bytes, name, 14, &0u16.to_le_bytes()), &problem);
+        }
+    }
+    // A list that is no whole number of blocks of columns.
+    let bytes = in_panels(Precision::Int8);
+    let name = "embedding.offsets";
+    says(poked(bytes, name, 4, &3u32.to_le_bytes()), &["columns of panel 0"]);
+}
+
+#[test]
+fn sparse_matrices_of_precisions_that_are_not_theirs() {
+    let int8 = "\"precision\":\"int8\"";
+    let bytes = unstructured(Precision::Int8);
+    form_fault(&bytes, int8, "\"precision\":\"int4\"", &["`embedding`", "unstructured", "int4"]);
+    form_fault(&bytes, int8, "\"precision\":\"f32\"", &["4 arrays instead of 3"]);
+    let bytes = in_panels(Precision::Int8);
+    form_fault(&bytes, int8, "\"precision\":\"int1\"", &["`embedding`", "panels", "int1"]);
+    form_fault(&bytes, int8, "\"precision\":\"f16\"", &["4 arrays instead of 3"]);
+    form_fault(&bytes, int8, "\"precision\":\"int4\"", &["group"]);
+    form_fault(&bytes, "\"panels\"", "\"n:m\"", &["sparsity \"n:m\""]);
+}
+
+#[test]
+fn sparse_numbers_and_scales_that_are_not_finite() {
+    let nan = f32::NAN.to_le_bytes();
+    for bytes in [unstructured(Precision::F32), in_panels(Precision::F32), train(), low_rank()] {
+        let model = Model::from_bytes(bytes.clone()).unwrap();
+        let first = model.arrays()[0].name.clone();
+        let model = Model::from_bytes(sealed(poked(bytes, &first, 0, &nan))).unwrap();
+        assert!(model.verify().unwrap_err().to_string().contains("not a finite number"));
+    }
+    for bytes in [unstructured(Precision::Int8), in_panels(Precision::Int8)] {
+        says(poked(bytes, "embedding.scales", 4, &nan), &["`embedding.scales`", "not a finite"]);
+    }
+    let bytes = in_panels(Precision::Int4);
+    says(poked(bytes, "embedding.scales", 2, &[0, 0x7c]), &["`embedding.scales`", "not a finite"]);
+}
+
+#[test]
+fn factors_that_do_not_fit_the_matrix() {
+    let bytes = low_rank();
+    let name = "\"name\":\"embedding.left\",\"rows\":40,\"columns\":4";
+    let problem = ["`embedding`", "its factors are"];
+    form_fault(&bytes, name, "\"name\":\"embedding.left\",\"rows\":41,\"columns\":4", &problem);
+    form_fault(&bytes, name, "\"name\":\"embedding.left\",\"rows\":40,\"columns\":5", &problem);
+    form_fault(&bytes, "\"factors\":[", "\"factor\":[", &["`embedding`", "no list of factors"]);
+    form_fault(&bytes, "\"factors\":[", "\"factors\":[{},", &["matrices", "has no name"]);
+    let (header, data) = split(&bytes);
+    let zero = |text: &str| {
+        let text = text.replacen("40,\\\"columns\\\":4", "40,\\\"columns\\\":0", 1);
+        text.replacen("embedding.right\\\",\\\"rows\\\":4", "embedding.right\\\",\\\"rows\\\":0", 1)
+    };
+    says(joined(&zero(&header), &data), &["`embedding.left`", "no rows or no columns"]);
+}
+
+#[test]
+fn factors_that_have_factors_themselves() {
+    for (bytes, structure) in [(low_rank(), "low-rank"), (train(), "tensor-train")] {
+        let to = format!("\"structure\":\"{structure}\"");
+        form_fault(&bytes, "\"structure\":\"dense\"", &to, &["`embedding.", structure]);
+    }
+}
+
+#[test]
+fn a_low_rank_matrix_of_one_factor_or_three() {
+    let bytes = low_rank();
+    let (header, data) = split(&bytes);
+    let begin = header.find("{\\\"name\\\":\\\"embedding.left").unwrap();
+    let end = header.find("{\\\"name\\\":\\\"embedding.right").unwrap();
+    let one = format!("{}{}", &header[..begin], &header[end..]);
+    says(joined(&one, &data), &["`embedding`", "1 factors instead of 2"]);
+    let three = format!("{}{}{}", &header[..end], &header[begin..end], &header[end..]);
+    says(joined(&three, &data), &["`embedding`", "3 factors instead of 2"]);
+}
+
+#[test]
+fn modes_that_do_not_fit() {
+    let bytes = train();
+    // The embedding is 40 x 6: modes 7·6 and 3·2.
+    for modes in [
+        "[7,5]",
+        "[7,6,1]",
+        "[42]",
+        "[]",
+        "[0,6]",
+        "[700,6]",
+        "[9007199254740991,9007199254740991]",
+    ] {
+        let to = format!("\"row_modes\":{modes}");
+        form_fault(&bytes, "\"row_modes\":[7,6]", &to, &["`embedding`"]);
+    }
+    form_fault(&bytes, "\"row_modes\":[7,6]", "\"row_modes\":[6,7]", &["core 0"]);
+    form_fault(&bytes, "\"column_modes\":[3,2]", "\"column_modes\":[2,3]", &["core 0"]);
+    form_fault(&bytes, "\"column_modes\":[3,2]", "\"column_modes\":3", &["column_modes"]);
+    form_fault(&bytes, "\"column_modes\":[3,2]", "\"columns_mode\":[3,2]", &["column_modes"]);
+    form_fault(&bytes, "\"rows\":21,", "\"rows\":6,", &["core 0"]);
+    form_fault(&bytes, "\"rows\":21,", "\"rows\":14,", &["core 1"]);
+    form_fault(&bytes, "\"rows\":21,", "\"rows\":9007199254740991,", &["core 0"]);
+}
+
+#[test]
+fn order_that_leaves_the_matrix() {
+    let bytes = train();
+    let problem = ["`embedding`", "order", "beyond its rows"];
+    says(poked(bytes.clone(), "embedding.order", 8, &40u32.to_le_bytes()), &problem);
+    says(poked(bytes.clone(), "embedding.order", 8, &u32::MAX.to_le_bytes()), &problem);
+    form_fault(&bytes, "\"order\":\"embedding.order\"", "\"order\":7", &["`embedding`", "order"]);
+    form_fault(&bytes, "\"order\":\"embedding.order\"", "\"order\":\"x\"", &["`x`", "missing"]);
+}
+
+#[test]
+fn arrays_of_forms_that_are_missing() {
+    for (bytes, name) in [
+        (low_rank(), "embedding.right.scales"),
+        (train(), "embedding.core.1"),
+        (unstructured(Precision::F32), "embedding.positions"),
+        (in_panels(Precision::Int4), "embedding.columns"),
+    ] {
+        let from = format!("\\\"{name}\\\"]");
+        says(replaced(&bytes, &from, "\\\"lost\\\"]"), &["`lost`", "is missing"]);
+    }
+}
+
+#[test]
+fn no_damage_to_a_form_makes_a_panic() {
+    use Precision::{F16, Int4, Int8};
+    use Sparsity::{Panels, Unstructured};
+    let kinds = [
+        Kind::Leaf(Unstructured, Int8),
+        Kind::Leaf(Panels, Int4),
+        Kind::LowRank((Unstructured, F16), (Panels, Int8)),
+        Kind::TensorTrain(Panels, Int8),
+    ];
+    for kind in kinds {
+        let bytes = formed(kind);
+        for at in (0..bytes.len()).step_by(61) {
+            for change in [0x01, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= change;
+                if let Ok(model) = Model::from_bytes(bytes) {
+                    let mut session = Session::new(&model);
+                    let _ = session.feed_text("the under");
+                    let _ = session.suggest(3);
+                }
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Parts, configurations};
+use common::{Forms, Parts, configurations};
 use pocketlm::Model;
 use pocketlm::pack::{Precision, write_file};
 
@@ -67,14 +67,21 @@ fn the_python_reader_rebuilds_every_weight() {
         parts.words[5] = "long".repeat(700);
         parts.words[6] = "long".repeat(701) + "er";
         for precision in Precision::ALL {
-            let bytes = parts.bytes(precision);
-            let path = folder.join("model.plm");
-            write_file(&path, &bytes).unwrap();
-            let script = root().join("tests/oracle/read_plm.py");
-            let run = Command::new(&python).arg(script).arg(&path).arg(&folder).output().unwrap();
-            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-            compare(&Model::from_bytes(bytes).unwrap(), &folder);
+            check(&python, parts.bytes(precision), &folder);
         }
     }
+    for forms in Forms::all() {
+        check(&python, forms.bytes(), &folder);
+    }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Lets the Python reader read `bytes` into `folder`, and compares.
+fn check(python: &str, bytes: Vec<u8>, folder: &Path) {
+    let path = folder.join("model.plm");
+    write_file(&path, &bytes).unwrap();
+    let script = root().join("tests/oracle/read_plm.py");
+    let run = Command::new(python).arg(script).arg(&path).arg(folder).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    compare(&Model::from_bytes(bytes).unwrap(), folder);
 }

@@ -7,8 +7,8 @@ mod exercise;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::Parts;
-use pocketlm::pack::Precision;
+use common::{Forms, Kind, Parts};
+use pocketlm::pack::{Precision, Sparsity};
 use pocketlm::{CellKind, Configuration, Unit};
 
 fn folder() -> PathBuf {
@@ -50,7 +50,31 @@ fn models() -> Vec<(String, Vec<u8>)> {
         }
         (format!("{name}.plm"), parts.bytes(precision))
     };
-    list.map(model).into()
+    list.map(model).into_iter().chain(forms()).collect()
+}
+
+/// The same of models in every structure and sparsity.
+fn forms() -> Vec<(String, Vec<u8>)> {
+    use Precision::{F16, F32, Int4, Int8};
+    use Sparsity::{None, Panels, Unstructured};
+    let kinds = [
+        ("low-rank", Kind::LowRank((None, Int8), (Unstructured, F32))),
+        ("low-rank-panels", Kind::LowRank((Panels, F16), (Panels, Int8))),
+        ("tensor-train", Kind::TensorTrain(None, F32)),
+        ("tensor-train-sparse", Kind::TensorTrain(Unstructured, Int8)),
+        ("unstructured-int8", Kind::Leaf(Unstructured, Int8)),
+        ("unstructured-f16", Kind::Leaf(Unstructured, F16)),
+        ("panels-f32", Kind::Leaf(Panels, F32)),
+        ("panels-int8", Kind::Leaf(Panels, Int8)),
+        ("panels-int4", Kind::Leaf(Panels, Int4)),
+    ];
+    let configuration = common::configuration(CellKind::Lstm, 0, 0, false);
+    let configuration = Configuration { embedding: 3, hidden: vec![4], ..configuration };
+    let model = |(name, kind)| {
+        let parts = Parts::random(configuration.clone(), 36, 0.5, 1);
+        (format!("{name}.plm"), Forms::one(parts, kind).bytes())
+    };
+    kinds.map(model).into()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use comfy_table::Table;
-use pocketlm::Model;
+use pocketlm::{MatrixInfo, Model};
 use serde_json::{Value, json};
 
 use crate::model::Loaded;
@@ -58,11 +58,26 @@ fn matrices(model: &Model) -> Table {
     let header =
         ["matrix", "structure", "sparsity", "precision", "rows", "columns", "parameters", "bytes"];
     let mut table = table(&header, 4);
-    for m in model.matrices() {
-        let numbers = [m.rows, m.columns, m.parameters, m.bytes].map(|n| n.to_string());
-        table.add_row([m.name, m.structure, m.sparsity, m.precision].into_iter().chain(numbers));
+    for mut m in model.matrices() {
+        let factors = std::mem::take(&mut m.factors);
+        for m in std::iter::once(m).chain(factors) {
+            let numbers = [m.rows, m.columns, m.parameters, m.bytes].map(|n| n.to_string());
+            let form = [m.name, m.structure, m.sparsity, m.precision];
+            table.add_row(form.into_iter().chain(numbers));
+        }
     }
     table
+}
+
+/// A matrix, and its factors where it has some.
+fn described(m: MatrixInfo) -> Value {
+    let mut object = json!({ "name": m.name, "rows": m.rows, "columns": m.columns,
+        "structure": m.structure, "sparsity": m.sparsity, "precision": m.precision,
+        "parameters": m.parameters, "bytes": m.bytes });
+    if !m.factors.is_empty() {
+        object["factors"] = m.factors.into_iter().map(described).collect();
+    }
+    object
 }
 
 fn map(model: &Model) -> Table {
@@ -76,11 +91,7 @@ fn map(model: &Model) -> Table {
 }
 
 fn object(model: &Model) -> Value {
-    let matrices = model.matrices().into_iter().map(|m| {
-        json!({ "name": m.name, "rows": m.rows, "columns": m.columns, "structure": m.structure,
-            "sparsity": m.sparsity, "precision": m.precision, "parameters": m.parameters,
-            "bytes": m.bytes })
-    });
+    let matrices = model.matrices().into_iter().map(described);
     let arrays = model.arrays().into_iter().map(|a| {
         json!({ "name": a.name, "dtype": a.dtype, "shape": a.shape, "from": a.range.start,
             "to": a.range.end })

@@ -252,9 +252,12 @@ pub fn round_trip_factor(factor: &Factor<'_>) -> Result<Vec<f32>> {
 /// Writes the numbers of a compact panel to their places in `out` `[rows, columns]`.
 fn round_trip_panel(panel: &Compact, columns: usize, precision: Precision, out: &mut [f32]) {
     let (rows, kept) = (out.len() / columns, panel.columns.len());
+    if kept == 0 {
+        return;
+    }
     let mut read = vec![0.0; panel.weights.len()];
     round_trip(&panel.weights, rows, kept, precision, &mut read);
-    for (out, read) in out.chunks_exact_mut(columns).zip(read.chunks_exact(kept.max(1))) {
+    for (out, read) in out.chunks_exact_mut(columns).zip(read.chunks_exact(kept)) {
         for (&column, value) in panel.columns.iter().zip(read) {
             out[usize::from(column)] = *value;
         }

@@ -12,6 +12,7 @@ use super::{Encoded, Precision, dense};
 use crate::configuration::Expected;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
+use crate::matrix::MAX_SPARSE_COLUMNS;
 use crate::matrix::unstructured::bitmap_width;
 
 /// Bytes of a kept number in this precision, if it can have it.
@@ -38,6 +39,10 @@ pub(super) fn encode(
         );
         return Err(Error::matrix(name, problem));
     };
+    if columns > MAX_SPARSE_COLUMNS {
+        let problem = format!("is sparse with more than {MAX_SPARSE_COLUMNS} columns");
+        return Err(Error::matrix(name, problem));
+    }
     let exact = Kept::of(weights, columns, false);
     let filled = Kept::of(weights, columns, true);
     let bitmap = rows * bitmap_width(columns);

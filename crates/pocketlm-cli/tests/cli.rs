@@ -58,7 +58,8 @@ fn compress_by_flags_and_by_recipe() {
     json(&here, &format!("train --data text --out model --min-count 2 {SMALL}"), &[]);
     let plan = print(&here, "compress model --plan", &[]);
     assert!(plan.contains("low-rank") && plan.contains("quantise int8"), "{plan}");
-    let flags = "compress model -o a.plm --prune 0.8 --matrices softmax --quantise int8 --data text";
+    let flags =
+        "compress model -o a.plm --prune 0.8 --matrices softmax --quantise int8 --data text";
     let report = json(&here, flags, &[]);
     let steps = report["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
@@ -70,7 +71,8 @@ fn compress_by_flags_and_by_recipe() {
     let recipe = "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\n\
                   [[step]]\nmethod = \"fine-tune\"\nepochs = 1\n";
     fs::write(here.join("small.toml"), recipe).unwrap();
-    let by_recipe = "compress model -o b.plm --recipe small.toml --data text --checkpoint-out smaller";
+    let by_recipe =
+        "compress model -o b.plm --recipe small.toml --data text --checkpoint-out smaller";
     print(&here, by_recipe, &[]);
     let inspected = json(&here, "inspect b.plm", &[]);
     let matrices = inspected["matrices"].as_array().unwrap();

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use pocketlm::Model;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::compress::{CompressionRecipe, Context, Outline, StepReport, compress, packed_loss};
+use pocketlm_train::compress::{
+    CompressionRecipe, Context, Outline, StepReport, compress, packed_loss,
+};
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::evaluate;
@@ -92,8 +94,7 @@ fn the_packed_model_is_the_one_that_was_compressed() {
     let corpus = corpus();
     let (folder, _) = trained(&corpus, "");
     for steps in RECIPES {
-        let (model, reports) =
-            compressed(Checkpoint::load(folder.path()).unwrap(), &corpus, steps);
+        let (model, reports) = compressed(Checkpoint::load(folder.path()).unwrap(), &corpus, steps);
         let bytes = pack(&model, None, Vec::new()).unwrap();
         let packed = Model::from_bytes(bytes.clone()).unwrap();
         packed.verify().unwrap();
@@ -117,10 +118,12 @@ fn weights_agree(model: &Checkpoint, packed: &Model, steps: &str) {
         let mut row = vec![0.0; entry.columns];
         for (at, ours) in numbers.chunks(entry.columns).enumerate() {
             let by_word = ["embedding", "softmax"].contains(&&*entry.name);
-            let place = if by_word { packed.vocabulary().id(words[at]).unwrap() as usize } else { at };
+            let place =
+                if by_word { packed.vocabulary().id(words[at]).unwrap() as usize } else { at };
             packed.row(&entry.name, place, &mut row).unwrap();
             for (a, b) in ours.iter().zip(&row) {
-                let same = if structured { (a - b).abs() <= 1e-5 * (1.0 + a.abs()) } else { a == b };
+                let same =
+                    if structured { (a - b).abs() <= 1e-5 * (1.0 + a.abs()) } else { a == b };
                 assert!(same, "{steps}: {} row {at}: {a} {b}", entry.name);
             }
         }

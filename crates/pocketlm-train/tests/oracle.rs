@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use pocketlm_train::config::{Objective, OptimizerKind, TrainConfig};
+use pocketlm_train::matrix::{Shape, Structure};
 use pocketlm_train::network::{Network, State};
 use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
 use pocketlm_train::parameters::Parameters;
@@ -71,19 +72,22 @@ impl<'a> Fixture<'a> {
     }
 
     fn expect(&self, what: &str, got: &[f32]) {
-        let want = floats(&self.tensors, what);
-        assert_eq!(got.len(), want.len(), "{} {what}", self.name);
-        let size = want.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
-        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-            let error = (got - want).abs() / size;
-            assert!(error <= TOLERANCE, "{} {what}[{i}]: {got}, PyTorch has {want}", self.name);
-        }
+        close(&self.name, what, got, &floats(&self.tensors, what));
     }
 
     fn expect_parameters(&self, prefix: &str, got: &Parameters) {
         for entry in got.entries() {
             self.expect(&format!("{prefix}.{}", entry.name), &got.data[entry.range.clone()]);
         }
+    }
+}
+
+fn close(name: &str, what: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{name} {what}");
+    let size = want.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = (got - want).abs() / size;
+        assert!(error <= TOLERANCE, "{name} {what}[{i}]: {got}, PyTorch has {want}");
     }
 }
 
@@ -174,4 +178,37 @@ fn three_steps_of_adamw() {
         let parameters = three_steps(fixture, OptimizerKind::AdamW, 0.1, 0.01);
         fixture.expect_parameters("adamw.3", &parameters);
     });
+}
+
+/// Factored matrices: what they make and the gradients of their leaves. From `tests/oracle/structures.py`.
+#[test]
+fn structures_agree_with_pytorch() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/fixtures/structures");
+    for name in ["low_rank", "tensor_train"] {
+        let bytes = std::fs::read(format!("{folder}/{name}.safetensors")).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let description = &metadata.metadata().as_ref().unwrap()["structure"];
+        let structure: Structure = serde_json::from_str(description).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let size = tensors.tensor("dense").unwrap().shape().to_vec();
+        let shape = Shape { rows: size[0], columns: size[1] };
+        structure.operations().check(shape).unwrap();
+        let count = structure.operations().leaves(shape).len();
+        let all = |prefix: &str| -> Vec<Vec<f32>> {
+            (0..count).map(|k| floats(&tensors, &format!("{prefix}.{k}"))).collect()
+        };
+        let leaves = all("leaf");
+        let leaves: Vec<&[f32]> = leaves.iter().map(Vec::as_slice).collect();
+        let mut dense = vec![0.0; shape.rows * shape.columns];
+        structure.operations().materialise(&leaves, shape, &mut dense);
+        close(name, "dense", &dense, &floats(&tensors, "dense"));
+        let mut gradients: Vec<Vec<f32>> =
+            leaves.iter().map(|leaf| vec![0.0; leaf.len()]).collect();
+        let mut d_leaves: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
+        let d_dense = floats(&tensors, "d_dense");
+        structure.operations().pull_back(&leaves, shape, &d_dense, &mut d_leaves);
+        for (k, (ours, theirs)) in gradients.iter().zip(all("d_leaf")).enumerate() {
+            close(name, &format!("d_leaf.{k}"), ours, &theirs);
+        }
+    }
 }

@@ -1,0 +1,77 @@
+"""Writes the fixtures of factored matrices: leaves, the dense matrix that they make, and their gradients, by
+PyTorch's autograd in float64.
+
+    python structures.py            write fixtures/structures/*.safetensors
+    python structures.py --check    recompute, compare with the committed files, write nothing
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+FOLDER = Path(__file__).parent / "fixtures" / "structures"
+ROWS, COLUMNS = 22, 15
+TRAIN = {"row_modes": [4, 3, 2], "column_modes": [2, 3, 3], "ranks": [3, 2]}
+
+
+def leaf(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape).float().double().requires_grad_()
+
+
+def low_rank() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    left, right = leaf(ROWS, 4), leaf(4, COLUMNS)
+    return {"kind": "low-rank", "rank": 4}, [left, right], left @ right
+
+
+def tensor_train() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    """Stored cores are [m r, r' n]: row i r + beta, column alpha n + j."""
+    ranks = [1, *TRAIN["ranks"], 1]
+    leaves, cores = [], []
+    for k, (m, n) in enumerate(zip(TRAIN["row_modes"], TRAIN["column_modes"])):
+        stored = leaf(m * ranks[k + 1], ranks[k] * n)
+        leaves.append(stored)
+        cores.append(stored.reshape(m, ranks[k + 1], ranks[k], n).permute(2, 0, 3, 1))
+    whole = torch.einsum("aijb,bklc,cmnd->ikmjln", *cores)
+    rows, columns = np.prod(TRAIN["row_modes"]), np.prod(TRAIN["column_modes"])
+    dense = whole.reshape(rows, columns)[:ROWS, :COLUMNS]
+    return {"kind": "tensor-train", **TRAIN}, leaves, dense
+
+
+def arrays(make) -> tuple[dict, dict[str, np.ndarray]]:
+    torch.manual_seed(7)
+    structure, leaves, dense = make()
+    weights = torch.randn(ROWS, COLUMNS).float().double()
+    (dense * weights).sum().backward()
+    tensors = {"dense": dense, "d_dense": weights}
+    for k, own in enumerate(leaves):
+        tensors |= {f"leaf.{k}": own, f"d_leaf.{k}": own.grad}
+    found = {key: np.ascontiguousarray(value.detach().numpy(), np.float32) for key, value in tensors.items()}
+    return structure, found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare with the committed files")
+    check = parser.parse_args().check
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, make in {"low_rank": low_rank, "tensor_train": tensor_train}.items():
+        structure, found = arrays(make)
+        path = FOLDER / f"{name}.safetensors"
+        if check:
+            with safe_open(path, "numpy") as file:
+                assert set(file.keys()) == set(found), name
+                worst = max(float(np.abs(file.get_tensor(key) - value).max()) for key, value in found.items())
+            assert worst < 1e-5, f"{name}: differs from the committed file by {worst}"
+            print(f"{name}: agrees within {worst:.1e}")
+        else:
+            save_file(found, path, metadata={"structure": json.dumps(structure)})
+            print(f"{name}: {len(found)} tensors, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Forms, Kind, Parts, configuration, tiny_parts};
 use pocketlm::pack::{Factor, Form, Precision, Sparsity};
-use pocketlm::{CellKind, Error, Model, Session};
+use pocketlm::{CellKind, Configuration, Error, Model, Session};
 
 fn fault(bytes: Vec<u8>) -> Error {
     Model::from_bytes(bytes).expect_err("the model opened")
@@ -642,7 +642,7 @@ fn form_fault(bytes: &[u8], from: &str, to: &str, parts: &[&str]) {
 }
 
 /// The elements of the array `name` that the file has, as bytes.
-fn array(bytes: &[u8], name: &str) -> Vec<u8> {
+fn stored(bytes: &[u8], name: &str) -> Vec<u8> {
     let model = Model::from_bytes(bytes.to_vec()).unwrap();
     let array = model.arrays().into_iter().find(|array| array.name == name).unwrap();
     bytes[array.range].to_vec()
@@ -673,7 +673,7 @@ fn offsets_that_fall_or_do_not_begin_with_zero_or_end_elsewhere() {
         let problem = ["`embedding.offsets`", "does not begin with zero, or falls"];
         says(poked(bytes.clone(), name, 0, &1u32.to_le_bytes()), &problem);
         says(poked(bytes.clone(), name, 4, &u32::MAX.to_le_bytes()), &problem);
-        let end = array(&bytes, name).len() - 4;
+        let end = stored(&bytes, name).len() - 4;
         says(poked(bytes.clone(), name, end, &0u32.to_le_bytes()), &problem);
         says(poked(bytes.clone(), name, end, &u32::MAX.to_le_bytes()), &["shape", "embedding"]);
     }
@@ -681,16 +681,21 @@ fn offsets_that_fall_or_do_not_begin_with_zero_or_end_elsewhere() {
 
 #[test]
 fn bitmap_that_disagrees_with_the_offsets_or_leaves_the_row() {
-    let bytes = unstructured(Precision::F32);
+    // So wide that a bit for each place takes less than a byte for each number.
+    let wide = Configuration { embedding: 60, ..tiny_parts().configuration };
+    let kind = Kind::Leaf(Sparsity::Unstructured, Precision::F32);
+    let bytes = Forms::one(Parts::random(wide, 40, 0.5, 1), kind).bytes();
     form_fault(&bytes, "\"positions\":\"bitmap\"", "\"positions\":\"deltas\"", &["shape"]);
     form_fault(&bytes, "\"positions\":\"bitmap\"", "\"positions\":\"runs\"", &["neither"]);
     form_fault(&bytes, "\"positions\":\"bitmap\"", "\"position\":\"bitmap\"", &["neither"]);
     let problem = ["`embedding.positions`", "positions in row 0 that do not fit it"];
-    let first = array(&bytes, "embedding.positions")[0];
+    let first = stored(&bytes, "embedding.positions")[0];
     says(poked(bytes.clone(), "embedding.positions", 0, &[first & (first - 1)]), &problem);
-    // As many bits, one of them beyond the six columns.
-    let moved = first & (first - 1) | 0x80;
-    says(poked(bytes, "embedding.positions", 0, &[moved]), &problem);
+    // As many bits, one of them beyond the sixty columns.
+    let mut row = stored(&bytes, "embedding.positions")[..8].to_vec();
+    row[0] = first & (first - 1);
+    row[7] |= 0x80;
+    says(poked(bytes, "embedding.positions", 0, &row), &problem);
 }
 
 #[test]
@@ -709,8 +714,8 @@ fn deltas_that_leave_the_row() {
     };
     packer.form("embedding", &Form::Dense(factor)).unwrap();
     let bytes = packer.finish().unwrap();
-    assert_eq!(array(&bytes, "embedding.positions").len(), 11);
-    let problem = ["`embedding.positions`", "positions in row 0 that do not fit it"];
+    assert_eq!(stored(&bytes, "embedding.positions").len(), 11);
+    let problem = ["`embedding.positions`", "that do not fit it"];
     says(poked(bytes.clone(), "embedding.positions", 0, &[6]), &problem);
     says(poked(bytes.clone(), "embedding.positions", 0, &[255]), &problem);
     Model::from_bytes(poked(bytes, "embedding.positions", 0, &[5])).unwrap();
@@ -724,7 +729,7 @@ fn panel_columns_out_of_order_or_out_of_range() {
         let bytes = in_panels(precision);
         let name = "embedding.columns";
         let problem = ["`embedding.columns`", "columns of panel 0"];
-        let columns = array(&bytes, name);
+        let columns = stored(&bytes, name);
         let second: [u8; 2] = columns[2..4].try_into().unwrap();
         says(poked(bytes.clone(), name, 0, &second), &problem);
         says(poked(bytes.clone(), name, 0, &u16::MAX.to_le_bytes()), &problem);
@@ -749,7 +754,7 @@ fn sparse_matrices_of_precisions_that_are_not_theirs() {
     let bytes = in_panels(Precision::Int8);
     form_fault(&bytes, int8, "\"precision\":\"int1\"", &["`embedding`", "panels", "int1"]);
     form_fault(&bytes, int8, "\"precision\":\"f16\"", &["4 arrays instead of 3"]);
-    form_fault(&bytes, int8, "\"precision\":\"int4\"", &["group"]);
+    form_fault(&bytes, int8, "\"precision\":\"int4\"", &["`embedding.columns`", "of 8"]);
     form_fault(&bytes, "\"panels\"", "\"n:m\"", &["sparsity \"n:m\""]);
 }
 
@@ -827,7 +832,7 @@ fn modes_that_do_not_fit() {
     form_fault(&bytes, "\"column_modes\":[3,2]", "\"column_modes\":3", &["column_modes"]);
     form_fault(&bytes, "\"column_modes\":[3,2]", "\"columns_mode\":[3,2]", &["column_modes"]);
     form_fault(&bytes, "\"rows\":21,", "\"rows\":6,", &["core 0"]);
-    form_fault(&bytes, "\"rows\":21,", "\"rows\":14,", &["core 1"]);
+    form_fault(&bytes, "\"rows\":21,", "\"rows\":14,", &["core.0"]);
     form_fault(&bytes, "\"rows\":21,", "\"rows\":9007199254740991,", &["core 0"]);
 }
 

@@ -289,8 +289,7 @@ fn integer_trains_are_chains_of_leaf_products() {
         .collect();
     let wanted: Vec<f32> = (0..3)
         .flat_map(|i1| {
-            let vector: Vec<f32> =
-                (0..6).map(|at| between[at % 2][i1 * rank + at / 2]).collect();
+            let vector: Vec<f32> = (0..6).map(|at| between[at % 2][i1 * rank + at / 2]).collect();
             composed(&second, &vector)
         })
         .collect();
@@ -329,7 +328,8 @@ fn models_in_mixed_forms_agree_with_themselves_and_with_their_dense_twins() {
         assert!((batch[0].nll - score.nll).abs() < 1e-3);
         let mut all = vec![0.0; model.vocabulary().len()];
         session.log_probabilities(&mut all).unwrap();
-        let best: Vec<f32> = session.suggest(5).iter().map(|found| found.probability.ln()).collect();
+        let best: Vec<f32> =
+            session.suggest(5).iter().map(|found| found.probability.ln()).collect();
         let mut sorted = all.clone();
         sorted.sort_by(|a, b| b.total_cmp(a));
         assert!(best.iter().all(|found| sorted.iter().any(|x| (x - found).abs() < 1e-5)));
@@ -361,10 +361,14 @@ fn impossible_forms_are_refused_by_the_packer() {
     refused(form, "is 4 x 30 instead of 3 x 30");
     let form = Form::LowRank { left: dense(20, 0), right: dense(0, 30) };
     refused(form, "is 20 x 0");
-    let train = |row_modes, column_modes, cores| Form::TensorTrain { row_modes, column_modes, cores };
+    let train =
+        |row_modes, column_modes, cores| Form::TensorTrain { row_modes, column_modes, cores };
     refused(train(&[4, 5], &[5, 6], vec![dense(8, 5)]), "has 1 cores");
     refused(train(&[4, 4], &[5, 6], vec![dense(8, 5), dense(4, 12)]), "whose product is not 20");
     refused(train(&[0, 5], &[5, 6], vec![dense(8, 5), dense(5, 12)]), "whose product is not 20");
-    refused(train(&[4, 5], &[5, 6], vec![dense(8, 5), dense(5, 18)]), "is 5 x 18 instead of 5 x 12");
+    refused(
+        train(&[4, 5], &[5, 6], vec![dense(8, 5), dense(5, 18)]),
+        "is 5 x 18 instead of 5 x 12",
+    );
     refused(train(&[4, 5], &[5, 6], vec![dense(9, 5), dense(5, 12)]), "is 9 x 5 instead of 8 x 5");
 }

@@ -19,8 +19,8 @@ pub struct Args {
     /// The file to write.
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
-    /// f32, f16, int8 or int4, for every matrix.
-    #[arg(long, default_value = "int8", value_parser = precision)]
+    /// How many bits each weight has, in every matrix.
+    #[arg(long, default_value = "int8", value_parser = precision, help = help())]
     precision: Precision,
     /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
     #[arg(long, value_name = "PATH")]
@@ -31,7 +31,18 @@ pub struct Args {
 }
 
 fn precision(name: &str) -> Result<Precision, String> {
-    Precision::from_name(name).ok_or_else(|| "choose f32, f16, int8 or int4".to_owned())
+    Precision::from_name(name).ok_or_else(|| format!("choose {}", names()))
+}
+
+/// `f32, f16, … or ternary`.
+fn names() -> String {
+    let names = Precision::ALL.map(Precision::name);
+    let (last, others) = names.split_last().expect("there are precisions");
+    format!("{} or {last}", others.join(", "))
+}
+
+fn help() -> String {
+    format!("{}, for every matrix", names())
 }
 
 impl Args {

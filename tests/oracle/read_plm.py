@@ -34,10 +34,24 @@ def dense(description, weights, *scales):  # section 5
     if description["precision"] == "int8":
         whole = weights.transpose(0, 2, 1, 3).reshape(len(weights) * 16, -1).astype("<f4") - 128
         return whole[:rows, :columns] * scales[0][:rows, None]
-    halves = np.stack([weights & 15, weights >> 4], 3)  # panel, block, row, half, column
-    whole = halves.transpose(0, 2, 1, 3, 4).reshape(len(weights) * 16, -1).astype("<f4") - 8
+    whole = levels(description["precision"], weights, *scales[1:])[:, :columns]
     scale = scales[0].transpose(0, 2, 1).reshape(len(whole), -1).astype("<f4")
-    return (whole[:, :columns] * scale.repeat(description["group"], 1)[:, :columns])[:rows]
+    return (whole * scale.repeat(description["group"], 1)[:, :columns])[:rows]
+
+
+def levels(precision, lines, book=None):  # codes to levels, panels to rows
+    if precision in ("int4", "codebook"):
+        codes = np.stack([lines & 15, lines >> 4], 3)  # panel, line, row, quad, column
+        codes = (codes if book is None else book[codes]).astype("<f4") - (8 if book is None else 0)
+    elif precision == "int3":
+        lines = lines.reshape(len(lines), -1, 3, 16, 4)  # panel, block, line, row, column
+        third = [lines[:, :, 2] >> (2 * quad + 2 + line) % 8 & 1 for line in (0, 1) for quad in range(4)]
+        low = [lines[:, :, line] >> 2 * quad & 3 for line in (0, 1) for quad in range(4)]
+        codes = np.stack([a + 4 * b for a, b in zip(low, third)], 3).astype("<f4") - 4
+    else:
+        codes = np.stack([lines >> shift & 3 for shift in (0, 2, 4, 6)], 3).astype("<f4")
+        codes = 2 * codes - 3 if precision == "int2" else codes - 1
+    return codes.transpose(0, 2, 1, 3, 4).reshape(len(lines) * 16, -1)
 
 
 def unstructured(description, values, *rest):  # section 6

@@ -94,7 +94,10 @@ fn wrong_usage() {
     let usage = |line: &str, parts: &[&str]| fails(shared(), line, &[], 2, parts);
     usage("train", &["--data <PATH>", "--out <DIR>"]);
     usage("eval packed.plm --data open --split dev", &["dev", "train, valid, test"]);
-    usage("pack open-model -o x.plm --precision int5", &["f32, f16, int8 or int4"]);
+    usage(
+        "pack open-model -o x.plm --precision int5",
+        &["f32, f16, int8, int4, codebook, int3, int2 or ternary"],
+    );
     for temperature in ["nan", "-1"] {
         let line = format!("generate packed.plm --temperature {temperature}");
         usage(&line, &["the temperature must be between 0"]);

@@ -9,8 +9,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use pocketlm_kernels::backend::{self, Backend};
+use pocketlm_kernels::grouped::{self, Code, GROUP, Grouped};
 use pocketlm_kernels::layout::padded_rows;
-use pocketlm_kernels::{bytes, float16, float32, int4, int8, quantise};
+use pocketlm_kernels::{bytes, codebook, float16, float32, int8, quantise};
 
 const SIZES: [(usize, usize); 5] =
     [(800, 200), (2600, 650), (10_000, 200), (10_000, 650), (6000, 1500)];
@@ -63,7 +64,7 @@ fn repeats(f: &mut dyn FnMut()) -> usize {
 
 fn line(name: &str, rows: usize, cols: usize, bytes: usize, [read, product]: [f64; 2]) {
     println!(
-        "{:9} {name:5} {rows:6} x {cols:4} {:8.2} MB {:9.1} us {:7.1} GB/s  read {:7.1} GB/s  {:4.0} %",
+        "{:9} {name:8} {rows:6} x {cols:4} {:8.2} MB {:9.1} us {:7.1} GB/s  read {:7.1} GB/s  {:4.0} %",
         backend::chosen().name(),
         bytes as f64 / 1e6,
         product * 1e6,
@@ -89,7 +90,7 @@ fn some_vector(cols: usize) -> Vec<f32> {
 
 fn batch_1(rows: usize, cols: usize) {
     let (x, mut out) = (some_vector(cols), vec![0.0; rows]);
-    let mut q = vec![0; int4::padded_cols(cols)];
+    let mut q = vec![0; int8::padded_cols(cols)];
     let q_scale = quantise::quantise(&x, &mut q);
 
     let size = float32::len(rows, cols) * 4;
@@ -111,20 +112,64 @@ fn batch_1(rows: usize, cols: usize) {
     let product = || int8::matvec(black_box(w), &scales, q8, q_scale, sum, &mut out);
     line("int8", rows, cols, size, beside_reading(&buffer, product));
 
-    let size = int4::len(rows, cols);
-    let scales = vec![0x2400; int4::scales_len(rows, cols, int4::GROUP)];
-    let mut sums = vec![0; cols.div_ceil(int4::GROUP)];
-    quantise::sums(&q, int4::GROUP, &mut sums);
+    Code::ALL.into_iter().for_each(|code| grouped_1(code, rows, cols));
+}
+
+fn grouped_1(code: Code, rows: usize, cols: usize) {
+    let (x, mut out) = (some_vector(cols), vec![0.0; rows]);
+    let mut q = vec![0; code.padded_cols(cols)];
+    let q_scale = quantise::quantise(&x, &mut q);
+    let size = code.len(rows, cols);
+    let scales = vec![0x2400; grouped::scales_len(rows, cols, GROUP)];
+    let mut sums = vec![0; cols.div_ceil(GROUP)];
+    quantise::sums(&q, GROUP, &mut sums);
     let buffer = Buffer::new(size + scales.len() * 2, |i| (i * 7) as u8);
-    let w = &buffer.bytes()[..size];
-    let product = || int4::matvec(black_box(w), &scales, int4::GROUP, &q, q_scale, &sums, &mut out);
-    line("int4", rows, cols, size + scales.len() * 2, beside_reading(&buffer, product));
+    let (bytes, levels) = (&buffer.bytes()[..size], Code::Int4.levels());
+    let w = Grouped { code, bytes, scales: &scales, group: GROUP, levels: &levels };
+    let product = || black_box(&w).matvec(&q, q_scale, &sums, &mut out);
+    line(name(code), rows, cols, size + scales.len() * 2, beside_reading(&buffer, product));
+}
+
+fn name(code: Code) -> &'static str {
+    ["int4", "int3", "int2", "ternary", "codebook"][code as usize]
+}
+
+/// Seconds to pack a matrix.
+fn packing(rows: usize, cols: usize) {
+    let mut random = 1u32;
+    let mut unit = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as f32 / (1 << 24) as f32
+    };
+    let mut normal = || (0..4).map(|_| unit()).sum::<f32>() - 2.0;
+    let weights: Vec<f32> = (0..rows * cols).map(|_| normal()).collect();
+    for code in Code::ALL {
+        let start = Instant::now();
+        let levels = match code {
+            Code::Codebook => codebook::levels(&weights, cols, GROUP),
+            _ => code.levels(),
+        };
+        let mut bytes = vec![0; code.len(rows, cols)];
+        let mut scales = vec![0; grouped::scales_len(rows, cols, GROUP)];
+        grouped::pack(code, &levels, &weights, rows, cols, GROUP, &mut bytes, &mut scales);
+        let packed = start.elapsed().as_secs_f64();
+        let w = Grouped { code, bytes: &bytes, scales: &scales, group: GROUP, levels: &levels };
+        let mut back = vec![0.0; rows * cols];
+        w.unpack(cols, &mut back);
+        let unpacked = start.elapsed().as_secs_f64() - packed;
+        let backend = backend::chosen().name();
+        let (name, ms) = (name(code), 1e3 * packed);
+        println!(
+            "{backend:9} {name:8} {rows:6} x {cols:4} packed in {ms:6.1} ms, unpacked in {:6.1} ms",
+            1e3 * unpacked
+        );
+    }
 }
 
 fn batched_line(name: &str, rows: usize, cols: usize, batch: usize, seconds: f64) {
     let operations = 2.0 * (rows * cols * batch) as f64;
     println!(
-        "{:9} {name:5} {rows:6} x {cols:4} batch {batch:3} {:9.1} us {:8.1} G operations/s",
+        "{:9} {name:8} {rows:6} x {cols:4} batch {batch:3} {:9.1} us {:8.1} G operations/s",
         backend::chosen().name(),
         seconds * 1e6,
         operations / seconds / 1e9,
@@ -146,12 +191,17 @@ fn batched(rows: usize, cols: usize, batch: usize) {
     let mut product = || int8::matmul(black_box(&w), &scales, &q, &q_scales, &sums, &mut out);
     batched_line("int8", rows, cols, batch, least(&mut [&mut product])[0]);
 
-    let q = vec![3; int4::padded_cols(cols) * batch];
-    let (w, scales) = (vec![7; int4::len(rows, cols)], int4::scales_len(rows, cols, int4::GROUP));
-    let (scales, sums) = (vec![0x2400; scales], vec![0; batch * cols.div_ceil(int4::GROUP)]);
-    let mut product =
-        || int4::matmul(black_box(&w), &scales, int4::GROUP, &q, &q_scales, &sums, &mut out);
-    batched_line("int4", rows, cols, batch, least(&mut [&mut product])[0]);
+    Code::ALL.into_iter().for_each(|code| grouped_batch(code, rows, cols, batch));
+}
+
+fn grouped_batch(code: Code, rows: usize, cols: usize, batch: usize) {
+    let (q, mut out) = (vec![3; code.padded_cols(cols) * batch], vec![0.0; rows * batch]);
+    let (bytes, scales) = (vec![7; code.len(rows, cols)], grouped::scales_len(rows, cols, GROUP));
+    let (scales, sums) = (vec![0x2400; scales], vec![0; batch * cols.div_ceil(GROUP)]);
+    let (q_scales, levels) = (vec![0.1; batch], Code::Int4.levels());
+    let w = Grouped { code, bytes: &bytes, scales: &scales, group: GROUP, levels: &levels };
+    let mut product = || black_box(&w).matmul(&q, &q_scales, &sums, &mut out);
+    batched_line(name(code), rows, cols, batch, least(&mut [&mut product])[0]);
 }
 
 fn main() {
@@ -168,5 +218,6 @@ fn main() {
         for batch in [8, 32, 64].into_iter().take(if quick { 1 } else { 3 }) {
             batched(2600, 650, batch);
         }
+        packing(if quick { 100 } else { 10_000 }, 650);
     }
 }

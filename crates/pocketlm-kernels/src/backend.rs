@@ -5,6 +5,8 @@
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::fit::Grid;
+use crate::grouped::Grouped;
 use crate::layout::PANEL_ROWS;
 use crate::naive;
 
@@ -87,8 +89,9 @@ pub(crate) struct Table {
     pub f16_matmul: unsafe fn(&[u16], &[f32], usize, &mut [f32]),
     pub int8_matvec: unsafe fn(&[u8], &[f32], &[i8], f32, i32, &mut [f32]),
     pub int8_matmul: unsafe fn(&[u8], &[f32], &[i8], &[f32], &[i32], &mut [f32]),
-    pub int4_matvec: unsafe fn(&[u8], &[u16], usize, &[i8], f32, &[i32], &mut [f32]),
-    pub int4_matmul: unsafe fn(&[u8], &[u16], usize, &[i8], &[f32], &[i32], &mut [f32]),
+    pub grouped_matvec: unsafe fn(Grouped, &[i8], f32, &[i32], &mut [f32]),
+    pub grouped_matmul: unsafe fn(Grouped, &[i8], &[f32], &[i32], &mut [f32]),
+    pub fit: unsafe fn(&Grid, &[f32]) -> u16,
     pub max_abs: unsafe fn(&[f32]) -> f32,
     pub quantise: unsafe fn(&[f32], f32, &mut [i8]),
     pub sums: unsafe fn(&[i8], usize, &mut [i32]),

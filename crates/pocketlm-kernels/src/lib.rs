@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`layout`] | how weights lie in memory (and in a model file) |
 //! | [`float32`], [`float16`] | products with 4-byte and 2-byte floating-point weights |
-//! | [`int8`], [`int4`] | products with quantised weights and quantised activations |
+//! | [`int8`], [`grouped`], [`codebook`] | products with quantised weights and quantised activations |
 //! | [`quantise`] | activations to 8 bits |
 //! | [`activation`], [`gates`] | exp, sigmoid, tanh; the elementwise half of LSTM, CIFG and GRU |
 //! | [`softmax`], [`topk`] | running log-sum-exp and the best k of a stream of scores |
@@ -105,11 +105,13 @@ pub mod activation;
 mod arch;
 pub mod backend;
 pub mod bytes;
+pub mod codebook;
+mod fit;
 pub mod float16;
 pub mod float32;
 pub mod gates;
+pub mod grouped;
 pub mod half;
-pub mod int4;
 pub mod int8;
 pub mod layout;
 mod naive;

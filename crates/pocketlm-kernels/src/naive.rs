@@ -4,6 +4,8 @@
 //! `arch` must equal them. The floating-point products are the truth up to rounding.
 
 use crate::backend::{Backend, Table};
+use crate::fit::Grid;
+use crate::grouped::{Code, Grouped};
 use crate::half;
 use crate::layout::PANEL_ROWS;
 
@@ -16,8 +18,9 @@ pub static TABLE: Table = Table {
     f16_matmul,
     int8_matvec,
     int8_matmul,
-    int4_matvec,
-    int4_matmul,
+    grouped_matvec,
+    grouped_matmul,
+    fit,
     max_abs,
     quantise,
     sums,
@@ -108,49 +111,36 @@ fn int8_matmul(
     }
 }
 
-fn int4_matvec(
-    panels: &[u8],
-    scales: &[u16],
-    group: usize,
-    q: &[i8],
-    scale: f32,
-    _: &[i32],
-    out: &mut [f32],
-) {
-    let (bytes, groups) = (PANEL_ROWS * q.len() / 2, q.len().div_ceil(group));
+fn grouped_matvec(w: Grouped, q: &[i8], scale: f32, _: &[i32], out: &mut [f32]) {
+    let (step, groups) = (w.code.len(PANEL_ROWS, q.len()), q.len().div_ceil(w.group));
+    let levels = if w.code == Code::Codebook { *w.levels } else { w.code.levels() };
     for (i, rows) in out.chunks_mut(PANEL_ROWS).enumerate() {
-        let panel = &panels[i * bytes..][..bytes];
+        let panel = &w.bytes[i * step..][..step];
         for (r, y) in rows.iter_mut().enumerate() {
             let mut total = 0.0f32;
-            for (g, q) in q.chunks(group).enumerate() {
+            for (g, q) in q.chunks(w.group).enumerate() {
                 let acc = (0..q.len()).fold(0i32, |acc, c| {
-                    let byte = panel[(g * group + c) / 8 * 64 + r * 4 + c % 4];
-                    let w = i32::from(byte >> (c % 8 / 4 * 4) & 15) - 8;
-                    acc + w * i32::from(q[c])
+                    let code = w.code.get(panel, r, g * w.group + c);
+                    acc.wrapping_add(i32::from(levels[usize::from(code)]) * i32::from(q[c]))
                 });
-                let s = half::to_f32(scales[(i * groups + g) * PANEL_ROWS + r]);
-                total += acc as f32 * s;
+                total += acc as f32 * half::to_f32(w.scales[(i * groups + g) * PANEL_ROWS + r]);
             }
             *y += total * scale;
         }
     }
 }
 
-fn int4_matmul(
-    panels: &[u8],
-    scales: &[u16],
-    group: usize,
-    q: &[i8],
-    q_scales: &[f32],
-    q_sums: &[i32],
-    out: &mut [f32],
-) {
+fn grouped_matmul(w: Grouped, q: &[i8], q_scales: &[f32], q_sums: &[i32], out: &mut [f32]) {
     let batch = q_scales.len();
-    let (cols, rows, groups) = (q.len() / batch, out.len() / batch, q_sums.len() / batch);
+    let (cols, rows) = (q.len() / batch, out.len() / batch);
     for b in 0..batch {
-        let (q, sums) = (&q[b * cols..][..cols], &q_sums[b * groups..][..groups]);
-        int4_matvec(panels, scales, group, q, q_scales[b], sums, &mut out[b * rows..][..rows]);
+        let (q, out) = (&q[b * cols..][..cols], &mut out[b * rows..][..rows]);
+        grouped_matvec(w, q, q_scales[b], q_sums, out);
     }
+}
+
+fn fit(grid: &Grid, weights: &[f32]) -> u16 {
+    crate::fit::fit(grid, weights)
 }
 
 // ------------------------------------------------------------------------------ quantisation

@@ -6,6 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use crate::backend::{ALL, Backend, Table, runs};
+use crate::grouped::{Code, Grouped};
 use crate::naive::TABLE as NAIVE;
 
 /// The table of a backend by name, or none (said aloud) where it cannot run.
@@ -132,11 +133,10 @@ impl Random {
 }
 
 /// Shapes that are multiples of nothing, extremes in every place.
-fn integers(bits: usize) -> impl Strategy<Value = Integers> {
-    let unit = if bits == 8 { 4 } else { 8 };
+fn integers(bits: usize, unit: usize) -> impl Strategy<Value = Integers> {
     let shape = (1usize..70, 1usize..40, 1usize..14, 1usize..20, any::<u64>());
     shape.prop_map(move |(rows, units, batch, group, seed)| {
-        let (padded, cols, group) = (crate::layout::padded_rows(rows), units * unit, group * 8);
+        let (padded, cols, group) = (crate::layout::padded_rows(rows), units * unit, group * unit);
         let mut random = Random(seed);
         Integers {
             rows,
@@ -170,22 +170,32 @@ fn int8_matmul(t: &Table, m: &Integers) -> Vec<f32> {
     out
 }
 
-fn int4_matvec(t: &Table, m: &Integers) -> Vec<f32> {
-    let mut out = m.out[..m.rows].to_vec();
-    let (q, sums) = (&m.q[..m.cols()], m.sums(m.group));
-    let sums = &sums[..m.cols().div_ceil(m.group)];
-    // SAFETY: see above.
-    unsafe { (t.int4_matvec)(&m.bytes, &m.halves, m.group, q, m.q_scales[0], sums, &mut out) };
-    out
+/// A code with a matrix of it, the first 16 of whose quantised numbers serve as the codebook.
+fn grouped() -> impl Strategy<Value = (Code, Integers)> {
+    let code = prop::sample::select(&Code::ALL[..]);
+    code.prop_flat_map(|code| (Just(code), integers(code.bits(), code.block())))
 }
 
-fn int4_matmul(t: &Table, m: &Integers) -> Vec<f32> {
-    let (mut out, sums) = (m.out.clone(), m.sums(m.group));
+/// What `t` gives for the first vector and for the batch.
+fn grouped_products(t: &Table, code: Code, m: &Integers) -> [Vec<f32>; 2] {
+    let mut outs = [m.out[..m.rows].to_vec(), m.out.clone()];
+    let levels = core::array::from_fn(|i| m.q[i % m.q.len()]);
+    let w = Grouped { code, bytes: &m.bytes, scales: &m.halves, group: m.group, levels: &levels };
+    let (q, sums) = (&m.q[..m.cols()], m.sums(m.group));
+    let first = &sums[..m.cols().div_ceil(m.group)];
     // SAFETY: see above.
     unsafe {
-        (t.int4_matmul)(&m.bytes, &m.halves, m.group, &m.q, &m.q_scales, &sums, &mut out);
+        (t.grouped_matvec)(w, q, m.q_scales[0], first, &mut outs[0]);
+        (t.grouped_matmul)(w, &m.q, &m.q_scales, &sums, &mut outs[1]);
     }
-    out
+    outs
+}
+
+fn check_grouped(t: &Table, code: Code, m: &Integers) -> Result<(), TestCaseError> {
+    for (got, want) in grouped_products(t, code, m).iter().zip(grouped_products(&NAIVE, code, m)) {
+        assert_same(got, &want)?;
+    }
+    Ok(())
 }
 
 /// A floating-point matrix `[rows, cols]` in panels, and a batch of vectors.
@@ -307,17 +317,28 @@ macro_rules! backends {
 
             proptest! {
                 #[test]
-                fn int8_is_exact(m in integers(8)) {
+                fn int8_is_exact(m in integers(8, 4)) {
                     let Some(t) = table($name) else { return Ok(()) };
                     assert_same(&int8_matvec(t, &m), &int8_matvec(&NAIVE, &m))?;
                     assert_same(&int8_matmul(t, &m), &int8_matmul(&NAIVE, &m))?;
                 }
 
                 #[test]
-                fn int4_is_exact(m in integers(4)) {
+                fn grouped_codes_are_exact((code, m) in grouped()) {
                     let Some(t) = table($name) else { return Ok(()) };
-                    assert_same(&int4_matvec(t, &m), &int4_matvec(&NAIVE, &m))?;
-                    assert_same(&int4_matmul(t, &m), &int4_matmul(&NAIVE, &m))?;
+                    check_grouped(t, code, &m)?;
+                }
+
+                #[test]
+                fn fitted_scales_are_exact(
+                    x in prop::collection::vec(finite_float(), 1..140),
+                    code in prop::sample::select(&Code::ALL[..]),
+                ) {
+                    let Some(t) = table($name) else { return Ok(()) };
+                    let levels = crate::codebook::levels(&x, x.len(), 64);
+                    let grid = crate::fit::Grid::new(code, &levels);
+                    // SAFETY: see above.
+                    unsafe { prop_assert_eq!((t.fit)(&grid, &x), (NAIVE.fit)(&grid, &x)) };
                 }
 
                 #[test]

@@ -25,7 +25,7 @@ pub struct MatrixInfo {
     pub structure: String,
     /// Which of them are kept: `none` for all, `unstructured`, `panels`, `mixed` where factors differ.
     pub sparsity: String,
-    /// How many bits each has: `f32`, `f16`, `int8`, `int4`, `mixed` where factors differ.
+    /// How many bits each has: `f32`, `int4`, and so on, as in `docs/format.md`; `mixed` where factors differ.
     pub precision: String,
     /// Numbers that describe it, scales and padding not counted.
     pub parameters: usize,

@@ -83,7 +83,7 @@
 //! `[V, Q or top]` (tied models use `embedding`) and `softmax.bias` to logits over all V types.
 //! `<eos>` ends every line, and the first token of anything is predicted from `<eos>` with a state of zeros.
 //!
-//! Precisions: f32, f16, int8, int4. The integer ones are specified to the bit
+//! Precisions: f32, f16, int8, int4, codebook, int3, int2, ternary. The integer ones are specified to the bit
 //! ([`pocketlm_kernels`]), so every machine gives the same numbers.
 //!
 //! # Quirks

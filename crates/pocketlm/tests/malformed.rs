@@ -398,13 +398,48 @@ fn matrix_whose_arrays_are_another_precision() {
 }
 
 #[test]
-fn int4_without_a_usable_group() {
-    let bytes = tiny_parts().bytes(Precision::Int4);
-    for group in ["0", "4", "-8", "\\\"64\\\"", "1048576"] {
-        let to = format!("\\\"group\\\":{group}");
-        says(replaced(&bytes, "\\\"group\\\":64", &to), &["`embedding`", "group"]);
+fn codes_without_a_usable_group() {
+    for (precision, odd) in CODES.into_iter().zip(["4", "4", "16", "8", "8"]) {
+        let bytes = tiny_parts().bytes(precision);
+        for group in ["0", odd, "-32", "\\\"64\\\"", "1048576"] {
+            let to = format!("\\\"group\\\":{group}");
+            says(replaced(&bytes, "\\\"group\\\":64", &to), &["`embedding`", "group"]);
+        }
+        let troop = replaced(&bytes, "\\\"group\\\":64", "\\\"troop\\\":64");
+        says(troop, &["`embedding`", "group"]);
     }
-    says(replaced(&bytes, "\\\"group\\\":64", "\\\"troop\\\":64"), &["`embedding`", "group"]);
+}
+
+/// The precisions of short codes.
+const CODES: [Precision; 5] =
+    [Precision::Int4, Precision::Codebook, Precision::Int3, Precision::Int2, Precision::Ternary];
+
+#[test]
+fn codes_of_another_width() {
+    let named = |precision: Precision| format!("\\\"precision\\\":\\\"{}\\\"", precision.name());
+    for from in CODES {
+        let bytes = tiny_parts().bytes(from);
+        for to in Precision::ALL {
+            // These two pairs differ in the meaning of the codes alone.
+            let twins = [from, to].iter().all(|&p| p == Precision::Int2 || p == Precision::Ternary);
+            if from != to && !twins {
+                let error = Model::from_bytes(replaced(&bytes, &named(from), &named(to)));
+                assert!(error.unwrap_err().to_string().contains("embedding"), "{from:?} as {to:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn codebook_without_sixteen_levels() {
+    let bytes = tiny_parts().bytes(Precision::Codebook);
+    let list = ",\\\"embedding.scales\\\",\\\"embedding.levels\\\"";
+    let short = replaced(&bytes, list, ",\\\"embedding.scales\\\"");
+    says(short, &["`embedding`", "2 arrays instead of 3"]);
+    let other = replaced(&bytes, list, ",\\\"embedding.scales\\\",\\\"embedding.scales\\\"");
+    says(other, &["`embedding.scales`", "F16 instead of I8"]);
+    let other = replaced(&bytes, list, ",\\\"embedding.scales\\\",\\\"none\\\"");
+    says(other, &["`none`", "missing"]);
 }
 
 #[test]
@@ -419,9 +454,11 @@ fn bias_that_is_not_finite() {
 fn scale_that_is_not_finite() {
     let bytes = poked(valid(), "softmax.scales", 4, &f32::NAN.to_le_bytes());
     says(bytes, &["array `softmax.scales`", "element 1", "finite"]);
-    let int4 = tiny_parts().bytes(Precision::Int4);
-    let bytes = poked(int4, "softmax.scales", 4, &0x7c00u16.to_le_bytes());
-    says(bytes, &["array `softmax.scales`", "element 2", "finite"]);
+    for precision in CODES {
+        let bytes = tiny_parts().bytes(precision);
+        let bytes = poked(bytes, "softmax.scales", 4, &0x7c00u16.to_le_bytes());
+        says(bytes, &["array `softmax.scales`", "element 2", "finite"]);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Parts, configurations, tiny_parts};
-use pocketlm::pack::{Packer, Precision, sorted_order, write_file};
+use pocketlm::pack::{Packer, Precision, round_trip, sorted_order, stored_bytes, write_file};
 use pocketlm::{Error, Model, Perplexity, Provenance, Session};
 
 /// Rows of the matrix `name` in the packed order.
@@ -37,6 +37,10 @@ fn weights_come_back_within_half_a_step() {
                         Precision::Int8 => largest(wanted) / 127.0 * 0.5001,
                         // Clipping may cost more than half a step of the widest scale that is tried.
                         Precision::Int4 => largest(wanted) / 7.0,
+                        Precision::Codebook => largest(wanted) / 4.0,
+                        Precision::Int3 => largest(wanted) / 3.0,
+                        Precision::Int2 => largest(wanted) / 2.0,
+                        Precision::Ternary => largest(wanted) * 0.75,
                     };
                     assert!(error <= bound, "{precision:?} {} {error} {bound}", matrix.name);
                 }
@@ -196,4 +200,40 @@ fn missing_parts_are_named() {
         packer.matrix(&matrix.name, &parts.weights[&matrix.name], Precision::F32).unwrap();
     }
     refused(packer.finish(), &["`cell.0.bias`", "not given"]);
+}
+
+#[test]
+fn a_round_trip_without_a_file_gives_what_the_model_reads() {
+    for (seed, mut configuration) in configurations().into_iter().step_by(7).enumerate() {
+        configuration.hidden[0] = 139;
+        let parts = Parts::random(configuration, 45, 0.9, seed as u64);
+        for precision in Precision::ALL {
+            let model = parts.model(precision);
+            for info in model.matrices().iter().filter(|info| info.structure != "vector") {
+                let (rows, columns) = (info.rows, info.columns);
+                let weights = self::rows(&parts, &info.name, columns).concat();
+                let found = round_trip(&weights, rows, columns, precision).unwrap();
+                let mut wanted = vec![0.0; columns];
+                for (row, found) in found.chunks_exact(columns).enumerate() {
+                    model.row(&info.name, row, &mut wanted).unwrap();
+                    assert_eq!(found, wanted, "{precision:?} {}", info.name);
+                }
+                assert_eq!(stored_bytes(rows, columns, precision), info.bytes, "{precision:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_round_trip_refuses_what_the_packer_refuses() {
+    for precision in Precision::ALL {
+        let refused = |weights: &[f32], text: &str| {
+            let error = round_trip(weights, 2, 3, precision).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        };
+        refused(&[0.0; 5], "5 values instead of 2 x 3");
+        refused(&[0.0, 0.0, 0.0, 0.0, f32::NAN, 0.0], "row 1, column 1 is NaN");
+        let narrow = !matches!(precision, Precision::F32 | Precision::Int8);
+        assert_eq!(round_trip(&[3e38; 6], 2, 3, precision).is_err(), narrow, "{precision:?}");
+    }
 }

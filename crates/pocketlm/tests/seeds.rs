@@ -39,6 +39,10 @@ fn models() -> Vec<(String, Vec<u8>)> {
             Precision::Int4,
             Configuration { cell: CellKind::Cifg, projection: 3, tied: true, ..base.clone() },
         ),
+        ("lstm-codebook", Precision::Codebook, base.clone()),
+        ("lstm-int3", Precision::Int3, base.clone()),
+        ("lstm-int2", Precision::Int2, base.clone()),
+        ("lstm-ternary", Precision::Ternary, base.clone()),
         ("characters-int4", Precision::Int4, Configuration { unit: Unit::Character, ..base }),
     ];
     let model = |(name, precision, configuration): (&str, Precision, Configuration)| {

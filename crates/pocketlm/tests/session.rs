@@ -212,7 +212,7 @@ fn evaluation_in_blocks_is_that_of_single_steps() {
             let mut session = Session::new(&model);
             let found = session.evaluate(ids.iter().copied()).unwrap();
             assert_eq!((found.tokens, found.oov), (77, 0));
-            if matches!(precision, Precision::Int8 | Precision::Int4) {
+            if precision.is_integer() {
                 assert_eq!(found.nll, wanted, "{precision:?} {:?}", parts.configuration);
             } else {
                 assert!((found.nll - wanted).abs() < 1e-3);
@@ -236,7 +236,7 @@ fn scores_of_many_texts_are_those_of_each() {
             let mut session = Session::new(&model);
             for (text, found) in texts.iter().zip(found) {
                 let wanted = session.score(text).unwrap();
-                if matches!(precision, Precision::Int8 | Precision::Int4) {
+                if precision.is_integer() {
                     assert_eq!(found, wanted);
                 }
                 assert!((found.nll - wanted.nll).abs() < 1e-3);

@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
     /// Precision of every matrix (default: int8; for a compressed checkpoint what its recipe says).
-    #[arg(long, value_parser = precision)]
+    #[arg(long, value_parser = precision, help = help())]
     precision: Option<Precision>,
     /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
     #[arg(long, value_name = "PATH")]
@@ -31,8 +31,21 @@ pub struct Args {
 }
 
 fn precision(name: &str) -> Result<Precision, String> {
-    let all = Precision::ALL.map(Precision::name);
-    Precision::from_name(name).ok_or_else(|| format!("choose one of {}", all.join(", ")))
+    Precision::from_name(name).ok_or_else(|| format!("choose {}", names()))
+}
+
+/// `f32, f16, … or ternary`.
+fn names() -> String {
+    let names = Precision::ALL.map(Precision::name);
+    let (last, others) = names.split_last().expect("there are precisions");
+    format!("{} or {last}", others.join(", "))
+}
+
+fn help() -> String {
+    format!(
+        "{}, for every matrix (default: int8, or what the recipe of a compressed one says)",
+        names()
+    )
 }
 
 impl Args {

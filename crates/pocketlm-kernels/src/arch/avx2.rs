@@ -102,6 +102,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const WIDE: bool = false;
     const COSTLY_X: bool = !VNNI;
     const SIGNED: bool = false;
+    const BYTES: bool = VNNI;
 
     lanes! {
         fn load(p: *const f32) -> F { (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))) }
@@ -195,6 +196,29 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
                 return (low, _mm256_dpbusd_avx_epi32(acc.1, w.1, x));
             }
             (dot_8(acc.0, w.0, x), dot_8(acc.1, w.1, x))
+        }
+        fn bytes(p: *const u8) -> I { load_256(p) }
+        fn field(w: I, shift: i32, mask: u8) -> I {
+            let count = _mm_cvtsi32_si128(shift.abs());
+            let shifted = |w| {
+                let w = if shift > 0 { _mm256_srl_epi16(w, count) } else { w };
+                let w = if shift < 0 { _mm256_sll_epi16(w, count) } else { w };
+                _mm256_and_si256(w, _mm256_set1_epi8(mask as i8))
+            };
+            (shifted(w.0), shifted(w.1))
+        }
+        fn or(a: I, b: I) -> I { (_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
+        fn table(p: *const i8) -> I {
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast()));
+            let table = _mm256_xor_si256(table, _mm256_set1_epi8(i8::MIN));
+            (table, table)
+        }
+        fn lookup(table: I, w: I) -> I {
+            (_mm256_shuffle_epi8(table.0, w.0), _mm256_shuffle_epi8(table.1, w.1))
+        }
+        fn shift_right(a: I, bits: i32) -> I {
+            let count = _mm_cvtsi32_si128(bits);
+            (_mm256_sra_epi32(a.0, count), _mm256_sra_epi32(a.1, count))
         }
         fn dot_half(acc: I, w: I, x: __m256i) -> I {
             if VNNI {

@@ -35,6 +35,7 @@ impl Lanes for Avx512 {
 
     const WIDE: bool = true;
     const SIGNED: bool = false;
+    const BYTES: bool = true;
 
     lanes! {
         fn load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
@@ -87,6 +88,22 @@ impl Lanes for Avx512 {
         }
         fn dot(acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
             _mm512_dpbusd_epi32(acc, w, x)
+        }
+        fn bytes(p: *const u8) -> __m512i { _mm512_loadu_si512(p.cast()) }
+        fn field(w: __m512i, shift: i32, mask: u8) -> __m512i {
+            let count = _mm_cvtsi32_si128(shift.abs());
+            let w = if shift > 0 { _mm512_srl_epi16(w, count) } else { w };
+            let w = if shift < 0 { _mm512_sll_epi16(w, count) } else { w };
+            _mm512_and_si512(w, _mm512_set1_epi8(mask as i8))
+        }
+        fn or(a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
+        fn table(p: *const i8) -> __m512i {
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(p.cast()));
+            _mm512_xor_si512(table, _mm512_set1_epi8(i8::MIN))
+        }
+        fn lookup(table: __m512i, w: __m512i) -> __m512i { _mm512_shuffle_epi8(table, w) }
+        fn shift_right(a: __m512i, bits: i32) -> __m512i {
+            _mm512_sra_epi32(a, _mm_cvtsi32_si128(bits))
         }
         fn dot_half(acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
             _mm512_dpbusd_epi32(acc, w, x)

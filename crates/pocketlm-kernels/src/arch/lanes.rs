@@ -25,8 +25,11 @@ pub trait Lanes: Copy {
     const WIDE: bool;
     /// Whether preparing four activations costs so much that panels should share it.
     const COSTLY_X: bool = false;
-    /// Whether [`weights`](Self::weights) takes the offset off, so that no correction is due.
+    /// Whether [`weights`](Self::weights) and [`table`](Self::table) are signed, so that no correction is
+    /// due for an offset of 128.
     const SIGNED: bool;
+    /// Whether [`dot_half`](Self::dot_half) takes bytes up to 255.
+    const BYTES: bool;
 
     unsafe fn load(p: *const f32) -> Self::F;
     unsafe fn load_half(p: *const u16) -> Self::F;
@@ -71,7 +74,19 @@ pub trait Lanes: Copy {
     unsafe fn join(low: Self::I, high: Self::I) -> Self::I;
     /// Adds the products of four columns of int8 weights, exactly.
     unsafe fn dot(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
-    /// Adds the products of four columns of int4 weights, exactly.
+    /// 64 bytes as they are.
+    unsafe fn bytes(p: *const u8) -> Self::W;
+    /// Each byte shifted right (left if `shift` is negative), then masked: bits that another byte's shift
+    /// might bring in must be masked away.
+    unsafe fn field(w: Self::W, shift: i32, mask: u8) -> Self::W;
+    unsafe fn or(a: Self::W, b: Self::W) -> Self::W;
+    /// 16 levels, as [`lookup`](Self::lookup) takes them.
+    unsafe fn table(p: *const i8) -> Self::W;
+    /// The levels of indices 0..=15, as [`dot`](Self::dot) takes weights.
+    unsafe fn lookup(table: Self::W, w: Self::W) -> Self::W;
+    unsafe fn shift_right(a: Self::I, bits: i32) -> Self::I;
+    /// Adds the products of four columns of weights 0..=15 (or of any bytes: [`BYTES`](Self::BYTES)),
+    /// exactly.
     unsafe fn dot_half(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
     /// Asks for the cache line at `p`, which may lie outside of any allocation.
     unsafe fn prefetch(p: *const u8);

@@ -1,9 +1,10 @@
 //! The kernels in the instruction sets of this build's target.
 //!
-//! [`Lanes`](lanes::Lanes) is the instruction set; [`product`] and [`elementwise`] are the kernels,
+//! [`Lanes`](lanes::Lanes) is the instruction set; [`product`], [`grouped`] and [`elementwise`] are the kernels,
 //! written once over it; [`table!`] instantiates them.
 
 mod elementwise;
+mod grouped;
 mod lanes;
 mod product;
 
@@ -22,7 +23,7 @@ pub mod x86;
 /// instructions enabled.
 macro_rules! table {
     ($lanes:ty, $backend:expr, $(#[$enable:meta])?) => {
-        use $crate::arch::{elementwise, product};
+        use $crate::arch::{elementwise, grouped, product};
 
         /// The kernels for this instruction set.
         pub static TABLE: $crate::backend::Table = $crate::backend::Table {
@@ -33,8 +34,9 @@ macro_rules! table {
             f16_matmul,
             int8_matvec,
             int8_matmul,
-            int4_matvec,
-            int4_matmul,
+            grouped_matvec,
+            grouped_matmul,
+            fit,
             max_abs,
             quantise,
             sums,
@@ -58,8 +60,8 @@ macro_rules! table {
             product::f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]);
             product::int8_matvec(panels: &[u8], scales: &[f32], q: &[i8], scale: f32, sum: i32, out: &mut [f32]);
             product::int8_matmul(panels: &[u8], scales: &[f32], q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
-            product::int4_matvec(panels: &[u8], scales: &[u16], group: usize, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
-            product::int4_matmul(panels: &[u8], scales: &[u16], group: usize, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
+            grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
+            grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
             elementwise::max_abs(x: &[f32]) -> f32;
             elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
             elementwise::exp(x: &mut [f32]);
@@ -77,6 +79,11 @@ macro_rules! table {
         $(#[$enable])?
         unsafe fn sums(q: &[i8], group: usize, sums: &mut [i32]) {
             elementwise::sums(q, group, sums);
+        }
+
+        $(#[$enable])?
+        unsafe fn fit(grid: &$crate::fit::Grid, weights: &[f32]) -> u16 {
+            $crate::fit::fit(grid, weights)
         }
     };
 }

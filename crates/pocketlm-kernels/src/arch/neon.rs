@@ -128,6 +128,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
 
     const WIDE: bool = false;
     const SIGNED: bool = true;
+    const BYTES: bool = false;
 
     lanes! {
         fn load(p: *const f32) -> F {
@@ -216,6 +217,18 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
             let low = [widening_dot(acc[0], w[0], x), widening_dot(acc[1], w[1], x)];
             [low[0], low[1], widening_dot(acc[2], w[2], x), widening_dot(acc[3], w[3], x)]
         }
+        fn bytes(p: *const u8) -> [int8x16_t; 4] { each!(vreinterpretq_s8_u8, load_64(p)) }
+        fn field(w: [int8x16_t; 4], shift: i32, mask: u8) -> [int8x16_t; 4] {
+            let (count, mask) = ([vdupq_n_s8(-shift as i8); 4], [vdupq_n_u8(mask); 4]);
+            let w = each!(vshlq_u8, each!(vreinterpretq_u8_s8, w), count);
+            each!(vreinterpretq_s8_u8, each!(vandq_u8, w, mask))
+        }
+        fn or(a: [int8x16_t; 4], b: [int8x16_t; 4]) -> [int8x16_t; 4] { each!(vorrq_s8, a, b) }
+        fn table(p: *const i8) -> [int8x16_t; 4] { [vld1q_s8(p); 4] }
+        fn lookup(table: [int8x16_t; 4], w: [int8x16_t; 4]) -> [int8x16_t; 4] {
+            each!(vqtbl1q_s8, table, each!(vreinterpretq_u8_s8, w))
+        }
+        fn shift_right(a: I, bits: i32) -> I { each!(vshlq_s32, a, [vdupq_n_s32(-bits); 4]) }
         fn dot_half(acc: I, w: [int8x16_t; 4], x: int8x16_t) -> I { Self::dot(acc, w, x) }
         fn prefetch(p: *const u8) {
             asm!("prfm pldl1strm, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly))

@@ -264,23 +264,23 @@ pub unsafe fn int8_matvec<S: Lanes>(
 
 /// A batch of quantised vectors and what is needed to undo the quantisation.
 #[derive(Clone, Copy)]
-struct Batch<'a> {
-    q: &'a [i8],
-    scales: &'a [f32],
-    sums: &'a [i32],
+pub(super) struct Batch<'a> {
+    pub q: &'a [i8],
+    pub scales: &'a [f32],
+    pub sums: &'a [i32],
 }
 
 /// Where results go: `[batch, rows]`.
 #[derive(Clone, Copy)]
-struct Out {
-    p: *mut f32,
-    rows: usize,
+pub(super) struct Out {
+    pub p: *mut f32,
+    pub rows: usize,
 }
 
 impl Out {
     /// Adds 16 results to vector `j`'s rows from `row` on.
     #[inline(always)]
-    unsafe fn add<S: Lanes>(self, j: usize, row: usize, y: S::F) {
+    pub unsafe fn add<S: Lanes>(self, j: usize, row: usize, y: S::F) {
         // SAFETY: the caller's: vector and row exist.
         unsafe { add_to_rows::<S>(self.p.add(j * self.rows + row), self.rows - row, y) }
     }
@@ -348,130 +348,4 @@ pub unsafe fn int8_matmul<S: Lanes>(
     let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
     // SAFETY: tiles cover the panels of the rows and the batch, no more.
     unsafe { tiles!([S], out.rows.div_ceil(PANEL_ROWS), batch, int8_tile(panels, scales, x, out)) }
-}
-
-// ------------------------------------------------------------------------------------- int4
-
-#[inline(always)]
-unsafe fn int4_panel<S: Lanes>(
-    bytes: *const u8,
-    scales: *const u16,
-    group: usize,
-    q: &[i8],
-    sums: &[i32],
-) -> S::F {
-    // SAFETY: the panel has 8 · q.len() bytes and 16 scales for each group.
-    unsafe {
-        let mut total = S::splat(0.0);
-        for (g, &sum) in sums.iter().enumerate() {
-            let start = g * group;
-            let blocks = (q.len() - start).min(group) / 8;
-            let (bytes, q) = (bytes.add(start * 8), q.as_ptr().add(start));
-            // The usual group gets a loop of known length, which unrolls.
-            let start = [sum.wrapping_mul(-8)];
-            let [acc] = match blocks {
-                8 => S::half_blocks::<1>(bytes, q, 0, 8, start),
-                n => S::half_blocks::<1>(bytes, q, 0, n, start),
-            };
-            let scale = S::load_half(scales.add(g * PANEL_ROWS));
-            total = S::add(total, S::mul(S::to_float(acc), scale));
-        }
-        total
-    }
-}
-
-#[inline(always)]
-pub unsafe fn int4_matvec<S: Lanes>(
-    panels: &[u8],
-    scales: &[u16],
-    group: usize,
-    q: &[i8],
-    q_scale: f32,
-    q_sums: &[i32],
-    out: &mut [f32],
-) {
-    let (step, rows) = (PANEL_ROWS / 2 * q.len(), out.len());
-    // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each group.
-    unsafe {
-        for i in 0..rows.div_ceil(PANEL_ROWS) {
-            let scales = scales.as_ptr().add(i * q_sums.len() * PANEL_ROWS);
-            let panel = panels.as_ptr().add(i * step);
-            let total = int4_panel::<S>(panel, scales, group, q, q_sums);
-            let row = i * PANEL_ROWS;
-            let y = S::mul(total, S::splat(q_scale));
-            add_to_rows::<S>(out.as_mut_ptr().add(row), rows - row, y);
-        }
-    }
-}
-
-/// The weights of an int4 matrix.
-#[derive(Clone, Copy)]
-struct Int4 {
-    bytes: *const u8,
-    scales: *const u16,
-    group: usize,
-}
-
-/// One panel (number i) × B vectors from number j on.
-#[inline(always)]
-unsafe fn int4_tile<S: Lanes, const B: usize>(w: Int4, x: Batch, out: Out, i: usize, j: usize) {
-    // SAFETY: the tile lies within the matrix and the batch.
-    unsafe {
-        let batch = x.scales.len();
-        let (cols, groups) = (x.q.len() / batch, x.sums.len() / batch);
-        let panel = w.bytes.add(i * PANEL_ROWS / 2 * cols);
-        let mut total = [S::splat(0.0); B];
-        for g in 0..groups {
-            let start = g * w.group;
-            let blocks = (cols - start).min(w.group) / 8;
-            let mut starts = [0; B];
-            for (b, start) in starts.iter_mut().enumerate() {
-                *start = x.sums.get_unchecked((j + b) * groups + g).wrapping_mul(-8);
-            }
-            let q = x.q.as_ptr().add(j * cols + start);
-            let acc = S::half_blocks::<B>(panel.add(start * 8), q, cols, blocks, starts);
-            let scale = S::load_half(w.scales.add((i * groups + g) * PANEL_ROWS));
-            for b in 0..B {
-                total[b] = S::add(total[b], S::mul(S::to_float(acc[b]), scale));
-            }
-        }
-        for b in 0..B {
-            let scale = S::splat(*x.scales.get_unchecked(j + b));
-            out.add::<S>(j + b, i * PANEL_ROWS, S::mul(total[b], scale));
-        }
-    }
-}
-
-#[inline(always)]
-pub unsafe fn int4_matmul<S: Lanes>(
-    panels: &[u8],
-    scales: &[u16],
-    group: usize,
-    q: &[i8],
-    q_scales: &[f32],
-    q_sums: &[i32],
-    out: &mut [f32],
-) {
-    let batch = q_scales.len();
-    let w = Int4 { bytes: panels.as_ptr(), scales: scales.as_ptr(), group };
-    let x = Batch { q, scales: q_scales, sums: q_sums };
-    let out = Out { rows: out.len() / batch, p: out.as_mut_ptr() };
-    for i in 0..out.rows.div_ceil(PANEL_ROWS) {
-        let mut j = 0;
-        // SAFETY: tiles cover the panels of the rows and the batch, no more.
-        unsafe {
-            while S::WIDE && j + 8 <= batch {
-                int4_tile::<S, 8>(w, x, out, i, j);
-                j += 8;
-            }
-            while j + 2 <= batch {
-                int4_tile::<S, 2>(w, x, out, i, j);
-                j += 2;
-            }
-            while j < batch {
-                int4_tile::<S, 1>(w, x, out, i, j);
-                j += 1;
-            }
-        }
-    }
 }

@@ -89,6 +89,7 @@ impl Lanes for Simd128 {
     const WIDE: bool = false;
     const COSTLY_X: bool = true;
     const SIGNED: bool = false;
+    const BYTES: bool = true;
 
     lanes! {
         fn load(p: *const f32) -> Four { load_64(p) }
@@ -144,6 +145,24 @@ impl Lanes for Simd128 {
         fn dot(acc: Four, w: Four, x: v128) -> Four {
             let low = [dot_4(acc[0], w[0], x), dot_4(acc[1], w[1], x)];
             [low[0], low[1], dot_4(acc[2], w[2], x), dot_4(acc[3], w[3], x)]
+        }
+        fn bytes(p: *const u8) -> Four { load_64(p) }
+        fn field(w: Four, shift: i32, mask: u8) -> Four {
+            let shifted = |w| {
+                let w = if shift > 0 { u8x16_shr(w, shift as u32) } else { w };
+                let w = if shift < 0 { i8x16_shl(w, -shift as u32) } else { w };
+                v128_and(w, u8x16_splat(mask))
+            };
+            each!(shifted, w)
+        }
+        fn or(a: Four, b: Four) -> Four { each!(v128_or, a, b) }
+        fn table(p: *const i8) -> Four {
+            [v128_xor(v128_load(p.cast()), i8x16_splat(i8::MIN)); 4]
+        }
+        fn lookup(table: Four, w: Four) -> Four { each!(i8x16_swizzle, table, w) }
+        fn shift_right(a: Four, bits: i32) -> Four {
+            let shifted = |a| i32x4_shr(a, bits as u32);
+            each!(shifted, a)
         }
         fn dot_half(acc: Four, w: Four, x: v128) -> Four { Self::dot(acc, w, x) }
         fn prefetch(_p: *const u8) {}

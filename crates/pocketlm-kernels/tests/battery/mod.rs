@@ -2,12 +2,13 @@
 //!
 //! Only `core` and the crate: it runs wherever the crate does.
 
+use pocketlm_kernels::grouped::{self, Code, Grouped};
 use pocketlm_kernels::softmax::LogSumExp;
 use pocketlm_kernels::topk::{Candidate, TopK};
-use pocketlm_kernels::{activation, float16, float32, gates, half, int4, int8, quantise};
+use pocketlm_kernels::{activation, codebook, float16, float32, gates, half, int8, quantise};
 
 /// What the battery gives on every platform.
-pub const DIGEST: u64 = 4_939_915_015_656_015_340;
+pub const DIGEST: u64 = 10_708_513_691_681_685_827;
 
 const ROWS: usize = 37;
 const PADDED_ROWS: usize = 48;
@@ -63,8 +64,7 @@ struct Quantised {
     scales: [f32; BATCH],
 }
 
-/// Vectors of different magnitudes, the second all zero, in rows of `stride` (152 fits both int8
-/// and int4).
+/// Vectors of different magnitudes, the second all zero, in rows of 152.
 fn quantised(numbers: &mut Numbers, hash: &mut Hash) -> Quantised {
     let mut out = Quantised { q: [0; BATCH * 152], scales: [0.0; BATCH] };
     for (b, q) in out.q.chunks_mut(152).enumerate() {
@@ -104,36 +104,58 @@ fn int8_products(numbers: &mut Numbers, hash: &mut Hash, weights: &[f32], x: &Qu
     hash.floats(&row);
 }
 
-fn int4_products(numbers: &mut Numbers, hash: &mut Hash, weights: &[f32], x: &Quantised) {
-    for group in [8, 64, 96] {
-        let groups = 152usize.div_ceil(group);
-        let mut panels = [0; PADDED_ROWS * 152 / 2];
-        let mut all_scales = [0; PADDED_ROWS * 19];
+/// Columns of the grouped products: they fit the blocks of every code.
+const WIDE: usize = 160;
+
+fn grouped_products(numbers: &mut Numbers, hash: &mut Hash, weights: &[f32], x: &Quantised) {
+    let mut q = [0; BATCH * WIDE];
+    for (q, x) in q.chunks_mut(WIDE).zip(x.q.chunks(152)) {
+        q[..152].copy_from_slice(x);
+    }
+    for (code, group) in Code::ALL.into_iter().flat_map(|code| [32, 64, 96].map(|g| (code, g))) {
+        let (cols, groups) = (code.padded_cols(COLS), COLS.div_ceil(group));
+        let mut all_bytes = [0; PADDED_ROWS * WIDE / 2];
+        let mut all_scales = [0; PADDED_ROWS * 5];
+        let bytes = &mut all_bytes[..code.len(ROWS, COLS)];
         let scales = &mut all_scales[..PADDED_ROWS * groups];
-        int4::pack(weights, ROWS, COLS, group, &mut panels, scales);
+        let levels = match code {
+            Code::Codebook => codebook::levels(weights, COLS, group),
+            _ => code.levels(),
+        };
+        grouped::pack(code, &levels, weights, ROWS, COLS, group, bytes, scales);
         scales.iter().for_each(|&scale| hash.word(u32::from(scale)));
+        levels.iter().for_each(|&level| hash.byte(level as u8));
         for random in [false, true] {
             if random {
-                panels.iter_mut().for_each(|byte| *byte = numbers.next() as u8);
+                bytes.iter_mut().for_each(|byte| *byte = numbers.next() as u8);
             }
-            panels.iter().for_each(|&byte| hash.byte(byte));
-            let mut all_sums = [0; BATCH * 19];
-            let sums = &mut all_sums[..BATCH * groups];
-            for (sums, q) in sums.chunks_mut(groups).zip(x.q.chunks(152)) {
-                quantise::sums(q, group, sums);
-            }
-            let mut out = [0.25; ROWS];
-            let (q, first) = (&x.q[..152], &sums[..groups]);
-            int4::matvec(&panels, scales, group, q, x.scales[0], first, &mut out);
-            hash.floats(&out);
-            let mut out = [-0.5; BATCH * ROWS];
-            int4::matmul(&panels, scales, group, &x.q, &x.scales, sums, &mut out);
-            hash.floats(&out);
+            bytes.iter().for_each(|&byte| hash.byte(byte));
+            products(hash, &Grouped { code, bytes, scales, group, levels: &levels }, cols, &q, x);
         }
-        let mut row = [0.0; COLS];
-        int4::row(&panels, scales, group, 30, &mut row);
-        hash.floats(&row);
     }
+}
+
+fn products(hash: &mut Hash, w: &Grouped, cols: usize, wide: &[i8], x: &Quantised) {
+    let mut all_q = [0; BATCH * WIDE];
+    let q = &mut all_q[..BATCH * cols];
+    for (q, wide) in q.chunks_mut(cols).zip(wide.chunks(WIDE)) {
+        q.copy_from_slice(&wide[..cols]);
+    }
+    let groups = cols.div_ceil(w.group);
+    let mut all_sums = [0; BATCH * 5];
+    let sums = &mut all_sums[..BATCH * groups];
+    for (sums, q) in sums.chunks_mut(groups).zip(q.chunks(cols)) {
+        quantise::sums(q, w.group, sums);
+    }
+    let mut out = [0.25; ROWS];
+    w.matvec(&q[..cols], x.scales[0], &sums[..groups], &mut out);
+    hash.floats(&out);
+    let mut out = [-0.5; BATCH * ROWS];
+    w.matmul(q, &x.scales, sums, &mut out);
+    hash.floats(&out);
+    let mut row = [0.0; COLS];
+    w.row(30, &mut row);
+    hash.floats(&row);
 }
 
 /// Every 2¹⁷th number there is, NaN and infinities included, a few at a time.
@@ -193,7 +215,7 @@ pub fn digest() -> u64 {
     weights[3 * COLS..4 * COLS].fill(0.0);
     let x = quantised(&mut numbers, &mut hash);
     int8_products(&mut numbers, &mut hash, &weights, &x);
-    int4_products(&mut numbers, &mut hash, &weights, &x);
+    grouped_products(&mut numbers, &mut hash, &weights, &x);
     activations(&mut hash);
     steps(&mut numbers, &mut hash);
     softmax(&mut numbers, &mut hash);

@@ -1,4 +1,5 @@
-//! Dense matrices in panels: f32, f16, int8 with a scale per row, int4 with a scale per row and group.
+//! Dense matrices in panels: f32, f16, int8 with a scale per row, codes of a few bits with a scale per row
+//! and group.
 //!
 //! The layouts and the arithmetic are those of the kernels, `pocketlm_kernels::layout`.
 
@@ -6,8 +7,9 @@ use alloc::format;
 use alloc::string::String;
 use core::ops::Range;
 
+use pocketlm_kernels::grouped::{Code, Grouped, Levels};
 use pocketlm_kernels::layout::{MAX_INTEGER_COLS, padded_rows, panels};
-use pocketlm_kernels::{float16, float32, half, int4, int8, quantise};
+use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
 use super::leaves::{Leaves, names};
 use super::{PANEL, Scratch, grow};
@@ -34,8 +36,33 @@ enum Weights {
     F16(Array),
     /// Bytes `[panels, columns / 4, 16, 4]`, scales `[panels, 16]`.
     Int8 { bytes: Array, scales: Array },
-    /// Bytes `[panels, columns / 8, 16, 4]`, scales `[panels, groups, 16]`.
-    Int4 { bytes: Array, scales: Array, group: usize },
+    /// Codes in blocks of lines `[panels, lines, 16, 4]`, scales `[panels, groups, 16]`.
+    Codes(Codes),
+}
+
+/// A matrix of short codes.
+#[derive(Debug)]
+struct Codes {
+    code: Code,
+    bytes: Array,
+    scales: Array,
+    group: usize,
+    levels: Levels,
+}
+
+impl Codes {
+    /// The panels `panels` of a matrix of `columns` columns.
+    fn part(&self, columns: usize, panels: &Range<usize>) -> Grouped<'_> {
+        let Self { code, group, ref levels, .. } = *self;
+        let groups = columns.div_ceil(group);
+        Grouped {
+            code,
+            bytes: part(self.bytes.bytes(), code.len(PANEL, columns), panels),
+            scales: part(self.scales.u16(), PANEL * groups, panels),
+            group,
+            levels,
+        }
+    }
 }
 
 impl Dense {
@@ -46,12 +73,14 @@ impl Dense {
             "f32" => Weights::F32(open_float(description, leaves, Dtype::F32)?),
             "f16" => Weights::F16(open_float(description, leaves, Dtype::F16)?),
             "int8" => open_int8(description, leaves)?,
-            "int4" => open_int4(description, leaves)?,
-            _ => {
-                let problem =
-                    format!("has the precision {precision:?}, which this version cannot read");
-                return Err(Error::matrix(name, problem));
-            }
+            precision => match code(precision) {
+                Some(code) => Weights::Codes(open_codes(description, leaves, code)?),
+                None => {
+                    let problem =
+                        format!("has the precision {precision:?}, which this version cannot read");
+                    return Err(Error::matrix(name, problem));
+                }
+            },
         };
         Ok(Self { rows: *rows, columns: *columns, weights })
     }
@@ -71,8 +100,10 @@ impl Dense {
     pub(crate) fn bytes(&self) -> usize {
         match &self.weights {
             Weights::F32(weights) | Weights::F16(weights) => weights.bytes().len(),
-            Weights::Int8 { bytes, scales } | Weights::Int4 { bytes, scales, .. } => {
-                bytes.bytes().len() + scales.bytes().len()
+            Weights::Int8 { bytes, scales } => bytes.bytes().len() + scales.bytes().len(),
+            Weights::Codes(Codes { code, bytes, scales, .. }) => {
+                let levels = if *code == Code::Codebook { size_of::<Levels>() } else { 0 };
+                bytes.bytes().len() + scales.bytes().len() + levels
             }
         }
     }
@@ -85,7 +116,9 @@ impl Dense {
                 let columns = int8::padded_cols(self.columns);
                 Some((columns, columns))
             }
-            Weights::Int4 { group, .. } => Some((int4::padded_cols(self.columns), group)),
+            Weights::Codes(Codes { code, group, .. }) => {
+                Some((code.padded_cols(self.columns), group))
+            }
         }
     }
 
@@ -139,11 +172,8 @@ impl Dense {
                 let bytes = part(bytes.bytes(), PANEL * int8::padded_cols(self.columns), &panels);
                 apply_int8(bytes, part(scales.f32(), PANEL, &panels), scratch, out);
             }
-            Weights::Int4 { bytes, scales, group } => {
-                let columns = int4::padded_cols(self.columns);
-                let bytes = part(bytes.bytes(), PANEL * columns / 2, &panels);
-                let scales = part(scales.u16(), PANEL * columns.div_ceil(*group), &panels);
-                apply_int4(bytes, scales, *group, scratch, out);
+            Weights::Codes(codes) => {
+                apply_codes(&codes.part(self.columns, &panels), scratch, out);
             }
         }
     }
@@ -153,8 +183,8 @@ impl Dense {
             Weights::F32(weights) => float32::row(weights.f32(), row, out),
             Weights::F16(weights) => float16::row(weights.u16(), row, out),
             Weights::Int8 { bytes, scales } => int8::row(bytes.bytes(), scales.f32(), row, out),
-            Weights::Int4 { bytes, scales, group } => {
-                int4::row(bytes.bytes(), scales.u16(), *group, row, out);
+            Weights::Codes(codes) => {
+                codes.part(self.columns, &(0..panels(self.rows))).row(row, out);
             }
         }
     }
@@ -164,7 +194,7 @@ impl Dense {
             Weights::F32(weights) => weights.f32().iter().position(|value| !value.is_finite()),
             Weights::F16(weights) => weights.u16().iter().position(|&bits| !is_finite(bits)),
             // The bytes are whole numbers, and the scales were checked when the file was opened.
-            Weights::Int8 { .. } | Weights::Int4 { .. } => None,
+            Weights::Int8 { .. } | Weights::Codes(_) => None,
         };
         at.map(|at| format!("element {at} of its array is not a finite number"))
     }
@@ -178,11 +208,11 @@ fn apply_int8(bytes: &[u8], scales: &[f32], scratch: &Scratch, out: &mut [f32]) 
     }
 }
 
-fn apply_int4(bytes: &[u8], scales: &[u16], group: usize, scratch: &Scratch, out: &mut [f32]) {
-    let Scratch { q, scales: q_scales, sums, .. } = scratch;
-    match **q_scales {
-        [scale] => int4::matvec(bytes, scales, group, q, scale, sums, out),
-        _ => int4::matmul(bytes, scales, group, q, q_scales, sums, out),
+fn apply_codes(weights: &Grouped<'_>, scratch: &Scratch, out: &mut [f32]) {
+    let Scratch { q, scales, sums, .. } = scratch;
+    match **scales {
+        [scale] => weights.matvec(q, scale, sums, out),
+        _ => weights.matmul(q, scales, sums, out),
     }
 }
 
@@ -219,27 +249,59 @@ fn open_int8(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Weigh
     })
 }
 
-/// Columns of int4 that share a scale.
-pub(super) fn group(description: &Description<'_>) -> Result<usize> {
-    let group = description.fields.get("group").and_then(Value::number);
-    group
-        .filter(|&group| group > 0 && group.is_multiple_of(8) && group <= MAX_INTEGER_COLS)
-        .ok_or_else(|| {
-            Error::matrix(&description.name, "has no group, or one that is no multiple of 8")
-        })
+/// The code of the precision of this name.
+fn code(precision: &str) -> Option<Code> {
+    Some(match precision {
+        "int4" => Code::Int4,
+        "int3" => Code::Int3,
+        "int2" => Code::Int2,
+        "ternary" => Code::Ternary,
+        "codebook" => Code::Codebook,
+        _ => return None,
+    })
 }
 
-fn open_int4(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Weights> {
+fn open_codes(description: &Description<'_>, leaves: &Leaves<'_>, code: Code) -> Result<Codes> {
     check_columns(description)?;
-    let Description { name, rows, columns, .. } = description;
-    let [bytes, scales_name] = names(name, &description.arrays)?;
-    let group = group(description)?;
-    let shape = [panels(*rows), int4::padded_cols(*columns) / 8, PANEL, 4];
-    let bytes = leaves.array(bytes, Dtype::U8, &shape)?;
+    let Description { name, rows, columns, arrays, .. } = description;
+    let ([bytes, scales], levels) = if code == Code::Codebook {
+        let [bytes, scales, levels] = names(name, arrays)?;
+        ([bytes, scales], open_levels(levels, leaves)?)
+    } else {
+        let [bytes, scales] = names(name, arrays)?;
+        ([bytes, scales], code.levels())
+    };
+    let group = open_group(description, code)?;
+    let lines = code.len(PANEL, *columns) / (PANEL * 4);
+    let bytes = leaves.array(bytes, Dtype::U8, &[panels(*rows), lines, PANEL, 4])?;
     let shape = [panels(*rows), columns.div_ceil(group), PANEL];
-    let scales = leaves.array(scales_name, Dtype::F16, &shape)?;
+    let scales = open_scales(scales, leaves, &shape)?;
+    Ok(Codes { code, bytes, scales, group, levels })
+}
+
+/// Columns that share a scale.
+pub(super) fn open_group(description: &Description<'_>, code: Code) -> Result<usize> {
+    let block = code.block();
+    let group = description.fields.get("group").and_then(Value::number);
+    let problem = || format!("has no group, or one that is no multiple of {block}");
+    group
+        .filter(|&group| group > 0 && group.is_multiple_of(block) && group <= MAX_INTEGER_COLS)
+        .ok_or_else(|| Error::matrix(&description.name, problem()))
+}
+
+fn open_scales(name: &str, leaves: &Leaves<'_>, shape: &[usize]) -> Result<Array> {
+    let scales = leaves.array(name, Dtype::F16, shape)?;
     match scales.u16().iter().position(|&bits| !is_finite(bits)) {
-        None => Ok(Weights::Int4 { bytes, scales, group }),
-        Some(at) => Err(Error::array(scales_name, format!("element {at} is not a finite number"))),
+        None => Ok(scales),
+        Some(at) => Err(Error::array(name, format!("element {at} is not a finite number"))),
     }
+}
+
+fn open_levels(name: &str, leaves: &Leaves<'_>) -> Result<Levels> {
+    let array = leaves.array(name, Dtype::I8, &[size_of::<Levels>()])?;
+    let mut levels = Levels::default();
+    for (level, &byte) in levels.iter_mut().zip(array.bytes()) {
+        *level = byte.cast_signed();
+    }
+    Ok(levels)
 }

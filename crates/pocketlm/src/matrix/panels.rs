@@ -8,7 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use pocketlm_kernels::{float16, float32, half, int4, int8, quantise};
+use pocketlm_kernels::grouped::{Code, Grouped, Levels};
+use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
 use super::leaves::{Leaves, names};
 use super::{PANEL, Scratch, grow, offsets, sparse_columns};
@@ -49,7 +50,7 @@ pub(crate) fn unit(precision: &str) -> Option<usize> {
     match precision {
         "f32" | "f16" => Some(1),
         "int8" => Some(int8::padded_cols(1)),
-        "int4" => Some(int4::padded_cols(1)),
+        "int4" => Some(Code::Int4.padded_cols(1)),
         _ => None,
     }
 }
@@ -139,7 +140,7 @@ impl Panels {
 
     /// Most columns that a panel can have, padding included.
     fn widest(&self) -> usize {
-        int4::padded_cols(self.columns)
+        Code::Int4.padded_cols(self.columns)
     }
 
     pub(crate) fn reserve(&self, batch: usize, scratch: &mut Scratch) {
@@ -244,9 +245,10 @@ impl Panels {
                 for (q, sums) in vectors {
                     quantise::sums(q, *group, sums);
                 }
+                let weights = int4(bytes, scales, *group);
                 match **q_scales {
-                    [scale] => int4::matvec(bytes, scales, *group, gathered_q, scale, sums, out),
-                    _ => int4::matmul(bytes, scales, *group, gathered_q, q_scales, sums, out),
+                    [scale] => weights.matvec(gathered_q, scale, sums, out),
+                    _ => weights.matmul(gathered_q, q_scales, sums, out),
                 }
             }
         }
@@ -274,7 +276,7 @@ impl Panels {
             }
             Weights::Int4 { bytes, scales, group, starts } => {
                 let scales = &scales.u16()[starts[panel] as usize * PANEL..];
-                int4::row(&bytes.bytes()[range.start * PANEL / 2..], scales, *group, row, compact);
+                int4(&bytes.bytes()[range.start * PANEL / 2..], scales, *group).row(row, compact);
             }
         }
         // Backwards, so that padding, which repeats the last column, is overwritten by that column.
@@ -318,13 +320,18 @@ fn count(list: &[u16], unit: usize, columns: usize) -> Option<usize> {
     (ascends && padded && whole && usize::from(last) < columns).then_some(count)
 }
 
+fn int4<'a>(bytes: &'a [u8], scales: &'a [u16], group: usize) -> Grouped<'a> {
+    const LEVELS: Levels = Code::Int4.levels();
+    Grouped { code: Code::Int4, bytes, scales, group, levels: &LEVELS }
+}
+
 fn open_int4(
     description: &Description<'_>,
     leaves: &Leaves<'_>,
     (weights, scales): (&str, &str),
     ends: &[u32],
 ) -> Result<Weights> {
-    let group = super::dense::group(description)?;
+    let group = super::dense::open_group(description, Code::Int4)?;
     let mut starts = Vec::with_capacity(ends.len() - 1);
     let mut groups = 0;
     for ends in ends.windows(2) {

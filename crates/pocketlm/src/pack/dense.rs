@@ -5,8 +5,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use pocketlm_kernels::grouped::{self, Code, GROUP, Grouped, Levels};
 use pocketlm_kernels::layout::{MAX_INTEGER_COLS, PANEL_ROWS, padded_rows, panels};
-use pocketlm_kernels::{bytes, float16, float32, half, int4, int8};
+use pocketlm_kernels::{bytes, codebook, float16, float32, half, int8};
 
 use super::container::Leaf;
 use super::{Encoded, Precision};
@@ -21,16 +22,12 @@ pub(super) fn encode(
     precision: Precision,
 ) -> Result<Encoded> {
     let Expected { name, columns, .. } = expected;
-    let is_integer = matches!(precision, Precision::Int8 | Precision::Int4);
-    if *columns > MAX_INTEGER_COLS && is_integer {
-        let problem = format!("has more than {MAX_INTEGER_COLS} columns; take f32 or f16");
-        return Err(Error::matrix(name, problem));
-    }
+    check_columns(*columns, precision).map_err(|problem| Error::matrix(name, problem))?;
     let (arrays, extra) = match precision {
         Precision::F32 => (vec![encode_f32(expected, weights)], String::new()),
         Precision::F16 => (vec![encode_f16(expected, weights)?], String::new()),
         Precision::Int8 => (encode_int8(expected, weights), String::new()),
-        Precision::Int4 => (encode_int4(expected, weights)?, format!(",\"group\":{}", int4::GROUP)),
+        _ => (encode_codes(expected, weights, precision)?, format!(",\"group\":{GROUP}")),
     };
     Ok(described(expected, "none", precision, arrays, &extra))
 }
@@ -81,24 +78,135 @@ fn encode_int8(&Expected { ref name, rows, columns }: &Expected, weights: &[f32]
     ]
 }
 
-fn encode_int4(
+fn encode_codes(
     &Expected { ref name, rows, columns }: &Expected,
     weights: &[f32],
+    precision: Precision,
 ) -> Result<Vec<Leaf>> {
-    // The scales are half-precision numbers: beyond their range nothing would be left.
-    let range = 7.0 * half::to_f32(0x7bff);
-    if weights.iter().any(|weight| weight.abs() > range) {
-        return Err(too_large(name));
-    }
-    let group = int4::GROUP;
-    let mut packed = vec![0; int4::len(rows, columns)];
-    let mut scales = vec![0; int4::scales_len(rows, columns, group)];
-    int4::pack(weights, rows, columns, group, &mut packed, &mut scales);
-    let shape = [panels(rows), int4::padded_cols(columns) / 8, PANEL_ROWS, 4];
+    let Some(code) = precision.code() else { return Ok(Vec::new()) };
+    let Codes { bytes: packed, scales, levels } =
+        codes(weights, rows, columns, code).ok_or_else(|| too_large(name))?;
+    let lines = code.len(PANEL_ROWS, columns) / (PANEL_ROWS * 4);
+    let shape = [panels(rows), lines, PANEL_ROWS, 4];
     let packed = Leaf::new(name, Dtype::U8, &shape, packed);
-    let shape = [panels(rows), columns.div_ceil(group), PANEL_ROWS];
+    let shape = [panels(rows), columns.div_ceil(GROUP), PANEL_ROWS];
     let scales = bytes::of_u16(&scales).to_vec();
-    Ok(vec![packed, Leaf::new(&format!("{name}.scales"), Dtype::F16, &shape, scales)])
+    let scales = Leaf::new(&format!("{name}.scales"), Dtype::F16, &shape, scales);
+    let mut leaves = vec![packed, scales];
+    if code == Code::Codebook {
+        let levels = levels.map(i8::cast_unsigned);
+        let name = format!("{name}.levels");
+        leaves.push(Leaf::new(&name, Dtype::I8, &[levels.len()], levels.to_vec()));
+    }
+    Ok(leaves)
+}
+
+/// The arrays of a matrix of codes.
+struct Codes {
+    bytes: Vec<u8>,
+    scales: Vec<u16>,
+    levels: Levels,
+}
+
+/// Packs `weights`, or nothing if one of them is beyond what half-precision scales can reach.
+fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Codes> {
+    let furthest = match code {
+        Code::Int4 => 7.0,
+        Code::Int3 | Code::Int2 => 3.0,
+        Code::Ternary => 1.0,
+        Code::Codebook => 127.0,
+    };
+    let range = furthest * half::to_f32(0x7bff);
+    if weights.iter().any(|weight| weight.abs() > range) {
+        return None;
+    }
+    let levels = match code {
+        Code::Codebook => codebook::levels(weights, columns, GROUP),
+        _ => code.levels(),
+    };
+    let mut bytes = vec![0; code.len(rows, columns)];
+    let mut scales = vec![0; grouped::scales_len(rows, columns, GROUP)];
+    grouped::pack(code, &levels, weights, rows, columns, GROUP, &mut bytes, &mut scales);
+    Some(Codes { bytes, scales, levels })
+}
+
+fn check_columns(columns: usize, precision: Precision) -> Result<(), String> {
+    if columns <= MAX_INTEGER_COLS || matches!(precision, Precision::F32 | Precision::F16) {
+        return Ok(());
+    }
+    Err(format!("has more than {MAX_INTEGER_COLS} columns; take f32 or f16"))
+}
+
+/// The numbers `[rows, columns]` that the runtime reads back from the dense matrix of row-major `weights`
+/// packed in this precision: what fake quantisation computes with.
+///
+/// # Errors
+/// [`Error::Matrix`] (of the name `weights`) if there are too few or too many weights, one is not finite or
+/// too large for the precision, or there are too many columns for it.
+pub fn round_trip(
+    weights: &[f32],
+    rows: usize,
+    columns: usize,
+    precision: Precision,
+) -> Result<Vec<f32>> {
+    let name = "weights";
+    super::check(&Expected { name: name.into(), rows, columns }, weights)?;
+    check_columns(columns, precision).map_err(|problem| Error::matrix(name, problem))?;
+    let mut back = vec![0.0; weights.len()];
+    read_back(weights, rows, columns, precision, &mut back);
+    match back.iter().all(|value| value.is_finite()) {
+        true => Ok(back),
+        false => Err(too_large(name)),
+    }
+}
+
+/// Writes what is read back from `weights` `[rows, columns]` packed in this precision; what is too large
+/// for it becomes infinite or NaN.
+pub(super) fn read_back(
+    weights: &[f32],
+    rows: usize,
+    columns: usize,
+    precision: Precision,
+    back: &mut [f32],
+) {
+    match (precision, precision.code()) {
+        (Precision::F32, _) => back.copy_from_slice(weights),
+        (Precision::F16, _) => {
+            for (back, &weight) in back.iter_mut().zip(weights) {
+                *back = half::to_f32(half::from_f32(weight));
+            }
+        }
+        (_, None) => {
+            let mut packed = vec![0; int8::len(rows, columns)];
+            let mut scales = vec![0.0; padded_rows(rows)];
+            int8::pack(weights, rows, columns, &mut packed, &mut scales);
+            int8::unpack(&packed, &scales, columns, back);
+        }
+        (_, Some(code)) => match codes(weights, rows, columns, code) {
+            None => back.fill(f32::NAN),
+            Some(Codes { bytes, scales, levels }) => {
+                let (bytes, scales, levels) = (&bytes, &scales, &levels);
+                Grouped { code, bytes, scales, group: GROUP, levels }.unpack(columns, back);
+            }
+        },
+    }
+}
+
+/// Bytes of the arrays of a dense matrix `[rows, columns]` in this precision, without packing it.
+///
+/// # Panics
+/// If they do not fit in a `usize`.
+#[must_use]
+pub fn stored_bytes(rows: usize, columns: usize, precision: Precision) -> usize {
+    match (precision, precision.code()) {
+        (Precision::F32, _) => 4 * float32::len(rows, columns),
+        (Precision::F16, _) => 2 * float16::len(rows, columns),
+        (_, None) => int8::len(rows, columns) + 4 * padded_rows(rows),
+        (_, Some(code)) => {
+            let levels = if code == Code::Codebook { size_of::<Levels>() } else { 0 };
+            code.len(rows, columns) + 2 * grouped::scales_len(rows, columns, GROUP) + levels
+        }
+    }
 }
 
 pub(super) fn too_large(name: &str) -> Error {

@@ -5,8 +5,9 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use pocketlm_kernels::layout::{PANEL_ROWS, padded_rows};
-use pocketlm_kernels::{bytes, half, int4, int8};
+use pocketlm_kernels::bytes;
+use pocketlm_kernels::grouped::GROUP;
+use pocketlm_kernels::layout::PANEL_ROWS;
 
 use super::container::Leaf;
 use super::panels::Compact;
@@ -227,10 +228,10 @@ pub fn round_trip_factor(factor: &Factor<'_>) -> Result<Vec<f32>> {
     check(&expected, weights)?;
     let mut out = vec![0.0; weights.len()];
     match sparsity {
-        Sparsity::None => round_trip(weights, rows, columns, precision, &mut out),
+        Sparsity::None => dense::read_back(weights, rows, columns, precision, &mut out),
         // A scale a row is the same with and without the zeros.
         Sparsity::Unstructured if unstructured::width(precision).is_some() => {
-            round_trip(weights, rows, columns, precision, &mut out);
+            dense::read_back(weights, rows, columns, precision, &mut out);
         }
         Sparsity::Unstructured => {
             unstructured::encode(&expected, weights, precision)?;
@@ -256,34 +257,10 @@ fn round_trip_panel(panel: &Compact, columns: usize, precision: Precision, out: 
         return;
     }
     let mut read = vec![0.0; panel.weights.len()];
-    round_trip(&panel.weights, rows, kept, precision, &mut read);
+    dense::read_back(&panel.weights, rows, kept, precision, &mut read);
     for (out, read) in out.chunks_exact_mut(columns).zip(read.chunks_exact(kept)) {
         for (&column, value) in panel.columns.iter().zip(read) {
             out[usize::from(column)] = *value;
-        }
-    }
-}
-
-/// What a dense matrix of this precision gives for `weights` `[rows, columns]`.
-fn round_trip(weights: &[f32], rows: usize, columns: usize, precision: Precision, out: &mut [f32]) {
-    match precision {
-        Precision::F32 => out.copy_from_slice(weights),
-        Precision::F16 => {
-            for (out, &weight) in out.iter_mut().zip(weights) {
-                *out = half::to_f32(half::from_f32(weight));
-            }
-        }
-        Precision::Int8 => {
-            let mut packed = vec![0; int8::len(rows, columns)];
-            let mut scales = vec![0.0; padded_rows(rows)];
-            int8::pack(weights, rows, columns, &mut packed, &mut scales);
-            int8::unpack(&packed, &scales, columns, out);
-        }
-        Precision::Int4 => {
-            let mut packed = vec![0; int4::len(rows, columns)];
-            let mut scales = vec![0; int4::scales_len(rows, columns, int4::GROUP)];
-            int4::pack(weights, rows, columns, int4::GROUP, &mut packed, &mut scales);
-            int4::unpack(&packed, &scales, int4::GROUP, columns, out);
         }
     }
 }
@@ -302,21 +279,9 @@ pub fn factor_bytes(
     precision: Precision,
 ) -> usize {
     match sparsity {
-        Sparsity::None => dense_bytes(rows, columns, precision),
+        Sparsity::None => dense::stored_bytes(rows, columns, precision),
         Sparsity::Unstructured => unstructured_bytes(rows, columns, kept, precision),
         Sparsity::Panels => panel_bytes(rows, kept, precision),
-    }
-}
-
-fn dense_bytes(rows: usize, columns: usize, precision: Precision) -> usize {
-    let padded = padded_rows(rows);
-    match precision {
-        Precision::F32 => 4 * padded * columns,
-        Precision::F16 => 2 * padded * columns,
-        Precision::Int8 => int8::len(rows, columns) + 4 * padded,
-        Precision::Int4 => {
-            int4::len(rows, columns) + 2 * int4::scales_len(rows, columns, int4::GROUP)
-        }
     }
 }
 
@@ -337,7 +302,7 @@ fn panel_bytes(rows: usize, kept: usize, precision: Precision) -> usize {
         Precision::F32 => 64 * padded,
         Precision::F16 => 32 * padded,
         Precision::Int8 => 16 * padded + 64 * panels,
-        Precision::Int4 => 8 * padded + 32 * (blocks / int4::GROUP + panels),
+        _ => 8 * padded + 32 * (blocks / GROUP + panels),
     };
     numbers + 2 * padded + 4 * (panels + 1)
 }

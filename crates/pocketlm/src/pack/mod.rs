@@ -31,6 +31,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use pocketlm_kernels::grouped::Code;
+
 use crate::configuration::{Configuration, Expected, Unit};
 use crate::error::{Error, Result};
 use crate::format::{Perplexity, Provenance};
@@ -45,6 +47,7 @@ mod product;
 mod unstructured;
 mod vocabulary;
 
+pub use dense::{round_trip, stored_bytes};
 #[cfg(feature = "std")]
 pub use file::write_file;
 pub use form::{Factor, Form, Sparsity, factor_bytes, round_trip_factor};
@@ -60,18 +63,53 @@ pub enum Precision {
     F16,
     /// 1 byte, and a scale of 4 bytes for each row.
     Int8,
-    /// Half a byte, and a scale of 2 bytes for each row and group of columns.
+    /// Half a byte, and a scale of 2 bytes for each row and group of 64 columns.
     Int4,
+    /// Sixteen levels of the matrix's own, found by k-means: half a byte, and scales as int4.
+    Codebook,
+    /// 3 bits, and scales as int4.
+    Int3,
+    /// 2 bits (−3, −1, 1, 3), and scales as int4.
+    Int2,
+    /// −1, 0 or 1 in 2 bits, and scales as int4.
+    Ternary,
 }
 
 impl Precision {
     /// All precisions, from the widest.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Int8, Self::Int4];
+    pub const ALL: [Self; 8] = [
+        Self::F32,
+        Self::F16,
+        Self::Int8,
+        Self::Int4,
+        Self::Codebook,
+        Self::Int3,
+        Self::Int2,
+        Self::Ternary,
+    ];
 
-    /// Its name: `f32`, `f16`, `int8` or `int4`.
+    /// Its name: `f32`, `f16`, `int8`, `int4`, `codebook`, `int3`, `int2` or `ternary`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["f32", "f16", "int8", "int4"][self as usize]
+        ["f32", "f16", "int8", "int4", "codebook", "int3", "int2", "ternary"][self as usize]
+    }
+
+    /// Whether its products are exact in whole numbers, the same on every machine.
+    #[must_use]
+    pub fn is_integer(self) -> bool {
+        !matches!(self, Self::F32 | Self::F16)
+    }
+
+    /// How the kernels call it, where weights are short codes.
+    fn code(self) -> Option<Code> {
+        match self {
+            Self::F32 | Self::F16 | Self::Int8 => None,
+            Self::Int4 => Some(Code::Int4),
+            Self::Codebook => Some(Code::Codebook),
+            Self::Int3 => Some(Code::Int3),
+            Self::Int2 => Some(Code::Int2),
+            Self::Ternary => Some(Code::Ternary),
+        }
     }
 
     /// The precision of this name.

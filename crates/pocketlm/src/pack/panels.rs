@@ -4,8 +4,9 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use pocketlm_kernels::bytes;
+use pocketlm_kernels::grouped::GROUP;
 use pocketlm_kernels::layout::PANEL_ROWS;
-use pocketlm_kernels::{bytes, int4};
 
 use super::container::Leaf;
 use super::{Encoded, Precision, dense};
@@ -82,7 +83,7 @@ pub(super) fn encode(
     arrays.push(Leaf::new(&format!("{name}.offsets"), Dtype::U32, &parts, offsets));
     let columns = bytes::of_u16(&indices).to_vec();
     arrays.push(Leaf::new(&format!("{name}.columns"), Dtype::U16, &[indices.len()], columns));
-    let group = format!(",\"group\":{}", int4::GROUP);
+    let group = format!(",\"group\":{}", GROUP);
     let extra = if precision == Precision::Int4 { &group } else { "" };
     Ok(dense::described(expected, "panels", precision, arrays, extra))
 }

@@ -415,22 +415,6 @@ const CODES: [Precision; 5] =
     [Precision::Int4, Precision::Codebook, Precision::Int3, Precision::Int2, Precision::Ternary];
 
 #[test]
-fn codes_of_another_width() {
-    let named = |precision: Precision| format!("\\\"precision\\\":\\\"{}\\\"", precision.name());
-    for from in CODES {
-        let bytes = tiny_parts().bytes(from);
-        for to in Precision::ALL {
-            // These two pairs differ in the meaning of the codes alone.
-            let twins = [from, to].iter().all(|&p| p == Precision::Int2 || p == Precision::Ternary);
-            if from != to && !twins {
-                let error = Model::from_bytes(replaced(&bytes, &named(from), &named(to)));
-                assert!(error.unwrap_err().to_string().contains("embedding"), "{from:?} as {to:?}");
-            }
-        }
-    }
-}
-
-#[test]
 fn codebook_without_sixteen_levels() {
     let bytes = tiny_parts().bytes(Precision::Codebook);
     let list = ",\\\"embedding.scales\\\",\\\"embedding.levels\\\"";

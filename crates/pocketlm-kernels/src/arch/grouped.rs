@@ -262,10 +262,10 @@ unsafe fn tile<S: Lanes, D: Decode, const B: usize>(
                 *sum = *x.sums.get_unchecked((j + b) * groups + g);
             }
             let (p, q) = (panel.add(bytes::<D>(start)), x.q.as_ptr().add(j * cols + start));
-            // The usual group gets a loop of known length, which unrolls.
+            // At batch 1 the usual group gets a loop of known length, which unrolls.
             let usual = const { crate::grouped::GROUP / D::CODE.block() };
             let acc = match (cols - start).min(w.group) / D::CODE.block() {
-                blocks if blocks == usual => decode.sums::<S, B>(p, q, cols, usual, sums),
+                blocks if B == 1 && blocks == usual => decode.sums::<S, B>(p, q, cols, usual, sums),
                 blocks => decode.sums::<S, B>(p, q, cols, blocks, sums),
             };
             let scale = S::load_half(w.scales.as_ptr().add((i * groups + g) * PANEL_ROWS));

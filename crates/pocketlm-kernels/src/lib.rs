@@ -9,6 +9,7 @@
 //! | [`layout`] | how weights lie in memory (and in a model file) |
 //! | [`float32`], [`float16`] | products with 4-byte and 2-byte floating-point weights |
 //! | [`int8`], [`grouped`], [`codebook`] | products with quantised weights and quantised activations |
+//! | [`gemm`] | products of two large matrices, for training |
 //! | [`quantise`] | activations to 8 bits |
 //! | [`activation`], [`gates`] | exp, sigmoid, tanh; the elementwise half of LSTM, CIFG and GRU |
 //! | [`softmax`], [`topk`] | running log-sum-exp and the best k of a stream of scores |
@@ -110,6 +111,7 @@ mod fit;
 pub mod float16;
 pub mod float32;
 pub mod gates;
+pub mod gemm;
 pub mod grouped;
 pub mod half;
 pub mod int8;

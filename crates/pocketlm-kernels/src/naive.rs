@@ -5,6 +5,7 @@
 
 use crate::backend::{Backend, Table};
 use crate::fit::Grid;
+use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS};
 use crate::grouped::{Code, Grouped};
 use crate::half;
 use crate::layout::PANEL_ROWS;
@@ -21,6 +22,7 @@ pub static TABLE: Table = Table {
     grouped_matvec,
     grouped_matmul,
     fit,
+    gemm,
     max_abs,
     quantise,
     sums,
@@ -79,6 +81,26 @@ fn f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
     let (cols, rows) = (x.len() / batch, out.len() / batch);
     for b in 0..batch {
         f16_matvec(panels, &x[b * cols..][..cols], &mut out[b * rows..][..rows]);
+    }
+}
+
+fn gemm(
+    a: &[f32],
+    b: &[f32],
+    depth: usize,
+    [rows, columns]: [usize; 2],
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+) {
+    for (i, row) in out.chunks_mut(stride).take(rows).enumerate() {
+        let i = i / STRIP_ROWS * STRIP_ROWS * depth + i % STRIP_ROWS;
+        for (j, y) in row[..columns].iter_mut().enumerate() {
+            let j = j / STRIP_COLUMNS * STRIP_COLUMNS * depth + j % STRIP_COLUMNS;
+            let dot: f32 =
+                (0..depth).map(|d| a[i + d * STRIP_ROWS] * b[j + d * STRIP_COLUMNS]).sum();
+            *y = if add { *y + dot } else { dot };
+        }
     }
 }
 

@@ -1,65 +1,58 @@
 //! Products of a matrix with a few vectors at a time, as the recurrence needs them: the matrix is packed once
 //! for many products, and shared out among the threads by rows.
 
-use pocketlm_kernels::float32;
-use pocketlm_kernels::layout::PANEL_ROWS;
+use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS};
 use rayon::prelude::*;
+
+use crate::product::Lines;
+
+/// Numbers that a thread should at least have to pack, lest waking it take longer.
+const WORTHWHILE: usize = 1 << 14;
 
 /// A packed matrix `[rows, columns]`.
 pub struct Panels {
     columns: usize,
     shares: Vec<Share>,
-    /// The vectors, when they have to be gathered from longer rows.
-    gathered: Vec<f32>,
+    /// The vectors, packed.
+    vectors: Lines,
 }
 
 /// Some consecutive rows.
 struct Share {
     first: usize,
     rows: usize,
-    panels: Vec<f32>,
+    strips: Lines,
     /// Its part of the product, `[batch, rows]`.
-    product: Vec<f32>,
+    product: Lines,
 }
 
 impl Panels {
     /// Room for a matrix `[rows, columns]`, a share for each thread of the current pool.
     pub fn new(rows: usize, columns: usize) -> Self {
-        let share = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(PANEL_ROWS);
+        let share = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(STRIP_COLUMNS);
         let shares = (0..rows).step_by(share.max(1)).map(|first| {
             let rows = share.min(rows - first);
-            let panels = vec![0.0; float32::len(rows, columns)];
-            Share { first, rows, panels, product: Vec::new() }
+            Share { first, rows, strips: Lines::new(), product: Lines::new() }
         });
-        Self { columns, shares: shares.collect(), gathered: Vec::new() }
+        Self { columns, shares: shares.collect(), vectors: Lines::new() }
     }
 
     /// Packs `matrix` `[rows, columns]`.
     pub fn pack(&mut self, matrix: &[f32]) {
-        let columns = self.columns;
-        self.shares.par_iter_mut().for_each(|share| {
-            let rows = matrix.chunks_exact(columns).skip(share.first).take(share.rows);
-            let panels = share.panels.chunks_exact_mut(PANEL_ROWS * columns);
-            let rows: Vec<_> = rows.collect();
-            for (panel, rows) in panels.zip(rows.chunks(PANEL_ROWS)) {
-                for (c, column) in panel.chunks_exact_mut(PANEL_ROWS).enumerate() {
-                    column.iter_mut().zip(rows).for_each(|(w, row)| *w = row[c]);
-                }
-            }
-        });
+        self.pack_factor(Factor { data: matrix, line_step: self.columns, depth_step: 1 });
     }
 
     /// Packs the transpose of `matrix` `[columns, rows]`.
     pub fn pack_transposed(&mut self, matrix: &[f32]) {
-        let (columns, stride) = (self.columns, matrix.len() / self.columns);
+        let rows = matrix.len() / self.columns;
+        self.pack_factor(Factor { data: matrix, line_step: 1, depth_step: rows });
+    }
+
+    fn pack_factor(&mut self, factor: Factor) {
+        let columns = self.columns;
         self.shares.par_iter_mut().for_each(|share| {
-            let panels = share.panels.chunks_exact_mut(PANEL_ROWS * columns);
-            for (panel, first) in panels.zip((share.first..stride).step_by(PANEL_ROWS)) {
-                let width = PANEL_ROWS.min(stride - first);
-                for (column, row) in panel.chunks_exact_mut(PANEL_ROWS).zip(matrix.chunks(stride)) {
-                    column[..width].copy_from_slice(&row[first..first + width]);
-                }
-            }
+            let strips = share.strips.first(gemm::len(STRIP_COLUMNS, share.rows, columns));
+            gemm::pack(factor, STRIP_COLUMNS, (share.first, share.rows), (0, columns), strips);
         });
     }
 
@@ -72,27 +65,33 @@ impl Panels {
         (out, out_stride): (&mut [f32], usize),
     ) {
         let columns = self.columns;
-        let x = if x_stride == columns {
-            &x[..batch * columns]
-        } else {
-            self.gathered.clear();
-            let rows = x.chunks(x_stride).take(batch);
-            rows.for_each(|row| self.gathered.extend_from_slice(&row[..columns]));
-            &self.gathered
-        };
+        let vectors = self.vectors.first(gemm::len(STRIP_ROWS, batch, columns));
+        pack_vectors((x, x_stride), batch, columns, vectors);
         self.shares.par_iter_mut().for_each(|share| {
-            share.product.clear();
-            share.product.resize(batch * share.rows, 0.0);
-            float32::matmul(&share.panels, x, batch, &mut share.product);
+            let strips = share.strips.first(gemm::len(STRIP_COLUMNS, share.rows, columns));
+            let product = share.product.first(batch * share.rows);
+            let out = (product, share.rows);
+            gemm::multiply((vectors, strips), columns, [batch, share.rows], out, false);
         });
-        for share in &self.shares {
-            let products = share.product.chunks_exact(share.rows);
+        for share in &mut self.shares {
+            let products = share.product.first(batch * share.rows).chunks_exact(share.rows);
             for (out, product) in out.chunks_mut(out_stride).zip(products) {
                 let out = &mut out[share.first..][..share.rows];
                 out.iter_mut().zip(product).for_each(|(sum, x)| *sum += x);
             }
         }
     }
+}
+
+fn pack_vectors((x, x_stride): (&[f32], usize), batch: usize, columns: usize, out: &mut [f32]) {
+    let factor = Factor { data: x, line_step: x_stride, depth_step: 1 };
+    let strip = STRIP_ROWS * columns;
+    let strips = out.par_chunks_mut(strip).with_min_len(WORTHWHILE / strip + 1);
+    strips.enumerate().for_each(|(i, out)| {
+        let first = i * STRIP_ROWS;
+        let count = STRIP_ROWS.min(batch - first);
+        gemm::pack(factor, STRIP_ROWS, (first, count), (0, columns), out);
+    });
 }
 
 #[cfg(test)]

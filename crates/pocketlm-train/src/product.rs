@@ -1,6 +1,9 @@
-//! Dense matrix products over the `gemm` crate, on the threads of the current rayon pool.
+//! Large dense matrix products over the kernels' packed product, on the threads of the current rayon pool.
 
-use gemm::Parallelism;
+use std::cell::Cell;
+use std::ops::Range;
+
+use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS};
 use rayon::prelude::*;
 
 /// A row-major matrix seen through strides: `rows × columns`, each row `stride` numbers after the last.
@@ -9,8 +12,8 @@ pub struct View<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
-    row_stride: isize,
-    column_stride: isize,
+    row_stride: usize,
+    column_stride: usize,
 }
 
 impl<'a> View<'a> {
@@ -22,7 +25,7 @@ impl<'a> View<'a> {
     /// The first `columns` of each row of `data`, whose rows are `stride` apart.
     pub fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         check(data.len(), rows, columns, stride);
-        Self { data, rows, columns, row_stride: stride as isize, column_stride: 1 }
+        Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
     /// Its transpose.
@@ -55,39 +58,141 @@ pub enum Write {
     Add,
 }
 
+/// Most numbers of one factor that are packed at a time: 4 MB of them.
+const PACKED: usize = 1 << 20;
+
+/// Most of the inner dimension that is packed at a time.
+const DEPTH: usize = 1536;
+
+/// Numbers that begin with a cache line, so that no load of a register crosses two.
+#[derive(Default)]
+pub struct Lines(Vec<f32>);
+
+impl Lines {
+    /// None.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The first `length` numbers: whatever they were, zero where there were not as many.
+    pub fn first(&mut self, length: usize) -> &mut [f32] {
+        const LINE: usize = 64;
+        if self.0.len() < length + LINE / 4 {
+            self.0.resize(length + LINE / 4, 0.0);
+        }
+        let skip = self.0.as_ptr().align_offset(LINE).min(LINE / 4);
+        &mut self.0[skip..skip + length]
+    }
+}
+
+thread_local! {
+    /// Room for the packed factors, kept from one product to the next.
+    static ROOM: Cell<[Lines; 2]> = const { Cell::new([Lines::new(), Lines::new()]) };
+}
+
 /// The product of `a` `[m, k]` and `b` `[k, n]` into `out` `[m, n]`, whose rows are `stride` numbers apart.
+///
+/// The result does not depend on the number of threads.
 ///
 /// # Panics
 /// When the inner dimensions differ or `out` is too short.
 pub fn product(out: &mut [f32], stride: usize, write: Write, a: View, b: View) {
     assert_eq!(a.columns, b.rows, "inner dimensions of a product");
     check(out.len(), a.rows, b.columns, stride);
-    let threads = rayon::current_num_threads();
-    let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
-    // SAFETY: `check` and the constructors of `View` made sure that every element addressed by rows,
-    // columns and strides lies within its slice; `out` is exclusive and so overlaps neither input.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            write == Write::Add,
-            a.data.as_ptr(),
-            a.column_stride,
-            a.row_stride,
-            b.data.as_ptr(),
-            b.column_stride,
-            b.row_stride,
-            if write == Write::Add { 1.0 } else { 0.0 },
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+    if a.rows == 0 || b.columns == 0 {
+        return;
+    }
+    // Taken, not borrowed: a thread that waits may begin another product.
+    let mut room = ROOM.take();
+    let [a_room, b_room] = &mut room;
+    let (a, b) = (Packing::rows(a), Packing::columns(b));
+    for depth in stretches(a.depth, DEPTH, 4) {
+        let add = write == Write::Add || depth.start > 0;
+        for columns in stretches(b.lines, lines(depth.len(), b.width), b.width) {
+            let b_strips = b.pack(&columns, &depth, b_room);
+            for rows in stretches(a.lines, lines(depth.len(), a.width), a.width) {
+                let a_strips = a.pack(&rows, &depth, a_room);
+                let out = &mut out[rows.start * stride + columns.start..];
+                let shape = [rows.len(), columns.len()];
+                multiply((a_strips, b_strips), depth.len(), shape, (out, stride), add);
+            }
+        }
+    }
+    ROOM.set(room);
+}
+
+/// [`gemm::multiply`], the rows shared out among the threads.
+fn multiply(
+    (a, b): (&[f32], &[f32]),
+    depth: usize,
+    [rows, columns]: [usize; 2],
+    (out, stride): (&mut [f32], usize),
+    add: bool,
+) {
+    // Two shares a thread: a thread that is held up leaves its second to the other.
+    let share = rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(STRIP_ROWS);
+    let length = (rows - 1) * stride + columns;
+    let shares = out[..length].par_chunks_mut(share * stride);
+    shares.enumerate().for_each(|(i, out)| {
+        let first = i * share;
+        let rows = share.min(rows - first);
+        let a = &a[first * depth..][..gemm::len(STRIP_ROWS, rows, depth)];
+        gemm::multiply((a, b), depth, [rows, columns], (out, stride), add);
+    });
+}
+
+/// Consecutive ranges that make up `0..whole`: about equal, of at most `most`, whole multiples of `unit` but
+/// for the last; one empty range where `whole` is nothing.
+fn stretches(whole: usize, most: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
+    let length = whole.div_ceil(whole.div_ceil(most).max(1)).next_multiple_of(unit).max(1);
+    let starts = (0..whole.max(1)).step_by(length);
+    starts.map(move |start| start..whole.min(start + length))
+}
+
+/// How many lines of this depth are packed at a time: whole strips.
+fn lines(depth: usize, width: usize) -> usize {
+    (PACKED / (width * depth.max(1))).max(1) * width
+}
+
+/// A factor on its way into strips.
+struct Packing<'a> {
+    factor: Factor<'a>,
+    width: usize,
+    lines: usize,
+    depth: usize,
+}
+
+impl<'a> Packing<'a> {
+    fn rows(a: View<'a>) -> Self {
+        Self::new(a.t(), STRIP_ROWS)
+    }
+
+    fn columns(b: View<'a>) -> Self {
+        Self::new(b, STRIP_COLUMNS)
+    }
+
+    fn new(view: View<'a>, width: usize) -> Self {
+        let View { data, rows, columns, row_stride, column_stride } = view;
+        let factor = Factor { data, line_step: column_stride, depth_step: row_stride };
+        Self { factor, width, lines: columns, depth: rows }
+    }
+
+    /// Packs a part of it, the strips shared out among the threads.
+    fn pack<'r>(
+        &self,
+        lines: &Range<usize>,
+        depth: &Range<usize>,
+        room: &'r mut Lines,
+    ) -> &'r [f32] {
+        let width = self.width;
+        let strips = room.first(gemm::len(width, lines.len(), depth.len()));
+        let shares = strips.par_chunks_mut((width * depth.len()).max(1)).with_min_len(4);
+        shares.enumerate().for_each(|(i, strip)| {
+            let first = lines.start + i * width;
+            let count = width.min(lines.end - first);
+            gemm::pack(self.factor, width, (first, count), (depth.start, depth.len()), strip);
+        });
+        strips
     }
 }
 

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use crate::parameters::{Id, Parameters};
 use crate::product::{View, Write, add_column_sums, product};
 
-/// Most logits held at once: 16 MB of them.
-const BLOCK: usize = 4 << 20;
+/// Most logits held at once: 32 MB of them. Each block packs the matrix anew.
+const BLOCK: usize = 8 << 20;
 
 /// The output layer: `logits = input W^T + b` with `W` `[vocabulary, width]`.
 #[derive(Clone, Debug)]

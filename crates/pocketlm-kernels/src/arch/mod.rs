@@ -4,6 +4,7 @@
 //! written once over it; [`table!`] instantiates them.
 
 mod elementwise;
+mod gemm;
 mod grouped;
 mod lanes;
 mod product;
@@ -23,7 +24,7 @@ pub mod x86;
 /// instructions enabled.
 macro_rules! table {
     ($lanes:ty, $backend:expr, $(#[$enable:meta])?) => {
-        use $crate::arch::{elementwise, grouped, product};
+        use $crate::arch::{elementwise, gemm as matrix_product, grouped, product};
 
         /// The kernels for this instruction set.
         pub static TABLE: $crate::backend::Table = $crate::backend::Table {
@@ -37,6 +38,7 @@ macro_rules! table {
             grouped_matvec,
             grouped_matmul,
             fit,
+            gemm,
             max_abs,
             quantise,
             sums,
@@ -62,6 +64,7 @@ macro_rules! table {
             product::int8_matmul(panels: &[u8], scales: &[f32], q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
             grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
             grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
+            matrix_product::gemm(a: &[f32], b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
             elementwise::max_abs(x: &[f32]) -> f32;
             elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
             elementwise::exp(x: &mut [f32]);

@@ -74,19 +74,13 @@ impl Progress {
     }
 }
 
-/// A line on standard error for each epoch of trainings within a larger work.
-#[derive(Default)]
-pub struct Epochs;
-
-impl Epochs {
-    /// Shows the end of an epoch.
-    pub fn observe(&self, event: &Event) {
-        if event.best.is_some() {
-            eprintln!(
-                "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s",
-                event.epoch, event.epochs, event.split, event.perplexity, event.lr, event.seconds
-            );
-        }
+/// A line on standard error for the end of an epoch of a training within a larger work.
+pub fn show_epoch(event: &Event) {
+    if event.best.is_some() {
+        eprintln!(
+            "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s",
+            event.epoch, event.epochs, event.split, event.perplexity, event.lr, event.seconds
+        );
     }
 }
 

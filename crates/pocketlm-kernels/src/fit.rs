@@ -13,6 +13,7 @@ const LANES: usize = 16;
 const REFINEMENTS: usize = 2;
 
 /// The levels that a weight divided by its scale is rounded to.
+#[allow(clippy::large_enum_variant, reason = "no allocation here, and only one of them at a time")]
 pub enum Grid {
     /// Even steps.
     Even(Even),

@@ -44,7 +44,7 @@ impl Recipe {
     pub fn forms(&self, vocabulary: usize) -> Result<Forms> {
         let (model, forms) = (self.model.clone(), Forms::default());
         let mut outline = Outline { model, vocabulary, forms };
-        self.form.iter().try_for_each(|step| step.method().from_scratch(&mut outline))?;
+        self.form.iter().try_for_each(|step| step.method().declare_untrained(&mut outline))?;
         self.train.prune.iter().try_for_each(|gradual| gradual.declare(&mut outline))?;
         Ok(outline.forms)
     }

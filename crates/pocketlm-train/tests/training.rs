@@ -12,6 +12,7 @@ use pocketlm_train::corpus::{Corpus, Split, Streams};
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
+use pocketlm_train::matrix::Parametrization;
 use pocketlm_train::network::{Network, initialise};
 use pocketlm_train::pack::pack_in_memory;
 use pocketlm_train::recipe::{Draft, Recipe};
@@ -219,8 +220,10 @@ fn random(corpus: &Corpus, settings: &[(&str, &str)]) -> Checkpoint {
     initialise(&mut parameters, 0.5, 5);
     let (data_sha256, version) = (corpus.sha256(), "test".to_owned());
     let provenance = Provenance { data_sha256, train_tokens: 1, seed: 5, version };
-    let config = Config::new(recipe, &encoder, provenance);
-    Checkpoint { config, encoder, network, parameters }
+    let config = Config::new(recipe, &encoder, provenance).unwrap();
+    let (parametrization, _) = Parametrization::new(&config.forms, &parameters).unwrap();
+    let leaves = parameters.clone();
+    Checkpoint { config, encoder, network, parameters, leaves, parametrization }
 }
 
 /// The total negative log-likelihood in windows of `steps`.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cmd::pack::measured;
 use crate::cmd::train::interruptible;
 use crate::machine::Machine;
-use crate::progress::Epochs;
+use crate::progress::show_epoch;
 use crate::table::table;
 
 /// Compress a checkpoint by the steps of a recipe, or by one step given by flags.
@@ -114,13 +114,12 @@ impl Args {
             None => None,
         };
         let work = self.work.clone().unwrap_or_else(|| output.with_extension("compress"));
-        let epochs = Epochs::default();
         let context = Context {
             corpus: corpus.as_ref(),
             work: &work,
             step: 0,
             stop: &interruptible(),
-            observe: &|event| epochs.observe(event),
+            observe: &show_epoch,
         };
         let show = |report: &StepReport| eprintln!("{report}");
         let (compressed, reports) = compress(model, &recipe, &context, &mut |r| show(r))?;

@@ -18,7 +18,7 @@ use crate::cmd::bench::words;
 use crate::cmd::pack::measured;
 use crate::cmd::train::interruptible;
 use crate::machine::Machine;
-use crate::progress::Epochs;
+use crate::progress::show_epoch;
 
 /// Make the rows of a published table: train, compress, measure, and store each as JSON.
 ///
@@ -120,9 +120,7 @@ impl Args {
         }
         eprintln!("{}: {}", row.name, row.title);
         let mut trainer = trainer(&corpus, row, &training)?;
-        let epochs = Epochs::default();
-        if !self.as_is && trainer.run(stop, &mut |event| epochs.observe(event))? == Outcome::Stopped
-        {
+        if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
         let (done, all) = (trainer.progress.epoch, row.training.train.epochs);
@@ -158,13 +156,12 @@ impl Args {
         stop: &dyn Fn() -> bool,
     ) -> Result<Measured> {
         let model = Checkpoint::load(training)?;
-        let epochs = Epochs::default();
         let context = Context {
             corpus: Some(corpus),
             work: &self.work.join(format!("{}-steps", row.name)),
             step: 0,
             stop,
-            observe: &|event| epochs.observe(event),
+            observe: &show_epoch,
         };
         let mut show = |report: &StepReport| eprintln!("  {report}");
         let (model, steps) = compress(model, &row.compression, &context, &mut show)?;
@@ -188,7 +185,7 @@ impl Args {
             steps,
         };
         std::fs::create_dir_all(&self.work).with_context(|| self.work.display().to_string())?;
-        write_file(&self.work.join(format!("{}.plm", row.name)), &bytes)?;
+        write_file(self.work.join(format!("{}.plm", row.name)), &bytes)?;
         Ok(measured)
     }
 
@@ -223,7 +220,7 @@ impl Args {
         let folder = self.results.join(&self.suite);
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let text = serde_json::to_string_pretty(report)? + "\n";
-        Ok(write_file(&folder.join(format!("{}.json", report.row.name)), text.as_bytes())?)
+        Ok(write_file(folder.join(format!("{}.json", report.row.name)), text.as_bytes())?)
     }
 }
 

@@ -38,7 +38,7 @@ impl Method for FineTune {
         }
     }
 
-    fn from_scratch(&self, _: &mut Outline) -> Result<()> {
+    fn declare_untrained(&self, _: &mut Outline) -> Result<()> {
         Err(Error::config(
             "fine-tune",
             "is a step of compression: from scratch there is nothing to tune",

@@ -99,7 +99,7 @@ impl Method for LowRank {
         outline.parametrization().map(drop)
     }
 
-    fn from_scratch(&self, outline: &mut Outline) -> Result<()> {
+    fn declare_untrained(&self, outline: &mut Outline) -> Result<()> {
         if self.energy.is_some() {
             let what = "needs a trained matrix: from scratch give rank, ratio or bytes";
             return Err(Error::config("energy", what));

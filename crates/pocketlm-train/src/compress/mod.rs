@@ -42,7 +42,7 @@ pub trait Method {
     ///
     /// # Errors
     /// When the method needs a trained model, or as [`declare`](Self::declare).
-    fn from_scratch(&self, outline: &mut Outline) -> Result<()> {
+    fn declare_untrained(&self, outline: &mut Outline) -> Result<()> {
         self.declare(outline)
     }
 

@@ -77,7 +77,7 @@ fn choices(shape: Shape) -> Vec<(String, usize, usize)> {
 fn structures(shape: Shape, ratio: f64) -> Vec<(String, Structure)> {
     let room = ratio * (shape.rows * shape.columns) as f64;
     let rank = (room / (shape.rows + shape.columns) as f64) as usize;
-    let low_rank = (rank > 0).then(|| Structure::LowRank(LowRank { rank }));
+    let low_rank = (rank > 0).then_some(Structure::LowRank(LowRank { rank }));
     let low_rank = low_rank.map(|form| (format!("low-rank {rank}"), form));
     let train = TensorTrain::within(shape, 3, room as usize);
     let train = train.map(|form| {

@@ -70,7 +70,7 @@ impl Method for SharedLowRank {
         Ok(())
     }
 
-    fn from_scratch(&self, _: &mut Outline) -> Result<()> {
+    fn declare_untrained(&self, _: &mut Outline) -> Result<()> {
         let what = "is for trained models: from scratch set model.cell_projection";
         Err(Error::config("shared-low-rank", what))
     }

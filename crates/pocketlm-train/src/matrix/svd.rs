@@ -83,8 +83,8 @@ pub fn decompose_weighted(
     let (values, v) = eigen(root.transpose() * gram * &root)?;
     let rank = choose(&values).clamp(1, values.len());
     let v = v.columns(0, rank);
-    let left = &w * (&root * &v);
     let right = v.transpose() * &inverse;
+    let left = &w * (&root * v);
     Ok(factors(left, right, values, Balance::Both, Orthonormal::Neither))
 }
 

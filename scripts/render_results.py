@@ -102,6 +102,34 @@ def paper() -> str | None:
     return "\n\n".join([*parts, "; ".join(sorted(machines)) + "."])
 
 
+# The order of the rows of results/methods.
+METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-100", "low-rank-100-weighted",
+           "shared-low-rank-100", "tensor-train", "prune-50", "prune-80", "panels-50")
+
+
+def methods() -> str | None:
+    """results/methods/ROW.json, written by `pocketlm reproduce methods`."""
+    found = [row for name in METHODS if (row := load(f"methods/{name}.json"))]
+    dense = load("methods/int8.json")
+    if not found or not dense:
+        return None
+    rows = [
+        [
+            row["title"],
+            f"{row['bytes'] / 1e6:.2f}",
+            f"{row['valid_perplexity']:.2f}",
+            f"{row['test_perplexity']:.2f}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['tokens_per_second'] / dense['tokens_per_second']:.2f}",
+            f"{dense['bytes_without_vocabulary'] / row['bytes_without_vocabulary']:.2f}",
+        ]
+        for row in found
+    ]
+    header = "form | MB | valid | test | words/s | × speed of int8 | × smaller than int8"
+    machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
+    return "\n\n".join([table(header, rows), "; ".join(sorted(machines)) + "."])
+
+
 def paper_row(row: dict) -> list[str]:
     published = [megabytes(row["paper"]["bytes"]), f"{row['paper']['perplexity']:.1f}"]
     epochs = f"{row['epochs_done']} of {row['training']['train']['epochs']} epochs"
@@ -194,7 +222,7 @@ def peer_row(name: str, f: dict) -> list[str]:
     ]
 
 
-BLOCKS = {"ptb": ptb, "paper": paper, "speed": speed}
+BLOCKS = {"ptb": ptb, "paper": paper, "methods": methods, "speed": speed}
 
 
 def render(text: str) -> str:

@@ -1,4 +1,4 @@
-//! The rows of published tables as recipes: a base model, how it is trained, and the steps that compress it.
+//! The rows of tables, published or our own, as recipes: a base model, how it is trained, and the steps that compress it.
 
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -20,13 +20,23 @@ macro_rules! rows {
 }
 
 /// What can be reproduced.
-const SUITES: &[Suite] = &[Suite {
-    name: "paper",
-    rows: rows!("paper":
-        "original", "pruned", "pruned-retrained", "int8", "lstm-650", "lstm-1500", "low-rank-650",
-        "tensor-train-600", "low-rank-1500",
-    ),
-}];
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "paper",
+        rows: rows!("paper":
+            "original", "pruned", "pruned-retrained", "int8", "lstm-650", "lstm-1500",
+            "low-rank-650", "tensor-train-600", "low-rank-1500",
+        ),
+    },
+    Suite {
+        name: "methods",
+        rows: rows!("methods":
+            "f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-100",
+            "low-rank-100-weighted", "shared-low-rank-100", "tensor-train", "prune-50", "prune-80",
+            "panels-50",
+        ),
+    },
+];
 
 /// A figure that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,8 +57,9 @@ pub struct Row {
     pub title: String,
     /// Number of the publication's table.
     pub table: u32,
-    /// What the publication reached.
-    pub paper: Published,
+    /// What the publication reached, if the row is from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<Published>,
     /// The base model.
     pub base: String,
     /// Whether the base model's recipe is changed by the row.
@@ -83,7 +94,7 @@ pub fn rows(suite: &str) -> Result<Vec<Row>> {
 struct Head {
     title: String,
     table: u32,
-    paper: Published,
+    paper: Option<Published>,
     base: String,
     #[serde(default = "one")]
     seed: u64,

@@ -20,14 +20,14 @@ use crate::cmd::train::interruptible;
 use crate::machine::Machine;
 use crate::progress::show_epoch;
 
-/// Make the rows of a published table: train, compress, measure, and store each as JSON.
+/// Make the rows of a table: train, compress, measure, and store each as JSON.
 ///
 /// What was begun goes on where it was left, so a table can take several sittings.
 ///
 /// Example: pocketlm reproduce paper --data data/ptb --rows original,int8
 #[derive(clap::Args)]
 pub struct Args {
-    /// The table: paper (Grachev, Ignatov & Savchenko 2017).
+    /// The table: paper (Grachev, Ignatov & Savchenko 2017), or methods (every method on the small model).
     suite: String,
     /// Penn Treebank: a folder with train.txt, valid.txt and test.txt.
     #[arg(long, value_name = "PATH")]

@@ -103,7 +103,7 @@ def paper() -> str | None:
 
 
 # The order of the rows of results/methods.
-METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-100", "low-rank-100-weighted",
+METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted",
            "shared-low-rank-100", "tensor-train", "prune-50", "prune-80", "panels-50")
 
 

@@ -31,8 +31,8 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "methods",
         rows: rows!("methods":
-            "f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-100",
-            "low-rank-100-weighted", "shared-low-rank-100", "tensor-train", "prune-50", "prune-80",
+            "f16", "int8", "int4", "codebook", "int3", "int2", "ternary",
+            "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted", "shared-low-rank-100", "tensor-train", "prune-50", "prune-80",
             "panels-50",
         ),
     },

@@ -1,6 +1,6 @@
 //! Compression: a recipe's steps rewrite the forms of a model's matrices one after the other.
 //!
-//! A new method is one file here that implements [`Method`], and one line in [`methods!`].
+//! A new method is one file here that implements [`Method`], and one line in `methods!`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

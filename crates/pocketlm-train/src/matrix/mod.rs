@@ -5,7 +5,7 @@
 //! the leaves are *materialised* to the dense matrix that the network uses, after it the dense gradient is
 //! *pulled back* to them ([`Parametrization`]).
 //!
-//! A new structure is one file here that implements [`Structured`], and one line in [`structures!`].
+//! A new structure is one file here that implements [`Structured`], and one line in `structures!`.
 
 use std::collections::BTreeMap;
 

@@ -28,7 +28,7 @@ pub enum Code {
     /// 3 bits, −4 to 3.
     Int3,
     /// 2 bits: −3, −1, 1, 3. Four even steps around zero have 0.119 of a normal distribution's variance as
-    /// their squared error (Max 1960, table I); −2 to 1 have half as much again.
+    /// their squared error (Max 1960, table I); −2 to 1 have 0.149 at best.
     Int2,
     /// 2 bits: −1, 0, 1 (the fourth code, 2, is never written).
     Ternary,

@@ -12,7 +12,7 @@ use pocketlm_train::corpus::Corpus;
 use pocketlm_train::pack::pack;
 use serde::Serialize;
 
-use crate::cmd::pack::measured;
+use crate::cmd::pack::{measured, precision};
 use crate::cmd::train::interruptible;
 use crate::machine::Machine;
 use crate::progress::show_epoch;
@@ -35,8 +35,8 @@ pub struct Args {
     #[arg(long, value_name = "SHARE")]
     prune: Option<f64>,
     /// Store in this precision.
-    #[arg(long, value_name = "PRECISION")]
-    quantise: Option<Precise>,
+    #[arg(long, value_name = "PRECISION", value_parser = precision)]
+    quantise: Option<Precision>,
     /// Split into factors of this rank.
     #[arg(long, value_name = "RANK")]
     low_rank: Option<usize>,
@@ -73,19 +73,6 @@ pub struct Args {
     json: bool,
 }
 
-/// A precision by its name.
-#[derive(Clone)]
-struct Precise(Precision);
-
-impl std::str::FromStr for Precise {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let all = || Precision::ALL.map(Precision::name).join(", ");
-        Precision::from_name(name).map(Self).ok_or_else(|| format!("choose one of {}", all()))
-    }
-}
-
 #[derive(Serialize)]
 struct Report<'a> {
     model: &'a Path,
@@ -108,9 +95,7 @@ impl Args {
         }
         let recipe = self.steps()?;
         let corpus = match &self.data {
-            Some(data) => {
-                Some(Corpus::open_with(data, Checkpoint::load(&self.checkpoint)?.encoder)?)
-            }
+            Some(data) => Some(Corpus::open_with(data, model.encoder.clone())?),
             None => None,
         };
         let work = self.work.clone().unwrap_or_else(|| output.with_extension("compress"));
@@ -165,7 +150,7 @@ impl Args {
             self.tensor_train.map(|rank| step("tensor-train", on(format!("rank = {rank}")))),
             self.prune.map(|share| step("prune", on(format!("sparsity = {share:?}")))),
             self.fine_tune.map(|n| step("fine-tune", format!("epochs = {n}\nlr = {:?}", self.lr))),
-            self.quantise.as_ref().map(|Precise(precision)| {
+            self.quantise.map(|precision| {
                 step("quantise", on(format!("precision = \"{}\"", precision.name())))
             }),
         ];

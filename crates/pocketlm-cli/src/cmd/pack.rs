@@ -30,7 +30,8 @@ pub struct Args {
     force: bool,
 }
 
-fn precision(name: &str) -> Result<Precision, String> {
+/// The precision of this name, as flags take it.
+pub fn precision(name: &str) -> Result<Precision, String> {
     Precision::from_name(name).ok_or_else(|| format!("choose {}", names()))
 }
 

@@ -1,11 +1,14 @@
 //! Compression from recipe to packed bytes: what is promised is kept, what the runtime reads is what the trainer
 //! computes with, and fine-tuning goes on where it was.
 
+mod common;
+
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use common::sit;
 use pocketlm::Model;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{
@@ -17,7 +20,7 @@ use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
 use pocketlm_train::pack::pack;
 use pocketlm_train::recipe::{Draft, Recipe};
-use pocketlm_train::train::{Options, Outcome, Trainer};
+use pocketlm_train::train::{Options, Trainer};
 use tempfile::TempDir;
 
 fn corpus() -> Corpus {
@@ -34,16 +37,6 @@ fn recipe(more: &str) -> Recipe {
 
 fn options(folder: &Path) -> Options {
     Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX }
-}
-
-/// Runs for so many updates at most; whether the training is finished.
-fn sit(trainer: &mut Trainer, updates: usize) -> bool {
-    let done = Cell::new(0);
-    let stop = || {
-        done.set(done.get() + 1);
-        done.get() >= updates
-    };
-    trainer.run(&stop, &mut |_| ()).unwrap() == Outcome::Finished
 }
 
 fn trained(corpus: &Corpus, more: &str) -> (TempDir, Checkpoint) {

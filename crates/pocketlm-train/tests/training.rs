@@ -1,11 +1,13 @@
 //! Training as a function of recipe, data and seed: the same bytes, however often it was stopped, killed and
 //! resumed; and that it learns, notices divergence, and agrees with the runtime.
 
-use std::cell::Cell;
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use common::sit;
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::{Checkpoint, Config, Provenance};
 use pocketlm_train::corpus::{Corpus, Split, Streams};
@@ -16,7 +18,7 @@ use pocketlm_train::matrix::Parametrization;
 use pocketlm_train::network::{Network, initialise};
 use pocketlm_train::pack::pack_in_memory;
 use pocketlm_train::recipe::{Draft, Recipe};
-use pocketlm_train::train::{Options, Outcome, Trainer};
+use pocketlm_train::train::{Options, Trainer};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,16 +52,6 @@ fn options(folder: &Path, seed: u64) -> Options {
 
 fn start<'a>(corpus: &'a Corpus, settings: &[(&str, &str)], out: &Path, seed: u64) -> Trainer<'a> {
     Trainer::start(corpus, recipe(settings), options(out, seed)).unwrap()
-}
-
-/// Runs for so many updates at most; whether the training is finished.
-fn sit(trainer: &mut Trainer, updates: usize) -> bool {
-    let done = Cell::new(0);
-    let stop = || {
-        done.set(done.get() + 1);
-        done.get() >= updates
-    };
-    trainer.run(&stop, &mut |_| ()).unwrap() == Outcome::Finished
 }
 
 fn finish(mut trainer: Trainer) {

@@ -41,7 +41,7 @@ pub struct MatrixInfo {
 pub struct ArrayInfo {
     /// Its name, as any safetensors reader lists it.
     pub name: String,
-    /// Its dtype: `F32`, `F16`, `I8`, `U8` or `U32`.
+    /// Its dtype: `F32`, `F16`, `I8`, `U8`, `U16` or `U32`.
     pub dtype: &'static str,
     /// Its shape.
     pub shape: Vec<usize>,

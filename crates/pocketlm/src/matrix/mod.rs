@@ -9,6 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use pocketlm_kernels::quantise;
+
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::metadata::{self, Description};
@@ -63,6 +65,16 @@ pub(crate) const MAX_SPARSE_COLUMNS: usize = 1 << 16;
 pub(crate) fn grow<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) {
     if buffer.len() < length {
         buffer.resize(length, T::default());
+    }
+}
+
+/// Quantises the vectors of `x` `[batch, columns]`, without padding.
+fn quantise_rows(x: &[f32], batch: usize, columns: usize, scratch: &mut Scratch) {
+    scratch.q.resize(batch * columns, 0);
+    scratch.scales.resize(batch, 0.0);
+    let vectors = x.chunks_exact(columns).zip(scratch.q.chunks_exact_mut(columns));
+    for ((x, q), scale) in vectors.zip(&mut scratch.scales) {
+        *scale = quantise::quantise(x, q);
     }
 }
 

@@ -157,14 +157,8 @@ impl Panels {
     /// Quantises `x` `[batch, columns]` where the weights are integers, the columns that no panel keeps
     /// included.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
-        if !self.is_integer() {
-            return;
-        }
-        scratch.q.resize(batch * self.columns, 0);
-        scratch.scales.resize(batch, 0.0);
-        let vectors = x.chunks_exact(self.columns).zip(scratch.q.chunks_exact_mut(self.columns));
-        for ((x, q), scale) in vectors.zip(&mut scratch.scales) {
-            *scale = quantise::quantise(x, q);
+        if self.is_integer() {
+            super::quantise_rows(x, batch, self.columns, scratch);
         }
     }
 

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use core::ops::Range;
 
-use pocketlm_kernels::{half, quantise};
+use pocketlm_kernels::half;
 
 use super::leaves::{Leaves, names};
 use super::{MAX_SPARSE_COLUMNS, Scratch, grow, offsets, sparse_columns};
@@ -155,14 +155,8 @@ impl Unstructured {
 
     /// Quantises `x` `[batch, columns]` as a dense int8 matrix does.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
-        if !matches!(self.values, Values::Int8 { .. }) {
-            return;
-        }
-        scratch.q.resize(batch * self.columns, 0);
-        scratch.scales.resize(batch, 0.0);
-        let vectors = x.chunks_exact(self.columns).zip(scratch.q.chunks_exact_mut(self.columns));
-        for ((x, q), scale) in vectors.zip(&mut scratch.scales) {
-            *scale = quantise::quantise(x, q);
+        if matches!(self.values, Values::Int8 { .. }) {
+            super::quantise_rows(x, batch, self.columns, scratch);
         }
     }
 

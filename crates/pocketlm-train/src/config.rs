@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::compress::prune::Gradual;
+use crate::dropout::Variational;
 use crate::error::{Error, Result};
+use crate::network::Penalties;
+
+/// Most recurrent layers.
+const MOST_LAYERS: usize = 32;
 
 /// The recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +69,10 @@ impl ModelConfig {
         }
         if self.hidden.is_empty() {
             return Err(Error::config("model.hidden", "is empty: give at least one layer"));
+        }
+        if self.hidden.len() > MOST_LAYERS {
+            let what = format!("has {} layers: at most {MOST_LAYERS}", self.hidden.len());
+            return Err(Error::config("model.hidden", what));
         }
         if let Some(k) = self.hidden.iter().position(|&h| h == 0) {
             let what = format!("has a layer of 0 units (layer {k}): give it at least 1");
@@ -132,6 +141,17 @@ pub enum Schedule {
     Cosine,
 }
 
+/// The augmented loss (Inan, Khosravi & Socher 2017, section 3): the divergence of the prediction from
+/// `softmax(E e / temperature)`, with `E` the embedding and `e` the target's row of it, both at that temperature.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augmented {
+    /// The paper's gamma: the loss's weight over the temperature.
+    pub weight: f64,
+    /// The paper's tau.
+    pub temperature: f64,
+}
+
 /// How a network is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,6 +178,24 @@ pub struct TrainConfig {
     /// Probability of zeroing an activation between layers, not in the recurrence (Zaremba et al. 2014).
     #[serde(default)]
     pub dropout: f64,
+    /// Dropout whose masks stay the same through a window.
+    #[serde(default)]
+    pub variational: Variational,
+    /// Probability of zeroing a recurrent weight for a window (DropConnect; Merity et al. 2018, section 2).
+    #[serde(default)]
+    pub weight_drop: f64,
+    /// A second loss, towards words whose embeddings are near the target's (Inan et al. 2017).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augmented: Option<Augmented>,
+    /// Weight of the mean square of the top layer's output after dropout (AR; Merity et al. 2018, section 4.6).
+    #[serde(default)]
+    pub activation_penalty: f64,
+    /// Weight of the mean square of its change from one step to the next, before dropout (TAR; the same).
+    #[serde(default)]
+    pub temporal_penalty: f64,
+    /// Adam's decay of the first and second moment (Kingma & Ba 2015, algorithm 1).
+    #[serde(default = "default_betas")]
+    pub betas: [f64; 2],
     /// Every parameter starts uniform in `[-init, init]`.
     pub init: f64,
     /// Pruning on the way (Zhu & Gupta 2017).
@@ -166,6 +204,15 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// The terms of the loss beside the likelihood.
+    pub fn penalties(&self) -> Penalties {
+        Penalties {
+            augmented: self.augmented,
+            activation: self.activation_penalty,
+            temporal: self.temporal_penalty,
+        }
+    }
+
     /// Checks that the numbers can train something.
     ///
     /// # Errors
@@ -182,9 +229,22 @@ impl TrainConfig {
         positive("train.init", self.init)?;
         not_negative("train.clip", self.clip)?;
         not_negative("train.weight_decay", self.weight_decay)?;
-        if !(0.0..1.0).contains(&self.dropout) {
-            let what = format!("is {}: give a probability, at least 0 and below 1", self.dropout);
+        probability("train.dropout", self.dropout)?;
+        probability("train.weight_drop", self.weight_drop)?;
+        self.variational.validate()?;
+        if self.dropout > 0.0 && (self.variational.masks_activations()) {
+            let what =
+                "is drawn at each step, train.variational once a window: set one of them to 0";
             return Err(Error::config("train.dropout", what));
+        }
+        if let Some(augmented) = &self.augmented {
+            not_negative("train.augmented.weight", augmented.weight)?;
+            positive("train.augmented.temperature", augmented.temperature)?;
+        }
+        not_negative("train.activation_penalty", self.activation_penalty)?;
+        not_negative("train.temporal_penalty", self.temporal_penalty)?;
+        for beta in self.betas {
+            probability("train.betas", beta)?;
         }
         if let Some(gradual) = &self.prune {
             gradual.validate()?;
@@ -196,6 +256,21 @@ impl TrainConfig {
             Schedule::Constant | Schedule::Cosine => Ok(()),
         }
     }
+}
+
+fn default_betas() -> [f64; 2] {
+    [0.9, 0.999]
+}
+
+/// Checks that `value` is a probability below one.
+///
+/// # Errors
+/// [`Error::Config`] naming the field.
+pub fn probability(field: &str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(field, format!("is {value}: give a number at least 0 and below 1")))
 }
 
 fn positive(field: &str, value: f64) -> Result<()> {

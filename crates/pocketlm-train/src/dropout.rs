@@ -1,15 +1,87 @@
-//! Dropout of activations between layers (Srivastava et al. 2014; non-recurrent as in Zaremba et al. 2014).
+//! Dropout: of activations between layers (Srivastava et al. 2014; non-recurrent as in Zaremba et al. 2014),
+//! with one mask for all steps of a window (Gal & Ghahramani 2016), of whole words, of recurrent weights.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use crate::config::probability;
+use crate::error::Result;
+
+/// Variational dropout (Gal & Ghahramani 2016): a stream keeps its mask through all steps of a window. Each
+/// field is a probability of zeroing; what is kept is scaled up, so that the mean stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Variational {
+    /// Words: the embedding of a type is zero wherever the type stands in the batch (section 4.2).
+    pub word: f64,
+    /// What enters the first layer.
+    pub input: f64,
+    /// What enters each further layer.
+    pub between: f64,
+    /// What each layer feeds back to itself, as all gates see it.
+    pub state: f64,
+    /// What leaves the top layer.
+    pub output: f64,
+}
+
+impl Variational {
+    /// None.
+    pub const NONE: Self = Self { word: 0.0, input: 0.0, between: 0.0, state: 0.0, output: 0.0 };
+
+    /// Whether it zeroes activations where dropout between layers does.
+    pub fn masks_activations(&self) -> bool {
+        self.input > 0.0 || self.between > 0.0 || self.output > 0.0
+    }
+
+    /// Checks that each rate is a probability below one.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) naming the field.
+    pub fn validate(&self) -> Result<()> {
+        probability("train.variational.word", self.word)?;
+        probability("train.variational.input", self.input)?;
+        probability("train.variational.between", self.between)?;
+        probability("train.variational.state", self.state)?;
+        probability("train.variational.output", self.output)
+    }
+}
+
+/// A place of the network that is dropped from.
+#[derive(Clone, Copy, Debug)]
+pub enum Site {
+    /// What enters layer `k`; the number of layers stands for what leaves the top one.
+    Input(usize),
+    /// What layer `k` feeds back to itself.
+    State(usize),
+    /// The recurrent weights of layer `k`.
+    Weights(usize),
+    /// The rows of the embedding.
+    Words,
+}
+
+impl Site {
+    fn number(self) -> u64 {
+        match self {
+            Self::Input(k) => k as u64,
+            Self::State(k) => 64 + k as u64,
+            Self::Weights(k) => 128 + k as u64,
+            Self::Words => 255,
+        }
+    }
+}
 
 /// Where the masks of one update come from: the same seed and update give the same masks, so a resumed
 /// training draws what an uninterrupted one would have drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
-    /// Probability of zeroing an activation.
+    /// Probability of zeroing an activation between layers, drawn anew at each step.
     pub rate: f64,
+    /// Masks that stay through a window.
+    pub variational: Variational,
+    /// Probability of zeroing a recurrent weight (DropConnect; Merity et al. 2018, section 2).
+    pub weights: f64,
     /// Seed of the training.
     pub seed: u64,
     /// Number of the update within the training.
@@ -17,16 +89,31 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Fills `mask` with 0 (probability `rate`) or `1 / (1 - rate)`; `site` tells one place of the network
-    /// from another.
-    pub fn fill(&self, site: u64, mask: &mut [f32]) {
+    /// Fills `mask` with 0 (probability `rate`) or `1 / (1 - rate)`.
+    pub fn fill(&self, site: Site, rate: f64, mask: &mut [f32]) {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream((self.update << 8) | site);
-        let threshold = (self.rate * 4_294_967_296.0) as u32;
-        let kept = (1.0 / (1.0 - self.rate)) as f32;
+        random.set_stream((self.update << 8) | site.number());
+        let threshold = (rate * 4_294_967_296.0) as u32;
+        let kept = (1.0 / (1.0 - rate)) as f32;
         for value in mask {
             *value = if random.next_u32() < threshold { 0.0 } else { kept };
         }
+    }
+
+    /// Makes `mask` one of `length` numbers, or empty where the rate is zero.
+    pub fn draw(&self, site: Site, rate: f64, length: usize, mask: &mut Vec<f32>) {
+        mask.resize(if rate > 0.0 { length } else { 0 }, 0.0);
+        self.fill(site, rate, mask);
+    }
+}
+
+/// Multiplies `rows` by a mask that is repeated until they end; an empty mask changes nothing.
+pub fn apply(mask: &[f32], rows: &mut [f32]) {
+    if mask.is_empty() {
+        return;
+    }
+    for rows in rows.chunks_mut(mask.len()) {
+        rows.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
     }
 }
 
@@ -34,10 +121,14 @@ impl Dropout {
 mod tests {
     use super::*;
 
+    fn dropout(update: u64) -> Dropout {
+        Dropout { rate: 0.0, variational: Variational::NONE, weights: 0.0, seed: 9, update }
+    }
+
     #[test]
     fn keeps_the_promised_share_and_the_mean() {
         let mut mask = vec![0.0; 100_000];
-        Dropout { rate: 0.3, seed: 1, update: 5 }.fill(2, &mut mask);
+        dropout(5).fill(Site::Input(2), 0.3, &mut mask);
         let mean = mask.iter().sum::<f32>() / 100_000.0;
         let zeros = mask.iter().filter(|&&m| m == 0.0).count() as f32 / 100_000.0;
         assert!((mean - 1.0).abs() < 0.01 && (zeros - 0.3).abs() < 0.01, "{mean} {zeros}");
@@ -47,11 +138,11 @@ mod tests {
     fn same_update_same_mask_other_update_other_mask() {
         let draw = |update, site| {
             let mut mask = vec![0.0; 64];
-            Dropout { rate: 0.5, seed: 9, update }.fill(site, &mut mask);
+            dropout(update).fill(site, 0.5, &mut mask);
             mask
         };
-        assert_eq!(draw(3, 0), draw(3, 0));
-        assert_ne!(draw(3, 0), draw(4, 0));
-        assert_ne!(draw(3, 0), draw(3, 1));
+        assert_eq!(draw(3, Site::Input(0)), draw(3, Site::Input(0)));
+        assert_ne!(draw(3, Site::Input(0)), draw(4, Site::Input(0)));
+        assert_ne!(draw(3, Site::Input(0)), draw(3, Site::State(0)));
     }
 }

@@ -1,4 +1,5 @@
 //! Training and compression.
+pub mod augmented;
 pub mod cell;
 pub mod checkpoint;
 pub mod compress;

@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use crate::config::ModelConfig;
-use crate::dropout::Dropout;
+use crate::config::{Augmented, ModelConfig};
+use crate::dropout::{Dropout, Site, apply};
 use crate::error::{Error, Result};
 use crate::parameters::{Builder, Id, Parameters, fill_uniform};
 use crate::product::{View, Write, product};
 use crate::sequence::{Layer, Trace};
-use crate::softmax::Softmax;
+use crate::softmax::{Room, Softmax};
 
 /// The operations of a model of one shape; its numbers are in a [`Parameters`] beside it.
 #[derive(Clone, Debug)]
@@ -36,7 +36,13 @@ pub struct Window {
     pub batch: usize,
     /// What enters each layer after dropout, and last what leaves the top one.
     inputs: Vec<Vec<f32>>,
+    /// What `inputs` were multiplied by: as long as they are, or a mask `[batch, width]` of all steps, or
+    /// empty.
     masks: Vec<Vec<f32>>,
+    /// What the rows of the embedding were multiplied by, `[vocabulary]` or empty.
+    words: Vec<f32>,
+    /// What [`Network::loss_and_gradients`] adds to the likelihood; none unless set.
+    pub penalties: Penalties,
     traces: Vec<Trace>,
     /// Output of the projection, empty without one.
     projected: Vec<f32>,
@@ -44,8 +50,18 @@ pub struct Window {
     d_projected: Vec<f32>,
     d_above: Vec<f32>,
     d_below: Vec<f32>,
-    /// A block of logits, allocated by the first backward pass.
-    logits: Vec<f32>,
+    room: Room,
+}
+
+/// Terms of the loss beside the likelihood; each is scaled as if the likelihood were a mean over tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Penalties {
+    /// See [`Augmented`].
+    pub augmented: Option<Augmented>,
+    /// Weight of the mean square of the top layer's output after dropout.
+    pub activation: f64,
+    /// Weight of the mean square of that output's change between steps, before dropout.
+    pub temporal: f64,
 }
 
 /// The state of parallel streams between windows: per layer the output `[batch, output_width]` and the
@@ -78,7 +94,7 @@ impl Network {
         let matrix =
             if config.tied { embedding } else { builder.matrix("softmax", vocabulary, width) };
         let bias = builder.vector("softmax.bias", vocabulary);
-        let softmax = Softmax { width, vocabulary, matrix, bias };
+        let softmax = Softmax { width, vocabulary, matrix, bias, embedding };
         let config = config.clone();
         Ok((Self { config, vocabulary, embedding, layers, projection, softmax }, builder.zeros()))
     }
@@ -95,13 +111,15 @@ impl Network {
             steps,
             batch,
             inputs: widths.iter().map(|width| vec![0.0; rows * width]).collect(),
-            masks: Vec::new(),
+            masks: vec![Vec::new(); self.layers.len() + 1],
+            words: Vec::new(),
+            penalties: Penalties::default(),
             traces: self.layers.iter().map(|layer| layer.trace(steps, batch)).collect(),
             projected: vec![0.0; projected],
             d_projected: vec![0.0; projected],
             d_above: vec![0.0; rows * widest],
             d_below: vec![0.0; rows * widest],
-            logits: Vec::new(),
+            room: Room::default(),
         }
     }
 
@@ -123,19 +141,20 @@ impl Network {
         window: &mut Window,
         dropout: Option<Dropout>,
     ) {
-        window.draw_masks(dropout);
+        self.draw_masks(window, dropout);
         self.embed(weights, tokens, &mut window.inputs[0]);
-        window.mask_input(0);
+        self.drop_words(&window.words, tokens, &mut window.inputs[0]);
+        apply(&window.masks[0], &mut window.inputs[0]);
         for (k, layer) in self.layers.iter().enumerate() {
             let (output, memory) = window.traces[k].first_state();
             output.copy_from_slice(&state.layers[k].0);
             memory.copy_from_slice(&state.layers[k].1);
-            layer.forward(weights, &window.inputs[k], &mut window.traces[k]);
+            layer.forward(weights, &window.inputs[k], dropout, &mut window.traces[k]);
             let (output, memory) = window.traces[k].last_state();
             state.layers[k].0.copy_from_slice(output);
             state.layers[k].1.copy_from_slice(memory);
             window.inputs[k + 1].copy_from_slice(window.traces[k].output());
-            window.mask_input(k + 1);
+            apply(&window.masks[k + 1], &mut window.inputs[k + 1]);
         }
         if let Some(projection) = self.projection {
             let (rows, top) = (tokens.len(), window.inputs.len() - 1);
@@ -150,6 +169,38 @@ impl Network {
         let (width, matrix) = (self.config.embedding, weights.get(self.embedding));
         for (row, &token) in rows.chunks_exact_mut(width).zip(tokens) {
             row.copy_from_slice(&matrix[token as usize * width..][..width]);
+        }
+    }
+
+    /// Draws the masks between layers and of words, or none.
+    fn draw_masks(&self, window: &mut Window, dropout: Option<Dropout>) {
+        let Some(dropout) = dropout else {
+            window.masks.iter_mut().for_each(Vec::clear);
+            window.words.clear();
+            return;
+        };
+        let locked = dropout.variational;
+        let top = self.layers.len();
+        for (k, (mask, input)) in window.masks.iter_mut().zip(&window.inputs).enumerate() {
+            let rate = match k {
+                _ if dropout.rate > 0.0 => dropout.rate,
+                0 => locked.input,
+                _ if k == top => locked.output,
+                _ => locked.between,
+            };
+            let steps = if dropout.rate > 0.0 { 1 } else { window.steps.max(1) };
+            dropout.draw(Site::Input(k), rate, input.len() / steps, mask);
+        }
+        dropout.draw(Site::Words, locked.word, self.vocabulary, &mut window.words);
+    }
+
+    /// Multiplies the rows of `tokens` by the masks of their words.
+    fn drop_words(&self, words: &[f32], tokens: &[u32], rows: &mut [f32]) {
+        if words.is_empty() {
+            return;
+        }
+        for (row, &token) in rows.chunks_exact_mut(self.config.embedding).zip(tokens) {
+            row.iter_mut().for_each(|x| *x *= words[token as usize]);
         }
     }
 
@@ -197,7 +248,7 @@ impl Network {
     }
 
     /// Sum of the targets' negative log-likelihoods in nats after [`Self::forward`]; sets `gradient` to the
-    /// gradient of `scale` times that sum.
+    /// gradient of `scale` times that sum and the window's penalties.
     pub fn loss_and_gradients(
         &self,
         weights: &Parameters,
@@ -208,19 +259,42 @@ impl Network {
         scale: f32,
     ) -> f64 {
         let rows = tokens.len();
-        let top = self.layers.len();
         let loss = self.back_output(weights, gradient, targets, window, scale);
-        window.mask_gradient(top, rows * self.layers[top - 1].output_width);
+        self.back_top(window, scale);
         for (k, layer) in self.layers.iter().enumerate().rev() {
             let d_output = &mut window.d_above[..rows * layer.output_width];
             let d_input = &mut window.d_below[..rows * layer.input_width];
             let trace = &mut window.traces[k];
             layer.backward(weights, gradient, &window.inputs[k], d_output, trace, d_input);
             std::mem::swap(&mut window.d_above, &mut window.d_below);
-            window.mask_gradient(k, rows * layer.input_width);
+            apply(&window.masks[k], &mut window.d_above[..rows * layer.input_width]);
         }
+        self.drop_words(&window.words, tokens, &mut window.d_above);
         self.back_embedding(gradient, tokens, &window.d_above);
         loss
+    }
+
+    /// Dropout and the penalties of the top layer's output, on `window.d_above`.
+    fn back_top(&self, window: &mut Window, scale: f32) {
+        let (top, rows) = (self.layers.len(), window.steps * window.batch);
+        let width = self.layers[top - 1].output_width;
+        let d = &mut window.d_above[..rows * width];
+        let Penalties { activation, temporal, .. } = window.penalties;
+        let share = |terms: usize| 2.0 * f64::from(scale) * rows as f64 / terms.max(1) as f64;
+        if activation > 0.0 {
+            let factor = (activation * share(rows * width)) as f32;
+            d.iter_mut().zip(&window.inputs[top]).for_each(|(d, x)| *d += factor * x);
+        }
+        apply(&window.masks[top], d);
+        if temporal > 0.0 {
+            let (output, step) = (window.traces[top - 1].output(), window.batch * width);
+            let factor = (temporal * share((rows - window.batch) * width)) as f32;
+            for at in step..rows * width {
+                let change = factor * (output[at] - output[at - step]);
+                d[at] += change;
+                d[at - step] -= change;
+            }
+        }
     }
 
     /// Softmax and projection; leaves the gradient of the top layer's output in `window.d_above`.
@@ -232,7 +306,7 @@ impl Network {
         window: &mut Window,
         scale: f32,
     ) -> f64 {
-        let rows = targets.len();
+        let (rows, augmented) = (targets.len(), window.penalties.augmented);
         let Some(projection) = self.projection else {
             let input = &window.inputs[self.layers.len()];
             let d_input = &mut window.d_above[..rows * self.softmax.width];
@@ -240,18 +314,18 @@ impl Network {
                 weights,
                 gradient,
                 (input, targets),
-                scale,
+                (scale, augmented),
                 d_input,
-                &mut window.logits,
+                &mut window.room,
             );
         };
         let loss = self.softmax.loss_and_gradients(
             weights,
             gradient,
             (&window.projected, targets),
-            scale,
+            (scale, augmented),
             &mut window.d_projected,
-            &mut window.logits,
+            &mut window.room,
         );
         let (narrow, wide) =
             (self.config.projection, self.layers[self.layers.len() - 1].output_width);
@@ -272,32 +346,6 @@ impl Network {
         for (&token, d_row) in tokens.iter().zip(d_rows.chunks_exact(width)) {
             let row = &mut matrix[token as usize * width..][..width];
             row.iter_mut().zip(d_row).for_each(|(sum, d)| *sum += d);
-        }
-    }
-}
-
-impl Window {
-    fn draw_masks(&mut self, dropout: Option<Dropout>) {
-        let Some(dropout) = dropout.filter(|d| d.rate > 0.0) else {
-            self.masks.clear();
-            return;
-        };
-        self.masks.resize_with(self.inputs.len(), Vec::new);
-        for (site, (mask, input)) in self.masks.iter_mut().zip(&self.inputs).enumerate() {
-            mask.resize(input.len(), 0.0);
-            dropout.fill(site as u64, mask);
-        }
-    }
-
-    fn mask_input(&mut self, k: usize) {
-        if let Some(mask) = self.masks.get(k) {
-            self.inputs[k].iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
-        }
-    }
-
-    fn mask_gradient(&mut self, k: usize, length: usize) {
-        if let Some(mask) = self.masks.get(k) {
-            self.d_above[..length].iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
         }
     }
 }

@@ -5,10 +5,6 @@ use rayon::prelude::*;
 use crate::config::{OptimizerKind, TrainConfig};
 use crate::parameters::Parameters;
 
-/// Adam's decay of the first moment (Kingma & Ba 2015, algorithm 1).
-const BETA1: f64 = 0.9;
-/// Adam's decay of the second moment.
-const BETA2: f64 = 0.999;
 /// Adam's guard against division by zero.
 const EPSILON: f64 = 1e-8;
 /// Numbers handled by one thread at a time; fixed, so that sums do not depend on the threads.
@@ -19,6 +15,7 @@ const CHUNK: usize = 1 << 16;
 pub struct Optimizer {
     kind: OptimizerKind,
     weight_decay: f64,
+    betas: [f64; 2],
     /// Updates made so far.
     pub updates: u64,
     /// First and second moments, for Adam.
@@ -30,7 +27,8 @@ impl Optimizer {
     pub fn new(config: &TrainConfig, parameters: &Parameters) -> Self {
         let zeros = || vec![0.0; parameters.data.len()];
         let moments = (config.optimizer != OptimizerKind::Sgd).then(|| (zeros(), zeros()));
-        Self { kind: config.optimizer, weight_decay: config.weight_decay, updates: 0, moments }
+        let (kind, weight_decay, betas) = (config.optimizer, config.weight_decay, config.betas);
+        Self { kind, weight_decay, betas, updates: 0, moments }
     }
 
     /// Changes `parameters` by `gradient` times `scale` (from clipping) at learning rate `lr`.
@@ -44,11 +42,13 @@ impl Optimizer {
         self.updates += 1;
         match (self.kind, &mut self.moments) {
             (OptimizerKind::Adam, Some(moments)) => {
-                let rule = Adam::at(self.updates, lr, scale, self.weight_decay, 0.0);
+                let rule = Adam::at(self.betas, self.updates, lr, scale);
+                let rule = Adam { l2: self.weight_decay as f32, ..rule };
                 rule.apply(&mut parameters.data, &gradient.data, moments);
             }
             (OptimizerKind::AdamW, Some(moments)) => {
-                let rule = Adam::at(self.updates, lr, scale, 0.0, self.weight_decay);
+                let rule = Adam::at(self.betas, self.updates, lr, scale);
+                let rule = Adam { keep: (1.0 - lr * self.weight_decay) as f32, ..rule };
                 rule.apply(&mut parameters.data, &gradient.data, moments);
             }
             _ => sgd(&mut parameters.data, &gradient.data, scale, lr, self.weight_decay),
@@ -69,6 +69,8 @@ fn sgd(parameters: &mut [f32], gradient: &[f32], scale: f64, lr: f64, decay: f64
 
 /// The constants of one Adam update.
 struct Adam {
+    betas: [f32; 2],
+    rests: [f32; 2],
     scale: f32,
     l2: f32,
     keep: f32,
@@ -77,13 +79,14 @@ struct Adam {
 }
 
 impl Adam {
-    fn at(update: u64, lr: f64, scale: f64, l2: f64, decoupled: f64) -> Self {
-        let first = 1.0 - BETA1.powf(update as f64);
-        let second = 1.0 - BETA2.powf(update as f64);
+    fn at(betas: [f64; 2], update: u64, lr: f64, scale: f64) -> Self {
+        let [first, second] = betas.map(|beta| 1.0 - beta.powf(update as f64));
         Self {
+            betas: betas.map(|beta| beta as f32),
+            rests: betas.map(|beta| (1.0 - beta) as f32),
             scale: scale as f32,
-            l2: l2 as f32,
-            keep: (1.0 - lr * decoupled) as f32,
+            l2: 0.0,
+            keep: 1.0,
             step: (lr / first) as f32,
             root_correction: (1.0 / second.sqrt()) as f32,
         }
@@ -104,10 +107,10 @@ impl Adam {
 
     #[inline(always)]
     fn element(&self, p: &mut f32, g: f32, m: &mut f32, v: &mut f32) {
-        let (beta1, beta2) = (BETA1 as f32, BETA2 as f32);
+        let ([beta1, beta2], [rest1, rest2]) = (self.betas, self.rests);
         let g = self.scale * g + self.l2 * *p;
-        *m = beta1 * *m + (1.0 - BETA1) as f32 * g;
-        *v = beta2 * *v + (1.0 - BETA2) as f32 * g * g;
+        *m = beta1 * *m + rest1 * g;
+        *v = beta2 * *v + rest2 * g * g;
         let root = v.sqrt() * self.root_correction + EPSILON as f32;
         *p = self.keep * *p - self.step * *m / root;
     }

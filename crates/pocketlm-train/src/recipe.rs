@@ -9,12 +9,13 @@ use crate::error::{Error, Result};
 use crate::matrix::Forms;
 
 /// The base models: name and recipe.
-const BASES: [(&str, &str); 6] = [
+const BASES: [(&str, &str); 7] = [
     ("zaremba-small", include_str!("../recipes/zaremba-small.toml")),
     ("zaremba-medium", include_str!("../recipes/zaremba-medium.toml")),
     ("zaremba-large", include_str!("../recipes/zaremba-large.toml")),
     ("melis-10m", include_str!("../recipes/melis-10m.toml")),
     ("awd", include_str!("../recipes/awd.toml")),
+    ("inan-small", include_str!("../recipes/inan-small.toml")),
     ("keyboard", include_str!("../recipes/keyboard.toml")),
 ];
 
@@ -158,7 +159,9 @@ fn known_keys() -> Table {
     let complete = Recipe::base(BASES[0].0).expect("the base recipes parse (tested)");
     let mut table = Table::try_from(complete).expect("a recipe is a table");
     if let Some(Value::Table(train)) = table.get_mut("train") {
-        train.insert("prune".to_owned(), Value::Table(Table::new()));
+        for optional in ["prune", "augmented"] {
+            train.insert(optional.to_owned(), Value::Table(Table::new()));
+        }
     }
     table
 }

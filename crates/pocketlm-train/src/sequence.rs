@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::cell::{self, BackStep, Feed, Step};
 use crate::config::{CellKind, ModelConfig};
+use crate::dropout::{Dropout, Site, apply};
 use crate::panels::Panels;
 use crate::parameters::{Builder, Id, Parameters};
 use crate::product::{View, Write, add_column_sums, product};
@@ -15,6 +16,7 @@ use crate::product::{View, Write, add_column_sums, product};
 /// Shape of one layer and where its matrices are.
 #[derive(Clone, Debug)]
 pub struct Layer {
+    number: usize,
     kind: CellKind,
     /// Width of what enters it.
     pub input_width: usize,
@@ -43,6 +45,15 @@ pub struct Trace {
     unprojected: Vec<f32>,
     /// `[(steps + 1) * batch, output_width]`.
     output: Vec<f32>,
+    /// What is fed back after dropout, `[steps * batch, output_width]`, and the mask that made it,
+    /// `[batch, output_width]`; the mask is empty without dropout.
+    fed: Vec<f32>,
+    state_mask: Vec<f32>,
+    /// Gradient of what is fed back at one step, `[batch, output_width]`, used with a mask.
+    d_fed: Vec<f32>,
+    /// The recurrent matrix after dropout and the mask that made it; the mask is empty without dropout.
+    dropped: Vec<f32>,
+    weight_mask: Vec<f32>,
     /// Gradient of the memory on its way back, `[batch, hidden]`.
     carry: Vec<f32>,
     /// Gradient of the output before the projection, `[batch, hidden]`, empty without one.
@@ -62,6 +73,7 @@ impl Layer {
         let (input_width, output_width) = (config.input_width(k), config.output_width(k));
         let rows = kind.gates() * hidden;
         Self {
+            number: k,
             kind,
             input_width,
             hidden,
@@ -87,6 +99,11 @@ impl Layer {
             squashed: vec![0.0; rows * memory],
             unprojected: vec![0.0; rows * projected],
             output: vec![0.0; (rows + batch) * self.output_width],
+            fed: Vec::new(),
+            state_mask: Vec::new(),
+            d_fed: Vec::new(),
+            dropped: Vec::new(),
+            weight_mask: Vec::new(),
             carry: vec![0.0; batch * self.hidden],
             d_unprojected: vec![0.0; batch * projected],
             recurrence: self.feeds(|rows| Panels::new(rows, self.output_width)),
@@ -118,9 +135,34 @@ impl Layer {
         &recurrent[first * self.output_width..][..rows * self.output_width]
     }
 
+    /// Draws this window's masks, or none.
+    fn drop(&self, weights: &Parameters, dropout: Option<Dropout>, trace: &mut Trace) {
+        let Some(dropout) = dropout else {
+            trace.state_mask.clear();
+            trace.weight_mask.clear();
+            return;
+        };
+        let (state, length) = (dropout.variational.state, trace.batch * self.output_width);
+        dropout.draw(Site::State(self.number), state, length, &mut trace.state_mask);
+        if !trace.state_mask.is_empty() {
+            trace.fed.resize(trace.steps * length, 0.0);
+            trace.d_fed.resize(length, 0.0);
+        }
+        let recurrent = weights.get(self.recurrent);
+        let (site, length) = (Site::Weights(self.number), recurrent.len());
+        dropout.draw(site, dropout.weights, length, &mut trace.weight_mask);
+        if !trace.weight_mask.is_empty() {
+            trace.dropped.clear();
+            trace.dropped.extend_from_slice(recurrent);
+            apply(&trace.weight_mask, &mut trace.dropped);
+        }
+    }
+
     fn pack_forward(&self, weights: &Parameters, trace: &mut Trace) {
+        let dropped = !trace.weight_mask.is_empty();
+        let recurrent = if dropped { &trace.dropped } else { weights.get(self.recurrent) };
         for (panels, feed) in trace.recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
-            panels.pack(self.feed_rows(weights.get(self.recurrent), feed));
+            panels.pack(self.feed_rows(recurrent, feed));
         }
         if let (Some(panels), Some(id)) = (&mut trace.projection, self.projection) {
             panels.pack(weights.get(id));
@@ -128,8 +170,10 @@ impl Layer {
     }
 
     fn pack_backward(&self, weights: &Parameters, trace: &mut Trace) {
+        let dropped = !trace.weight_mask.is_empty();
+        let recurrent = if dropped { &trace.dropped } else { weights.get(self.recurrent) };
         for (panels, feed) in trace.back_recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
-            panels.pack_transposed(self.feed_rows(weights.get(self.recurrent), feed));
+            panels.pack_transposed(self.feed_rows(recurrent, feed));
         }
         if let (Some(panels), Some(id)) = (&mut trace.back_projection, self.projection) {
             panels.pack_transposed(weights.get(id));
@@ -137,7 +181,13 @@ impl Layer {
     }
 
     /// Runs the window: `input` `[steps * batch, input_width]` into the trace's output.
-    pub fn forward(&self, weights: &Parameters, input: &[f32], trace: &mut Trace) {
+    pub fn forward(
+        &self,
+        weights: &Parameters,
+        input: &[f32],
+        dropout: Option<Dropout>,
+        trace: &mut Trace,
+    ) {
         let (rows, width) = (trace.steps * trace.batch, self.width());
         for row in trace.gates.chunks_exact_mut(width) {
             row.copy_from_slice(weights.get(self.bias));
@@ -150,6 +200,7 @@ impl Layer {
             View::new(input, rows, self.input_width),
             matrix.t(),
         );
+        self.drop(weights, dropout, trace);
         self.pack_forward(weights, trace);
         for t in 0..trace.steps {
             self.step_recurrence(trace, t);
@@ -160,7 +211,14 @@ impl Layer {
 
     fn step_recurrence(&self, trace: &mut Trace, t: usize) {
         let (batch, width, narrow) = (trace.batch, self.width(), self.output_width);
-        let before = &trace.output[t * batch * narrow..][..batch * narrow];
+        let step = t * batch * narrow..(t + 1) * batch * narrow;
+        let mut before = &trace.output[step.clone()];
+        if !trace.state_mask.is_empty() {
+            let fed = &mut trace.fed[step];
+            fed.copy_from_slice(before);
+            apply(&trace.state_mask, fed);
+            before = fed;
+        }
         let gates = &mut trace.gates[t * batch * width..][..batch * width];
         for (panels, feed) in trace.recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
             let gates = &mut gates[feed.block * self.hidden..];
@@ -263,9 +321,16 @@ impl Layer {
         let (batch, width, narrow) = (trace.batch, self.width(), self.output_width);
         let d_before = &mut d_output[(t - 1) * batch * narrow..][..batch * narrow];
         let gates = &trace.gates[t * batch * width..][..batch * width];
+        let masked = !trace.state_mask.is_empty();
+        trace.d_fed.fill(0.0);
+        let d_fed = if masked { &mut trace.d_fed[..] } else { &mut *d_before };
         for (panels, feed) in trace.back_recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
             let d_gates = &gates[feed.block * self.hidden..];
-            panels.add_product((d_gates, width), batch, (d_before, narrow));
+            panels.add_product((d_gates, width), batch, (d_fed, narrow));
+        }
+        if masked {
+            let masked = trace.d_fed.iter().zip(&trace.state_mask);
+            d_before.iter_mut().zip(masked).for_each(|(d, (d_fed, m))| *d += d_fed * m);
         }
         if !self.kind.has_memory() {
             // A GRU's output is its memory: the part of its gradient that bypasses the gates.
@@ -287,7 +352,7 @@ impl Layer {
         let gates = View::strided(&trace.gates, rows, self.fed_width(), width);
         let input = View::new(input, rows, self.input_width);
         product(gradient.get_mut(self.input), self.input_width, Write::Set, gates.t(), input);
-        let before = View::new(&trace.output[..rows * narrow], rows, narrow);
+        let before = View::new(trace.fed_back(), rows, narrow);
         let recurrent = gradient.get_mut(self.recurrent);
         for feed in self.kind.recurrent_feeds() {
             let d_gates = &trace.gates[feed.block * self.hidden..];
@@ -295,6 +360,7 @@ impl Layer {
             let part = &mut recurrent[feed.row * self.hidden * narrow..];
             product(part, narrow, Write::Set, d_gates.t(), before);
         }
+        apply(&trace.weight_mask, recurrent);
         if let Some(projection) = self.projection {
             let d_output = View::new(d_output, rows, narrow);
             let unprojected = View::new(&trace.unprojected, rows, self.hidden);
@@ -316,8 +382,11 @@ impl Trace {
         &self.output[slot..]
     }
 
-    /// What was fed back at each step, `[steps * batch, output_width]`.
+    /// What was fed back at each step, after dropout, `[steps * batch, output_width]`.
     pub fn fed_back(&self) -> &[f32] {
+        if !self.state_mask.is_empty() {
+            return &self.fed;
+        }
         &self.output[..self.output.len() - self.output.len() / (self.steps + 1)]
     }
 

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::augmented::SoftTargets;
+use crate::config::Augmented;
 use crate::parameters::{Id, Parameters};
 use crate::product::{View, Write, add_column_sums, product};
 
@@ -19,6 +21,17 @@ pub struct Softmax {
     pub matrix: Id,
     /// The bias `[vocabulary]`.
     pub bias: Id,
+    /// The embedding `[vocabulary, its width]`, which the augmented loss looks at.
+    pub embedding: Id,
+}
+
+/// What [`Softmax::loss_and_gradients`] needs room for, kept from one call to the next.
+#[derive(Default)]
+pub struct Room {
+    /// A block of logits.
+    logits: Vec<f32>,
+    /// The block's soft targets, with the augmented loss.
+    soft: SoftTargets,
 }
 
 impl Softmax {
@@ -54,16 +67,16 @@ impl Softmax {
     }
 
     /// Sum of the targets' negative log-likelihoods in nats. Sets the matrix's and the bias's entries of
-    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum. `logits` is room
-    /// for a block of them, kept from one call to the next.
+    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum and, where asked
+    /// for, of `scale` times the augmented loss, which is not in the sum.
     pub fn loss_and_gradients(
         &self,
         weights: &Parameters,
         gradient: &mut Parameters,
         (input, targets): (&[f32], &[u32]),
-        scale: f32,
+        (scale, augmented): (f32, Option<Augmented>),
         d_input: &mut [f32],
-        logits: &mut Vec<f32>,
+        Room { logits, soft }: &mut Room,
     ) -> f64 {
         let mut total = 0.0;
         let mut write = Write::Set;
@@ -73,8 +86,18 @@ impl Softmax {
         for (input, targets) in self.blocks(input, targets) {
             self.unbiased_logits(weights, input, logits);
             let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
-            let losses = rows.map(|(row, &target)| loss_and_gradient(row, bias, target, scale));
-            let losses: Vec<f32> = losses.collect();
+            let losses: Vec<f32> = if let Some(augmented) = augmented {
+                soft.fill(augmented, (weights, self.embedding), self.vocabulary, targets);
+                let rows = rows.enumerate().map_init(Vec::new, |shifted, (at, (row, &target))| {
+                    let loss = loss_and_gradient(row, bias, target, scale, Some(shifted));
+                    soft.add_gradient(at, shifted, scale, row);
+                    loss
+                });
+                rows.collect()
+            } else {
+                rows.map(|(row, &target)| loss_and_gradient(row, bias, target, scale, None))
+                    .collect()
+            };
             total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
             let d_logits = View::new(logits, targets.len(), self.vocabulary);
             let input = View::new(input, targets.len(), self.width);
@@ -107,14 +130,20 @@ impl Softmax {
 /// `log sum exp(row + bias) - (row + bias)[target]`; changes `row`.
 fn loss(row: &mut [f32], bias: &[f32], target: u32) -> f32 {
     let at = row[target as usize] + bias[target as usize];
-    let (most, sum) = exponentials(row, bias);
+    let (most, sum) = exponentials(row, bias, None);
     most + sum.ln() - at
 }
 
-/// The same, and `row` becomes `scale * (softmax(row + bias) - one_hot(target))`.
-fn loss_and_gradient(row: &mut [f32], bias: &[f32], target: u32, scale: f32) -> f32 {
+/// The same, and `shifted`, if any, becomes `row + bias - max`, and `row` becomes `scale * (softmax(row + bias) - one_hot(target))`.
+fn loss_and_gradient(
+    row: &mut [f32],
+    bias: &[f32],
+    target: u32,
+    scale: f32,
+    shifted: Option<&mut Vec<f32>>,
+) -> f32 {
     let at = row[target as usize] + bias[target as usize];
-    let (most, sum) = exponentials(row, bias);
+    let (most, sum) = exponentials(row, bias, shifted);
     let factor = scale / sum;
     row.iter_mut().for_each(|x| *x *= factor);
     row[target as usize] -= scale;
@@ -122,12 +151,21 @@ fn loss_and_gradient(row: &mut [f32], bias: &[f32], target: u32, scale: f32) -> 
 }
 
 /// Replaces `row` by `exp(row + bias - max)`; returns the maximum and the sum.
-fn exponentials(row: &mut [f32], bias: &[f32]) -> (f32, f32) {
+fn exponentials(row: &mut [f32], bias: &[f32], shifted: Option<&mut Vec<f32>>) -> (f32, f32) {
     row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
     let most = lanes(row, f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x -= most);
+    if let Some(shifted) = shifted {
+        shifted.clear();
+        shifted.extend_from_slice(row);
+    }
     pocketlm_kernels::activation::exp(row);
-    (most, lanes(row, 0.0, |a, b| a + b))
+    (most, sum(row))
+}
+
+/// The sum of `row`.
+pub fn sum(row: &[f32]) -> f32 {
+    lanes(row, 0.0, |a, b| a + b)
 }
 
 /// A fold over 16 independent lanes, which the compiler turns into vector instructions.
@@ -155,7 +193,7 @@ mod tests {
     #[test]
     fn gradient_sums_to_zero_and_is_negative_at_the_target() {
         let mut row: Vec<f32> = (0..37).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
-        loss_and_gradient(&mut row, &[0.1; 37], 11, 2.0);
+        loss_and_gradient(&mut row, &[0.1; 37], 11, 2.0, None);
         assert!(row.iter().sum::<f32>().abs() < 1e-5);
         assert!(row.iter().enumerate().all(|(i, &x)| (x < 0.0) == (i == 11)));
     }

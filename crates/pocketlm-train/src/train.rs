@@ -177,7 +177,8 @@ impl<'a> Trainer<'a> {
         let (network, dense) = Network::new(&config.recipe.model, config.vocabulary)?;
         let (parametrization, parameters) = Parametrization::new(&config.forms, &dense)?;
         let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
-        let window = network.window(train.steps, train.batch);
+        let mut window = network.window(train.steps, train.batch);
+        window.penalties = train.penalties();
         let progress = Progress {
             epoch: 0,
             position: 0,
@@ -263,6 +264,7 @@ impl<'a> Trainer<'a> {
         let piece = streams.window(self.progress.position, steps);
         if piece.steps != self.window.steps {
             self.window = self.network.window(piece.steps, batch);
+            self.window.penalties = self.config.recipe.train.penalties();
         }
         if self.progress.position == 0 {
             self.training.carried = self.network.zero_state(batch);
@@ -272,7 +274,13 @@ impl<'a> Trainer<'a> {
             Objective::Token => 1.0 / piece.targets.len() as f32,
         };
         let update = self.progress.updates + 1;
-        let dropout = Dropout { rate: train.dropout, seed: self.options.seed, update };
+        let dropout = Dropout {
+            rate: train.dropout,
+            variational: train.variational,
+            weights: train.weight_drop,
+            seed: self.options.seed,
+            update,
+        };
         let training = &mut self.training;
         let (carried, window) = (&mut training.carried, &mut self.window);
         let (weights, gradient) = match &mut self.dense {

@@ -1,9 +1,9 @@
 //! Every gradient of the whole network, hence of the fused sequence operation, against central differences of
-//! its loss, under a fixed dropout mask and from a state that is not zero.
+//! its loss, under fixed dropout masks, with the penalties, and from a state that is not zero.
 
-use pocketlm_train::config::{CellKind, ModelConfig};
-use pocketlm_train::dropout::Dropout;
-use pocketlm_train::network::{Network, State, initialise};
+use pocketlm_train::config::{Augmented, CellKind, ModelConfig};
+use pocketlm_train::dropout::{Dropout, Variational};
+use pocketlm_train::network::{Network, Penalties, State, Window, initialise};
 use pocketlm_train::parameters::{Entry, Parameters};
 
 const VOCABULARY: usize = 11;
@@ -15,10 +15,13 @@ const STEP: f32 = 2e-2;
 const TOLERANCE: f64 = 5e-3;
 /// Numbers compared in each matrix.
 const SAMPLES: usize = 40;
-const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 7, update: 5 };
+const DROPOUT: Dropout =
+    Dropout { rate: 0.3, variational: Variational::NONE, weights: 0.0, seed: 7, update: 5 };
 
 struct Case {
     network: Network,
+    dropout: Dropout,
+    penalties: Penalties,
     parameters: Parameters,
     state: State,
     inputs: Vec<u32>,
@@ -35,26 +38,68 @@ impl Case {
         let ids = |factor: usize| -> Vec<u32> {
             (0..STEPS * BATCH).map(|i| ((i * factor + i * i) % VOCABULARY) as u32).collect()
         };
-        Self { network, parameters, state, inputs: ids(3), targets: ids(5) }
+        let (dropout, penalties) = (DROPOUT, Penalties::default());
+        let (inputs, targets) = (ids(3), ids(5));
+        Self { network, dropout, penalties, parameters, state, inputs, targets }
+    }
+
+    fn forward(&self, parameters: &Parameters) -> Window {
+        let mut window = self.network.window(STEPS, BATCH);
+        window.penalties = self.penalties;
+        let mut state = self.state.clone();
+        let dropout = Some(self.dropout);
+        self.network.forward(parameters, &self.inputs, &mut state, &mut window, dropout);
+        window
     }
 
     fn loss(&self, parameters: &Parameters) -> f64 {
-        let mut window = self.network.window(STEPS, BATCH);
-        let mut state = self.state.clone();
-        self.network.forward(parameters, &self.inputs, &mut state, &mut window, Some(DROPOUT));
+        let window = self.forward(parameters);
         let losses = self.network.losses(parameters, &self.targets, &window);
-        losses.into_iter().map(f64::from).sum()
+        let likelihood: f64 = losses.into_iter().map(f64::from).sum();
+        likelihood + self.penalty(parameters, &window)
+    }
+
+    /// The penalties as their papers write them, for a likelihood that is summed over tokens.
+    fn penalty(&self, parameters: &Parameters, window: &Window) -> f64 {
+        let Penalties { augmented, activation, temporal } = self.penalties;
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let inputs = self.network.matrix_inputs(window);
+        let top = inputs.iter().find(|(name, ..)| name == "softmax");
+        let (width, top) = top.map_or((1, &[][..]), |(_, width, top)| (*width, *top));
+        let top: Vec<f64> = top.iter().map(|&x| f64::from(x)).collect();
+        let squares = top.iter().map(|x| x * x).collect();
+        let changes = top.iter().zip(&top[(BATCH * width).min(top.len())..]);
+        let changes = changes.map(|(a, b)| (a - b) * (a - b)).collect();
+        let rows = (STEPS * BATCH) as f64;
+        let penalty = rows * (activation * mean(squares) + temporal * mean(changes));
+        penalty + augmented.map_or(0.0, |augmented| self.divergence(augmented, parameters, window))
+    }
+
+    /// Sum of the augmented loss, with soft targets of the embedding as it was before any change.
+    fn divergence(&self, augmented: Augmented, parameters: &Parameters, window: &Window) -> f64 {
+        let Augmented { weight, temperature } = augmented;
+        let width = self.network.config.embedding;
+        let embedding = self.parameters.find("embedding").unwrap().range.clone();
+        let rows: Vec<&[f32]> = self.parameters.data[embedding].chunks_exact(width).collect();
+        let near = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum();
+        let logits = self.network.logits(parameters, window);
+        let logits = logits.chunks_exact(VOCABULARY);
+        let divergences = logits.zip(&self.targets).map(|(logits, &target)| {
+            let near: Vec<f64> = rows.iter().map(|row| near(row, rows[target as usize])).collect();
+            let logits: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
+            let (q, p) = (softmax(&near, temperature), softmax(&logits, temperature));
+            q.iter().zip(&p).map(|(q, p)| q * (q / p).ln()).sum::<f64>()
+        });
+        weight * temperature * divergences.sum::<f64>()
     }
 
     fn gradient(&self) -> Parameters {
-        let mut window = self.network.window(STEPS, BATCH);
-        let mut state = self.state.clone();
+        let mut window = self.forward(&self.parameters);
         // Whatever was in the gradient before must not matter.
         let mut gradient = self.parameters.clone();
-        let (weights, inputs) = (&self.parameters, &self.inputs);
-        self.network.forward(weights, inputs, &mut state, &mut window, Some(DROPOUT));
-        let (gradient_out, targets) = (&mut gradient, &self.targets);
-        self.network.loss_and_gradients(weights, gradient_out, inputs, targets, &mut window, 1.0);
+        let (inputs, targets) = (&self.inputs, &self.targets);
+        let weights = &self.parameters;
+        self.network.loss_and_gradients(weights, &mut gradient, inputs, targets, &mut window, 1.0);
         gradient
     }
 
@@ -74,6 +119,11 @@ impl Case {
         (more - less) / (above - below)
     }
 
+    fn check_all(&self) {
+        let gradient = self.gradient();
+        gradient.entries().iter().for_each(|entry| self.check(entry, &gradient));
+    }
+
     fn check(&self, entry: &Entry, gradient: &Parameters) {
         let part = &gradient.data[entry.range.clone()];
         let size = part.iter().fold(0.0f32, |most, x| most.max(x.abs()));
@@ -87,10 +137,24 @@ impl Case {
     }
 }
 
+fn softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
+    let exponentials: Vec<f64> = logits.iter().map(|x| (x / temperature).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.into_iter().map(|x| x / sum).collect()
+}
+
 fn check(config: &ModelConfig) {
-    let case = Case::new(config);
-    let gradient = case.gradient();
-    gradient.entries().iter().for_each(|entry| case.check(entry, &gradient));
+    Case::new(config).check_all();
+}
+
+/// Every mask that stays through a window, and dropped weights.
+fn locked() -> Dropout {
+    let variational = Variational { word: 0.2, input: 0.2, between: 0.3, state: 0.25, output: 0.2 };
+    Dropout { rate: 0.0, variational, weights: 0.3, ..DROPOUT }
+}
+
+fn check_locked(config: &ModelConfig) {
+    Case { dropout: locked(), ..Case::new(config) }.check_all();
 }
 
 /// Widths that no vector register divides.
@@ -128,4 +192,51 @@ fn cifg_with_cell_projection() {
 #[test]
 fn gru_with_projection_tied() {
     check(&ModelConfig { projection: 5, tied: true, ..two_layers(CellKind::Gru) });
+}
+
+#[test]
+fn locked_masks_and_dropped_weights_of_every_cell() {
+    for cell in [CellKind::Lstm, CellKind::Gru, CellKind::Cifg] {
+        check_locked(&two_layers(cell));
+    }
+}
+
+#[test]
+fn locked_masks_with_both_projections_tied() {
+    let base = two_layers(CellKind::Lstm);
+    check_locked(&ModelConfig { cell_projection: 4, projection: 5, tied: true, ..base });
+}
+
+#[test]
+fn augmented_loss() {
+    let augmented = Some(Augmented { weight: 0.7, temperature: 3.0 });
+    let penalties = Penalties { augmented, ..Penalties::default() };
+    Case { penalties, ..Case::new(&two_layers(CellKind::Lstm)) }.check_all();
+    let tied = ModelConfig { embedding: 6, tied: true, ..two_layers(CellKind::Lstm) };
+    Case { penalties, ..Case::new(&tied) }.check_all();
+}
+
+#[test]
+fn penalties_of_activations() {
+    let penalties = Penalties { augmented: None, activation: 2.0, temporal: 1.5 };
+    let dropout = Dropout { rate: 0.0, ..DROPOUT };
+    Case { penalties, dropout, ..Case::new(&two_layers(CellKind::Lstm)) }.check_all();
+}
+
+#[test]
+fn a_locked_mask_is_the_same_at_every_step_and_keeps_the_mean() {
+    let config = ModelConfig { embedding: 400, ..two_layers(CellKind::Lstm) };
+    let variational = Variational { input: 0.25, ..Variational::NONE };
+    let dropout = Dropout { rate: 0.0, variational, ..DROPOUT };
+    let mut case = Case { dropout, ..Case::new(&config) };
+    case.parameters.data.fill(1.0);
+    let window = case.forward(&case.parameters);
+    let inputs = case.network.matrix_inputs(&window);
+    let (_, width, input) = inputs.iter().find(|(name, ..)| name == "cell.0.input").unwrap();
+    let steps: Vec<&[f32]> = input.chunks_exact(BATCH * width).collect();
+    assert_eq!(steps.len(), STEPS);
+    assert!(steps.iter().all(|step| step == &steps[0]));
+    let mean = steps[0].iter().sum::<f32>() / steps[0].len() as f32;
+    assert!((mean - 1.0).abs() < 0.05, "{mean}");
+    assert!(steps[0].iter().all(|&x| x == 0.0 || (x - 4.0 / 3.0).abs() < 1e-6));
 }

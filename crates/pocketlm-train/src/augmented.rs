@@ -1,0 +1,87 @@
+//! The augmented loss of Inan, Khosravi & Socher 2017 (arXiv 1611.01462, section 3): beside the target itself,
+//! the words whose embeddings are near the target's are right to some degree.
+//!
+//! For a target `y` with embedding `e_y`, the soft target is `q = softmax(E e_y / T)`; what is added to the
+//! likelihood is `weight * T * KL(q || softmax(z / T))` for logits `z`, whose gradient is
+//! `weight * (softmax(z / T) - q)`. The soft target is taken as given: no gradient reaches `E` through it, as
+//! in equations 3.3 to 3.5, where it stands for data.
+
+use rayon::prelude::*;
+
+use crate::config::Augmented;
+use crate::parameters::{Id, Parameters};
+use crate::product::{View, Write, product};
+
+/// Soft targets of a block of targets: one row for each type among them.
+#[derive(Default)]
+pub struct SoftTargets {
+    weight: f32,
+    inverse: f32,
+    /// `[types of the block, vocabulary]`
+    rows: Vec<f32>,
+    /// Which row each target has.
+    row_of: Vec<usize>,
+    /// The types and their embeddings, `[types of the block, width]`.
+    types: Vec<u32>,
+    embeddings: Vec<f32>,
+    vocabulary: usize,
+}
+
+impl SoftTargets {
+    /// Computes them for `targets`, from the embedding `[vocabulary, width]`.
+    pub fn fill(
+        &mut self,
+        augmented: Augmented,
+        (weights, embedding): (&Parameters, Id),
+        vocabulary: usize,
+        targets: &[u32],
+    ) {
+        self.weight = augmented.weight as f32;
+        self.inverse = (1.0 / augmented.temperature) as f32;
+        self.vocabulary = vocabulary;
+        let matrix = weights.get(embedding);
+        let width = matrix.len() / vocabulary;
+        self.gather(matrix, width, targets);
+        let types = self.types.len();
+        self.rows.resize(types * vocabulary, 0.0);
+        let (own, all) =
+            (View::new(&self.embeddings, types, width), View::new(matrix, vocabulary, width));
+        product(&mut self.rows, vocabulary, Write::Set, own, all.t());
+        let inverse = self.inverse;
+        self.rows.par_chunks_exact_mut(vocabulary).for_each(|row| {
+            row.iter_mut().for_each(|x| *x *= inverse);
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|x| *x -= most);
+            pocketlm_kernels::activation::exp(row);
+            let sum = crate::softmax::sum(row);
+            row.iter_mut().for_each(|x| *x /= sum);
+        });
+    }
+
+    fn gather(&mut self, matrix: &[f32], width: usize, targets: &[u32]) {
+        self.types.clear();
+        self.types.extend_from_slice(targets);
+        self.types.sort_unstable();
+        self.types.dedup();
+        self.row_of.clear();
+        let row = |target| self.types.binary_search(target).expect("a target is of its types");
+        self.row_of.extend(targets.iter().map(row));
+        self.embeddings.clear();
+        for &id in &self.types {
+            self.embeddings.extend_from_slice(&matrix[id as usize * width..][..width]);
+        }
+    }
+
+    /// Adds `scale * weight * (softmax(z / T) - q)` for target `at` to `gradient`; `logits` holds `z - max z`
+    /// and is changed.
+    pub fn add_gradient(&self, at: usize, logits: &mut [f32], scale: f32, gradient: &mut [f32]) {
+        let q = &self.rows[self.row_of[at] * self.vocabulary..][..self.vocabulary];
+        logits.iter_mut().for_each(|x| *x *= self.inverse);
+        pocketlm_kernels::activation::exp(logits);
+        let (share, weight) =
+            (scale * self.weight / crate::softmax::sum(logits), scale * self.weight);
+        for ((d, p), q) in gradient.iter_mut().zip(logits).zip(q) {
+            *d += share * *p - weight * q;
+        }
+    }
+}

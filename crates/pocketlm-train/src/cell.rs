@@ -36,6 +36,15 @@ impl CellKind {
         }
     }
 
+    /// Which block of pre-activations is the forget gate's.
+    pub fn forget_block(self) -> Option<usize> {
+        match self {
+            Self::Lstm => Some(1),
+            Self::Cifg => Some(0),
+            Self::Gru => None,
+        }
+    }
+
     /// Whether the cell has a memory beside its output.
     pub fn has_memory(self) -> bool {
         self != Self::Gru

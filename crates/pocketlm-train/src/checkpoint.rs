@@ -216,6 +216,8 @@ pub fn save_model(folder: &Path, parameters: &Parameters) -> Result<()> {
 pub struct TrainingState {
     /// The current parameters.
     pub parameters: Parameters,
+    /// The mean of the parameters along the training, where the recipe asks for one.
+    pub average: Option<Parameters>,
     /// The update rule and its moments.
     pub optimizer: Optimizer,
     /// The state carried to the next window.
@@ -231,6 +233,9 @@ impl TrainingState {
     /// When the folder cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let mut tensors = views("parameters.", &self.parameters, &self.parameters.data);
+        if let Some(average) = &self.average {
+            tensors.extend(views("average.", average, &average.data));
+        }
         if let Some((first, second)) = &self.optimizer.moments {
             tensors.extend(views("first.", &self.parameters, first));
             tensors.extend(views("second.", &self.parameters, second));
@@ -251,6 +256,9 @@ impl TrainingState {
         let bytes = read(&path)?;
         let tensors = parse(&path, &bytes)?;
         fill(&path, &tensors, "parameters.", &mut self.parameters)?;
+        if let Some(average) = &mut self.average {
+            fill(&path, &tensors, "average.", average)?;
+        }
         if let Some((first, second)) = &mut self.optimizer.moments {
             let mut moments = self.parameters.zeros_like();
             fill(&path, &tensors, "first.", &mut moments)?;

@@ -141,6 +141,29 @@ pub enum Schedule {
     Cosine,
 }
 
+/// Which mean of the parameters along the training is validated and kept, in place of the last ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Average {
+    /// Exponential moving average, `a = decay a + (1 - decay) p` after each update; early on the decay is
+    /// `(1 + n) / (10 + n)` after `n` updates, if that is smaller.
+    Ema {
+        /// What is kept of the average at each update.
+        decay: f64,
+    },
+    /// The plain mean of the parameters after each update from the start of an epoch on (Izmailov et al. 2018).
+    Swa {
+        /// That epoch, from 1.
+        from: usize,
+    },
+    /// The same from the first epoch that validates worse than the best of all but the last `patience`
+    /// (NT-ASGD; Merity et al. 2018, algorithm 1).
+    NtAsgd {
+        /// The paper's n.
+        patience: usize,
+    },
+}
+
 /// The augmented loss (Inan, Khosravi & Socher 2017, section 3): the divergence of the prediction from
 /// `softmax(E e / temperature)`, with `E` the embedding and `e` the target's row of it, both at that temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +191,22 @@ pub struct TrainConfig {
     pub lr: f64,
     /// How it falls.
     pub schedule: Schedule,
+    /// Updates over which the learning rate rises linearly to its value.
+    #[serde(default)]
+    pub warmup: u64,
+    /// Windows whose mean gradient makes one update.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Whether the windows' lengths vary: half of `steps` one time in twenty, and around that by a normal
+    /// deviation of 5; the learning rate goes with the length (Merity et al. 2018, section 4.1).
+    #[serde(default)]
+    pub random_steps: bool,
+    /// Probability that a stream's state is set to zero before a window (Melis et al. 2018).
+    #[serde(default)]
+    pub state_reset: f64,
+    /// A mean of the parameters to use in their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
     /// Greatest Euclidean norm of the gradient; 0 for no clipping.
     pub clip: f64,
     /// L2 penalty (SGD, Adam) or decoupled decay (AdamW).
@@ -198,6 +237,9 @@ pub struct TrainConfig {
     pub betas: [f64; 2],
     /// Every parameter starts uniform in `[-init, init]`.
     pub init: f64,
+    /// What is added to the biases of the forget gates at the start (Jozefowicz et al. 2015).
+    #[serde(default)]
+    pub forget_bias: f64,
     /// Pruning on the way (Zhu & Gupta 2017).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<Gradual>,
@@ -218,9 +260,12 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Config`] naming the field and the mend.
     pub fn validate(&self) -> Result<()> {
-        for (field, value) in
-            [("batch", self.batch), ("steps", self.steps), ("epochs", self.epochs)]
-        {
+        for (field, value) in [
+            ("batch", self.batch),
+            ("steps", self.steps),
+            ("epochs", self.epochs),
+            ("accumulate", self.accumulate),
+        ] {
             if value == 0 {
                 return Err(Error::config(format!("train.{field}"), "is 0: give it at least 1"));
             }
@@ -231,6 +276,7 @@ impl TrainConfig {
         not_negative("train.weight_decay", self.weight_decay)?;
         probability("train.dropout", self.dropout)?;
         probability("train.weight_drop", self.weight_drop)?;
+        probability("train.state_reset", self.state_reset)?;
         self.variational.validate()?;
         if self.dropout > 0.0 && (self.variational.masks_activations()) {
             let what =
@@ -246,8 +292,19 @@ impl TrainConfig {
         for beta in self.betas {
             probability("train.betas", beta)?;
         }
+        if !self.forget_bias.is_finite() {
+            let what = format!("is {}: give a finite number", self.forget_bias);
+            return Err(Error::config("train.forget_bias", what));
+        }
+        if let Some(Average::Ema { decay }) = self.average {
+            probability("train.average.decay", decay)?;
+        }
         if let Some(gradual) = &self.prune {
             gradual.validate()?;
+            if self.average.is_some() {
+                let what = "would bring back what train.prune has removed: leave one of them out";
+                return Err(Error::config("train.average", what));
+            }
         }
         match self.schedule {
             Schedule::Exponential { factor, .. } | Schedule::Plateau { factor } => {
@@ -256,6 +313,10 @@ impl TrainConfig {
             Schedule::Constant | Schedule::Cosine => Ok(()),
         }
     }
+}
+
+fn one() -> usize {
+    1
 }
 
 fn default_betas() -> [f64; 2] {

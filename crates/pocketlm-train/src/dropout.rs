@@ -59,6 +59,8 @@ pub enum Site {
     Weights(usize),
     /// The rows of the embedding.
     Words,
+    /// The streams themselves: their windows' lengths, and whose state is forgotten.
+    Streams,
 }
 
 impl Site {
@@ -68,6 +70,7 @@ impl Site {
             Self::State(k) => 64 + k as u64,
             Self::Weights(k) => 128 + k as u64,
             Self::Words => 255,
+            Self::Streams => 254,
         }
     }
 }
@@ -89,10 +92,16 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Fills `mask` with 0 (probability `rate`) or `1 / (1 - rate)`.
-    pub fn fill(&self, site: Site, rate: f64, mask: &mut [f32]) {
+    /// The random numbers of a place in this update.
+    pub fn random(&self, site: Site) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream((self.update << 8) | site.number());
+        random
+    }
+
+    /// Fills `mask` with 0 (probability `rate`) or `1 / (1 - rate)`.
+    pub fn fill(&self, site: Site, rate: f64, mask: &mut [f32]) {
+        let mut random = self.random(site);
         let threshold = (rate * 4_294_967_296.0) as u32;
         let kept = (1.0 / (1.0 - rate)) as f32;
         for value in mask {

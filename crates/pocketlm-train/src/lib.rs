@@ -1,5 +1,6 @@
 //! Training and compression.
 pub mod augmented;
+pub mod average;
 pub mod cell;
 pub mod checkpoint;
 pub mod compress;

@@ -72,6 +72,18 @@ pub struct State {
     pub layers: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
+impl State {
+    /// Sets to zero the state of each of the `batch` streams that `which` names.
+    pub fn reset(&mut self, batch: usize, mut which: impl FnMut(usize) -> bool) {
+        for stream in (0..batch).filter(|&stream| which(stream)) {
+            for part in self.layers.iter_mut().flat_map(|(output, memory)| [output, memory]) {
+                let width = part.len() / batch;
+                part[stream * width..(stream + 1) * width].fill(0.0);
+            }
+        }
+    }
+}
+
 impl Network {
     /// A network of this shape and its parameters, all zero.
     ///
@@ -97,6 +109,11 @@ impl Network {
         let softmax = Softmax { width, vocabulary, matrix, bias, embedding };
         let config = config.clone();
         Ok((Self { config, vocabulary, embedding, layers, projection, softmax }, builder.zeros()))
+    }
+
+    /// Adds `bias` to those of the forget gates of every layer; a GRU has none.
+    pub fn open_forget_gates(&self, weights: &mut Parameters, bias: f64) {
+        self.layers.iter().for_each(|layer| layer.open_forget_gate(weights, bias as f32));
     }
 
     /// Room for windows of `steps` steps of `batch` streams.

@@ -113,6 +113,16 @@ impl Layer {
         }
     }
 
+    /// Adds `bias` to those of the forget gate, if there is one; found by name, since leaves may be other
+    /// numbers than the dense matrices.
+    pub fn open_forget_gate(&self, weights: &mut Parameters, bias: f32) {
+        let name = format!("cell.{}.bias", self.number);
+        let Some(block) = self.kind.forget_block() else { return };
+        let first = weights.find(&name).expect("every layer has biases").range.start;
+        let biases = &mut weights.data[first + block * self.hidden..][..self.hidden];
+        biases.iter_mut().for_each(|b| *b += bias);
+    }
+
     /// Something for each feed of the recurrent matrix, given the number of its rows.
     fn feeds(&self, make: impl Fn(usize) -> Panels) -> Vec<Panels> {
         let feeds = self.kind.recurrent_feeds().iter();

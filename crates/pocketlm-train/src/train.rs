@@ -6,13 +6,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+use crate::average;
 use crate::checkpoint::{self, Checkpoint, Config, Provenance, TrainingState};
 use crate::compress::Outline;
 use crate::config::{Objective, Schedule};
 use crate::corpus::{Corpus, Streams};
-use crate::dropout::Dropout;
+use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::matrix::Parametrization;
@@ -57,6 +59,12 @@ pub struct Progress {
     pub best: Option<(usize, f64)>,
     /// Seconds of training, over all sittings.
     pub seconds: f64,
+    /// Parameters that the mean holds, where the recipe asks for one.
+    #[serde(default)]
+    pub averaged: u64,
+    /// Validation losses of the epochs so far, in nats.
+    #[serde(default)]
+    pub validations: Vec<f64>,
 }
 
 /// How a training ended.
@@ -77,6 +85,8 @@ pub struct Trainer<'a> {
     network: Network,
     training: TrainingState,
     gradient: Parameters,
+    /// Mean of the gradients of an update's windows, where there are several.
+    mean_gradient: Option<Parameters>,
     parametrization: Parametrization,
     /// The matrices and their gradient, where they are not what is trained.
     dense: Option<(Parameters, Parameters)>,
@@ -111,7 +121,9 @@ impl<'a> Trainer<'a> {
         let config = Config::new(recipe, &corpus.encoder, provenance)?;
         let mut trainer = Self::assemble(corpus, config, options)?;
         let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
-        trainer.parametrization.initialise(&mut trainer.training.parameters, init, seed);
+        let leaves = &mut trainer.training.parameters;
+        trainer.parametrization.initialise(leaves, init, seed);
+        trainer.network.open_forget_gates(leaves, trainer.config.recipe.train.forget_bias);
         trainer.begin()
     }
 
@@ -189,17 +201,21 @@ impl<'a> Trainer<'a> {
             plateau: 1.0,
             best: None,
             seconds: 0.0,
+            averaged: 0,
+            validations: Vec::new(),
         };
         let gradient = parameters.zeros_like();
         let training = TrainingState {
             optimizer: Optimizer::new(train, &parameters),
             carried: network.zero_state(train.batch),
+            average: train.average.map(|_| parameters.zeros_like()),
             parameters,
             progress: String::new(),
         };
         Ok(Self {
             corpus,
             metrics: Metrics::new(&options.out),
+            mean_gradient: (train.accumulate > 1).then(|| gradient.zeros_like()),
             gradient,
             parametrization,
             dense,
@@ -227,13 +243,13 @@ impl<'a> Trainer<'a> {
     ) -> Result<Outcome> {
         let train = self.config.recipe.train.clone();
         let streams = Streams::new(&self.corpus.train.ids, self.eos(), train.batch)?;
-        let updates = streams.len().div_ceil(train.steps);
-        let report_every = updates.div_ceil(REPORTS_PER_EPOCH);
+        let report_every = streams.len().div_ceil(REPORTS_PER_EPOCH);
         while self.progress.epoch < train.epochs {
             while self.progress.position < streams.len() {
+                let reports = self.progress.position / report_every;
                 self.update(&streams)?;
                 let event = self.training_event(&streams);
-                if (self.progress.position.div_ceil(train.steps)).is_multiple_of(report_every) {
+                if self.progress.position / report_every > reports {
                     self.metrics.write(&event)?;
                 }
                 observe(&event);
@@ -255,31 +271,63 @@ impl<'a> Trainer<'a> {
         self.corpus.encoder.vocabulary().eos()
     }
 
-    /// One window of every stream, one change of the parameters.
+    /// One change of the parameters, from the mean gradient of one window of every stream or of several.
     fn update(&mut self, streams: &Streams) -> Result<()> {
         self.prune()?;
-        self.materialise()?;
+        self.materialise(false)?;
+        let lr = self.learning_rate();
+        let (mut windows, before) = (0, self.progress.position);
+        while windows < self.config.recipe.train.accumulate
+            && self.progress.position < streams.len()
+        {
+            let loss = self.window(streams, windows as u64)?;
+            self.check_finite("loss", loss, lr)?;
+            self.progress.epoch_loss += loss;
+            windows += 1;
+            self.gather(windows);
+        }
+        let norm = norm(&self.gradient);
+        self.check_finite("gradient norm", norm, lr)?;
         let train = &self.config.recipe.train;
-        let (steps, batch) = (train.steps, train.batch);
-        let piece = streams.window(self.progress.position, steps);
-        if piece.steps != self.window.steps {
-            self.window = self.network.window(piece.steps, batch);
-            self.window.penalties = self.config.recipe.train.penalties();
-        }
-        if self.progress.position == 0 {
-            self.training.carried = self.network.zero_state(batch);
-        }
-        let scale = match train.objective {
-            Objective::Window => 1.0 / batch as f32,
-            Objective::Token => 1.0 / piece.targets.len() as f32,
-        };
-        let update = self.progress.updates + 1;
+        let shrink = clip_scale(norm, train.clip);
+        let steps = self.progress.position - before;
+        let usual = train.steps * windows;
+        let lr = if train.random_steps { lr * steps as f64 / usual as f64 } else { lr };
+        let training = &mut self.training;
+        training.optimizer.update(&mut training.parameters, &self.gradient, shrink, lr);
+        self.average();
+        self.progress.updates += 1;
+        Ok(())
+    }
+
+    /// Forward and backward through the next window; returns its summed loss in nats.
+    fn window(&mut self, streams: &Streams, part: u64) -> Result<f64> {
+        let train = &self.config.recipe.train;
+        let batch = train.batch;
         let dropout = Dropout {
             rate: train.dropout,
             variational: train.variational,
             weights: train.weight_drop,
             seed: self.options.seed,
-            update,
+            update: self.progress.updates * train.accumulate as u64 + part + 1,
+        };
+        let mut random = dropout.random(Site::Streams);
+        let steps =
+            if train.random_steps { random_steps(train.steps, &mut random) } else { train.steps };
+        let piece = streams.window(self.progress.position, steps);
+        if piece.steps != self.window.steps {
+            self.window = self.network.window(piece.steps, batch);
+            self.window.penalties = train.penalties();
+        }
+        if self.progress.position == 0 {
+            self.training.carried = self.network.zero_state(batch);
+        }
+        if train.state_reset > 0.0 {
+            self.training.carried.reset(batch, |_| random.random::<f64>() < train.state_reset);
+        }
+        let scale = match train.objective {
+            Objective::Window => 1.0 / batch as f32,
+            Objective::Token => 1.0 / piece.targets.len() as f32,
         };
         let training = &mut self.training;
         let (carried, window) = (&mut training.carried, &mut self.window);
@@ -294,26 +342,51 @@ impl<'a> Trainer<'a> {
         if let Some((_, d_dense)) = &self.dense {
             self.parametrization.pull_back(&training.parameters, d_dense, &mut self.gradient);
         }
-        let norm = norm(&self.gradient);
-        let lr = self.learning_rate();
-        self.check_finite("loss", loss, lr)?;
-        self.check_finite("gradient norm", norm, lr)?;
-        let shrink = clip_scale(norm, self.config.recipe.train.clip);
-        let training = &mut self.training;
-        training.optimizer.update(&mut training.parameters, &self.gradient, shrink, lr);
-        self.progress.updates = update;
         self.progress.position += piece.steps;
-        self.progress.epoch_loss += loss;
         self.progress.epoch_tokens += piece.targets.len() as u64;
         self.progress.tokens += piece.targets.len() as u64;
-        Ok(())
+        Ok(loss)
     }
 
-    fn materialise(&mut self) -> Result<()> {
-        match &mut self.dense {
-            Some((dense, _)) => self.parametrization.materialise(&self.training.parameters, dense),
-            None => Ok(()),
+    /// Makes the gradient the mean of `windows` of them, of which it was the last.
+    fn gather(&mut self, windows: usize) {
+        let Some(mean) = &mut self.mean_gradient else { return };
+        let share = 1.0 / windows as f32;
+        for (mean, last) in mean.data.iter_mut().zip(&mut self.gradient.data) {
+            *mean = if windows == 1 { *last } else { *mean + share * (*last - *mean) };
+            *last = *mean;
         }
+    }
+
+    /// Takes the parameters into their mean, where the recipe asks for one and it has begun.
+    fn average(&mut self) {
+        let (Some(average), Some(mean)) =
+            (self.config.recipe.train.average, &mut self.training.average)
+        else {
+            return;
+        };
+        if average::begins(average, self.progress.epoch + 1, &self.progress.validations) {
+            let parameters = &self.training.parameters.data;
+            average::take(average, self.progress.averaged, &mut mean.data, parameters);
+            self.progress.averaged += 1;
+        }
+    }
+
+    /// The parameters that are validated and kept: the last ones or their mean.
+    fn kept(&self) -> &Parameters {
+        match &self.training.average {
+            Some(average) if self.progress.averaged > 0 => average,
+            _ => &self.training.parameters,
+        }
+    }
+
+    /// Makes the dense matrices, of the parameters in training or of those that are kept.
+    fn materialise(&mut self, kept: bool) -> Result<()> {
+        let Some((mut dense, gradient)) = self.dense.take() else { return Ok(()) };
+        let leaves = if kept { self.kept() } else { &self.training.parameters };
+        let done = self.parametrization.materialise(leaves, &mut dense);
+        self.dense = Some((dense, gradient));
+        done
     }
 
     /// Prunes where the recipe asks for it and it is time.
@@ -358,7 +431,9 @@ impl<'a> Trainer<'a> {
     fn learning_rate(&self) -> f64 {
         let train = &self.config.recipe.train;
         let epoch = self.progress.epoch;
+        let warm = (self.progress.updates + 1) as f64 / train.warmup.max(1) as f64;
         train.lr
+            * warm.min(1.0)
             * match train.schedule {
                 Schedule::Constant => 1.0,
                 Schedule::Exponential { after, factor } => {
@@ -394,16 +469,17 @@ impl<'a> Trainer<'a> {
     /// Validates, keeps the model if it is the best, and saves.
     fn end_epoch(&mut self) -> Result<Event> {
         let eos = self.eos();
-        self.materialise()?;
-        let parameters = self.dense.as_ref().map_or(&self.training.parameters, |(dense, _)| dense);
+        self.materialise(true)?;
+        let parameters = self.dense.as_ref().map_or(self.kept(), |(dense, _)| dense);
         let valid: Evaluation = evaluate(&self.network, parameters, &self.corpus.valid, eos)?;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;
         let best = self.progress.best.is_none_or(|(_, nll)| valid.nll < nll);
         self.progress.epoch += 1;
+        self.progress.validations.push(valid.nll);
         if best {
             self.progress.best = Some((self.progress.epoch, valid.nll));
-            checkpoint::save_model(&self.options.out, &self.training.parameters)?;
+            checkpoint::save_model(&self.options.out, self.kept())?;
         } else if let Schedule::Plateau { factor } = self.config.recipe.train.schedule {
             self.progress.plateau *= factor;
         }
@@ -431,7 +507,7 @@ impl<'a> Trainer<'a> {
     /// Saves before a stop; a training without a validated model leaves its current one for use.
     fn leave(&mut self) -> Result<()> {
         if self.progress.best.is_none() {
-            checkpoint::save_model(&self.options.out, &self.training.parameters)?;
+            checkpoint::save_model(&self.options.out, self.kept())?;
         }
         self.save()
     }
@@ -443,4 +519,14 @@ impl<'a> Trainer<'a> {
         self.saved = Instant::now();
         Ok(())
     }
+}
+
+/// A window's length: `usual`, or half of it one time in twenty, and a normal deviation of 5 around that, at
+/// least 5 (Merity et al. 2018, section 4.1).
+fn random_steps(usual: usize, random: &mut impl Rng) -> usize {
+    let around = usual as f64 * if random.random::<f64>() < 0.95 { 1.0 } else { 0.5 };
+    // Box & Muller 1958.
+    let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
+    let deviation = radius * (std::f64::consts::TAU * random.random::<f64>()).cos();
+    (around + 5.0 * deviation).max(5.0) as usize
 }

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use pocketlm_train::config::{Objective, OptimizerKind, TrainConfig};
+use pocketlm_train::config::{Augmented, Objective, OptimizerKind, TrainConfig};
 use pocketlm_train::matrix::{Shape, Structure};
-use pocketlm_train::network::{Network, State};
+use pocketlm_train::network::{Network, Penalties, State};
 use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
 use pocketlm_train::parameters::Parameters;
 use pocketlm_train::recipe::Recipe;
@@ -54,7 +54,16 @@ impl<'a> Fixture<'a> {
 
     /// Runs the batch with `parameters`: mean loss, gradient, final state, logits.
     fn run(&self, parameters: &Parameters) -> (f64, Parameters, State, Vec<f32>) {
+        self.run_with(parameters, Penalties::default())
+    }
+
+    fn run_with(
+        &self,
+        parameters: &Parameters,
+        penalties: Penalties,
+    ) -> (f64, Parameters, State, Vec<f32>) {
         let mut window = self.network.window(self.inputs.len() / self.batch, self.batch);
+        window.penalties = penalties;
         let mut state = self.state("state");
         let mut gradient = parameters.zeros_like();
         let scale = 1.0 / self.inputs.len() as f32;
@@ -122,14 +131,33 @@ fn train_config(optimizer: OptimizerKind, weight_decay: f64) -> TrainConfig {
     TrainConfig { optimizer, weight_decay, objective: Objective::Token, ..base }
 }
 
-fn three_steps(fixture: &Fixture, optimizer: OptimizerKind, decay: f64, lr: f64) -> Parameters {
+fn three_steps(fixture: &Fixture, config: &TrainConfig) -> Parameters {
     let mut parameters = fixture.parameters.clone();
-    let mut rule = Optimizer::new(&train_config(optimizer, decay), &parameters);
+    let mut rule = Optimizer::new(config, &parameters);
     for _ in 0..3 {
         let (_, gradient, ..) = fixture.run(&parameters);
-        rule.update(&mut parameters, &gradient, 1.0, lr);
+        rule.update(&mut parameters, &gradient, 1.0, 0.01);
     }
     parameters
+}
+
+/// The constants are those of `fixtures.py`.
+#[test]
+fn gradients_with_penalties() {
+    let augmented = Some(Augmented { weight: 0.7, temperature: 3.0 });
+    let penalties = Penalties { augmented, activation: 2.0, temporal: 1.0 };
+    each_fixture(|fixture| {
+        let (_, gradient, ..) = fixture.run_with(&fixture.parameters, penalties);
+        fixture.expect_parameters("penalised", &gradient);
+    });
+}
+
+#[test]
+fn three_steps_of_adam_without_a_first_moment() {
+    let config = TrainConfig { betas: [0.0, 0.999], ..train_config(OptimizerKind::Adam, 0.0) };
+    each_fixture(|fixture| {
+        fixture.expect_parameters("adam0.3", &three_steps(fixture, &config));
+    });
 }
 
 #[test]
@@ -167,7 +195,7 @@ fn three_steps_of_clipped_sgd() {
 #[test]
 fn three_steps_of_adam() {
     each_fixture(|fixture| {
-        let parameters = three_steps(fixture, OptimizerKind::Adam, 0.0, 0.01);
+        let parameters = three_steps(fixture, &train_config(OptimizerKind::Adam, 0.0));
         fixture.expect_parameters("adam.3", &parameters);
     });
 }
@@ -175,7 +203,7 @@ fn three_steps_of_adam() {
 #[test]
 fn three_steps_of_adamw() {
     each_fixture(|fixture| {
-        let parameters = three_steps(fixture, OptimizerKind::AdamW, 0.1, 0.01);
+        let parameters = three_steps(fixture, &train_config(OptimizerKind::AdamW, 0.1));
         fixture.expect_parameters("adamw.3", &parameters);
     });
 }

@@ -27,6 +27,30 @@ const ADAM: &[(&str, &str)] =
     &[("optimizer", "adam"), ("lr", "0.01"), ("objective", "token"), ("schedule", PLATEAU)];
 const PLATEAU: &str = r#"{ kind = "plateau", factor = 0.5 }"#;
 
+/// Every regulariser, a mean over the training, several windows an update.
+const REGULARISED: &[(&str, &str)] = &[
+    ("optimizer", "adam"),
+    ("betas", "[0.0, 0.999]"),
+    ("lr", "0.01"),
+    ("warmup", "9"),
+    ("objective", "token"),
+    ("schedule", r#"{ kind = "cosine" }"#),
+    ("dropout", "0.0"),
+    ("variational", "{ word = 0.1, input = 0.1, between = 0.1, state = 0.2, output = 0.1 }"),
+    ("weight_drop", "0.2"),
+    ("tied", "true"),
+    ("augmented", "{ weight = 0.5, temperature = 4.0 }"),
+    ("activation_penalty", "0.5"),
+    ("temporal_penalty", "0.5"),
+    ("state_reset", "0.1"),
+    ("random_steps", "true"),
+    ("accumulate", "2"),
+    ("average", r#"{ kind = "ema", decay = 0.9 }"#),
+    ("forget_bias", "1.0"),
+];
+const AVERAGED_SGD: &[(&str, &str)] =
+    &[("lr", "1.0"), ("epochs", "4"), ("average", r#"{ kind = "nt-asgd", patience = 1 }"#)];
+
 fn corpus() -> Corpus {
     grammar::corpus(3, 6_000).unwrap()
 }
@@ -115,6 +139,29 @@ fn stopped_and_resumed_is_uninterrupted() {
             assert_eq!(events(&folder), events(&whole), "{sittings:?}");
         }
     }
+}
+
+#[test]
+fn stopped_and_resumed_is_uninterrupted_with_every_regulariser() {
+    let corpus = corpus();
+    for settings in [REGULARISED, AVERAGED_SGD] {
+        let whole = through(&corpus, settings, 1);
+        let folder = tempfile::tempdir().unwrap();
+        sit(&mut start(&corpus, settings, folder.path(), 1), 7);
+        sit(&mut Trainer::resume(&corpus, options(folder.path(), 1)).unwrap(), 40);
+        finish(Trainer::resume(&corpus, options(folder.path(), 1)).unwrap());
+        assert_eq!(model(&folder), model(&whole));
+        assert_eq!(events(&folder), events(&whole));
+    }
+}
+
+#[test]
+fn regularised_training_learns() {
+    let corpus = corpus();
+    let folder = through(&corpus, REGULARISED, 1);
+    let perplexities = validations(&folder).into_iter().map(|event| event["perplexity"].as_f64());
+    let perplexities: Vec<f64> = perplexities.map(Option::unwrap).collect();
+    assert!(perplexities[2] < 0.9 * perplexities[0], "{perplexities:?}");
 }
 
 #[test]
@@ -262,5 +309,44 @@ fn trainer_and_runtime_agree() {
         let ratio = score.perplexity() / ours.perplexity;
         assert_eq!(score.tokens, ours.tokens);
         assert!((ratio - 1.0).abs() < 1e-4, "{settings:?}: ratio of perplexities {ratio}");
+    }
+}
+
+/// One update of two windows: the parameters move by the mean of the two windows' gradients.
+#[test]
+fn accumulated_windows_make_the_mean_gradient() {
+    let corpus = corpus();
+    let settings = [("lr", "1.0"), ("dropout", "0.0"), ("clip", "0.0"), ("accumulate", "2")];
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(&settings);
+    let (model, train) = (recipe.model.clone(), recipe.train.clone());
+    sit(&mut Trainer::start(&corpus, recipe, options(folder.path(), 1)).unwrap(), 1);
+    let moved = Checkpoint::load(folder.path()).unwrap().parameters;
+
+    let (network, mut parameters) =
+        Network::new(&model, corpus.encoder.vocabulary().len()).unwrap();
+    initialise(&mut parameters, train.init, 1);
+    let eos = corpus.encoder.vocabulary().eos();
+    let streams = Streams::new(&corpus.train.ids, eos, train.batch).unwrap();
+    let mut state = network.zero_state(train.batch);
+    let mut buffers = network.window(train.steps, train.batch);
+    let mut expected = parameters.clone();
+    for piece in streams.windows(train.steps).take(2) {
+        let mut gradient = parameters.zeros_like();
+        network.forward(&parameters, &piece.inputs, &mut state, &mut buffers, None);
+        let (inputs, targets) = (&piece.inputs, &piece.targets);
+        let scale = 1.0 / train.batch as f32;
+        network.loss_and_gradients(
+            &parameters,
+            &mut gradient,
+            inputs,
+            targets,
+            &mut buffers,
+            scale,
+        );
+        expected.data.iter_mut().zip(&gradient.data).for_each(|(p, g)| *p -= 0.5 * g);
+    }
+    for (got, want) in moved.data.iter().zip(&expected.data) {
+        assert!((got - want).abs() < 1e-5, "{got} {want}");
     }
 }

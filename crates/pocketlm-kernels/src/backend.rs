@@ -93,6 +93,7 @@ pub(crate) struct Table {
     pub grouped_matmul: unsafe fn(Grouped, &[i8], &[f32], &[i32], &mut [f32]),
     pub fit: unsafe fn(&Grid, &[f32]) -> u16,
     pub gemm: unsafe fn(&[f32], &[f32], usize, [usize; 2], &mut [f32], usize, bool),
+    pub transpose: unsafe fn(&[f32], usize, [usize; 2], usize, &mut [f32]),
     pub max_abs: unsafe fn(&[f32]) -> f32,
     pub quantise: unsafe fn(&[f32], f32, &mut [i8]),
     pub sums: unsafe fn(&[i8], usize, &mut [i32]),

@@ -10,6 +10,7 @@
 //! between machines to rounding. How a product is shared among threads (by rows of C) changes no bit.
 
 use crate::backend::call;
+use crate::layout::PANEL_ROWS;
 
 /// Rows of a strip of A.
 pub const STRIP_ROWS: usize = 12;
@@ -39,10 +40,11 @@ pub struct Factor<'a> {
 }
 
 /// Packs `count` lines from line `first` on, elements `start..start + depth` of each, into strips of `width`
-/// ([`STRIP_ROWS`] for A, [`STRIP_COLUMNS`] for B); lines that the last strip lacks become zero.
+/// ([`STRIP_ROWS`] for A, [`STRIP_COLUMNS`] for B, [`PANEL_ROWS`] for the panels of
+/// [`float32`](crate::float32)); lines that the last strip lacks become zero.
 ///
 /// # Panics
-/// If `width` is neither, `strips` is not [`len`]`(width, count, depth)` long or the factor is too short.
+/// If `width` is none of these, `strips` is not [`len`]`(width, count, depth)` long or the factor is too short.
 pub fn pack(
     factor: Factor,
     width: usize,
@@ -56,19 +58,35 @@ pub fn pack(
     }
     let last = (first + count - 1) * factor.line_step + (start + depth - 1) * factor.depth_step;
     assert!(last < factor.data.len(), "the factor ends before element {last}");
-    for (i, strip) in strips.chunks_exact_mut(width * depth).enumerate() {
-        let line = first + i * width;
-        let data = &factor.data[line * factor.line_step + start * factor.depth_step..];
-        let live = width.min(first + count - line);
-        match width {
-            STRIP_ROWS => pack_strip::<STRIP_ROWS>(Factor { data, ..factor }, live, strip),
-            STRIP_COLUMNS => pack_strip::<STRIP_COLUMNS>(Factor { data, ..factor }, live, strip),
-            _ => panic!("strips are {STRIP_ROWS} or {STRIP_COLUMNS} wide, not {width}"),
+    // Where lines lie side by side, strips share cache lines: a stretch is read while it is near.
+    let near = if factor.line_step == 1 { NEAR } else { depth };
+    for d in (0..depth).step_by(near) {
+        for (i, strip) in strips.chunks_exact_mut(width * depth).enumerate() {
+            let line = first + i * width;
+            let data = &factor.data[line * factor.line_step + (start + d) * factor.depth_step..];
+            let live = width.min(first + count - line);
+            let strip = &mut strip[d * width..depth.min(d + near) * width];
+            match width {
+                STRIP_ROWS => pack_strip::<STRIP_ROWS>(Factor { data, ..factor }, live, strip),
+                STRIP_COLUMNS => {
+                    pack_strip::<STRIP_COLUMNS>(Factor { data, ..factor }, live, strip)
+                }
+                PANEL_ROWS => pack_strip::<PANEL_ROWS>(Factor { data, ..factor }, live, strip),
+                _ => panic!("no strips are {width} wide"),
+            }
         }
     }
 }
 
+/// Steps of the depth that are packed together.
+const NEAR: usize = 64;
+
 fn pack_strip<const W: usize>(factor: Factor, live: usize, strip: &mut [f32]) {
+    if factor.depth_step == 1 && factor.line_step != 1 {
+        let shape = [live, strip.len() / W];
+        call!(transpose(factor.data, factor.line_step, shape, W, strip));
+        return;
+    }
     let (steps, _) = strip.as_chunks_mut::<W>();
     if factor.line_step == 1 {
         for (d, step) in steps.iter_mut().enumerate() {
@@ -81,43 +99,12 @@ fn pack_strip<const W: usize>(factor: Factor, live: usize, strip: &mut [f32]) {
                 }
             }
         }
-    } else if factor.depth_step == 1 {
-        let line = |l: usize| &factor.data[l.min(live - 1) * factor.line_step..][..steps.len()];
-        let lines: [&[f32]; W] = core::array::from_fn(line);
-        transpose(&lines, steps);
-        steps.iter_mut().for_each(|step| step[live..].fill(0.0));
     } else {
         let at = |l: usize, d: usize| factor.data[l * factor.line_step + d * factor.depth_step];
         for (d, step) in steps.iter_mut().enumerate() {
             *step = core::array::from_fn(|l| if l < live { at(l, d) } else { 0.0 });
         }
     }
-}
-
-/// `steps[d][l] = lines[l][d]`, four by four.
-fn transpose<const W: usize>(lines: &[&[f32]; W], steps: &mut [[f32; W]]) {
-    let (blocks, rest) = steps.as_chunks_mut::<4>();
-    let whole = blocks.len() * 4;
-    for (b, block) in blocks.iter_mut().enumerate() {
-        for l in (0..W).step_by(4) {
-            let four = |k: usize| *lines[l + k][b * 4..].first_chunk::<4>().expect("a whole block");
-            let turned = transpose_4([four(0), four(1), four(2), four(3)]);
-            for (step, four) in block.iter_mut().zip(turned) {
-                step[l..l + 4].copy_from_slice(&four);
-            }
-        }
-    }
-    for (d, step) in rest.iter_mut().enumerate() {
-        *step = core::array::from_fn(|l| lines[l][whole + d]);
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-use crate::arch::x86::transpose_4;
-
-#[cfg(not(target_arch = "x86_64"))]
-fn transpose_4(m: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
-    core::array::from_fn(|c| core::array::from_fn(|r| m[r][c]))
 }
 
 /// `out[r, c] (+)= Σ_d A[r, d] · B[d, c]` for packed factors of the same `depth`: `out` is `[rows, columns]`
@@ -166,9 +153,9 @@ mod tests {
     proptest! {
         #[test]
         fn packing_is_a_matter_of_place(
-            lines in 1usize..70, depth in 1usize..40, wide: bool, steps in 0..3,
+            lines in 1usize..70, depth in 1usize..150, width in 0usize..3, steps in 0..3,
         ) {
-            let width = if wide { STRIP_COLUMNS } else { STRIP_ROWS };
+            let width = [STRIP_ROWS, STRIP_COLUMNS, PANEL_ROWS][width];
             let (line_step, depth_step) =
                 [(1, lines + 2), (depth + 3, 1), (2 * depth, 2)][steps as usize];
             let data = numbers(2 * (lines + 3) * (depth + 3), 5);

@@ -23,6 +23,7 @@ pub static TABLE: Table = Table {
     grouped_matmul,
     fit,
     gemm,
+    transpose,
     max_abs,
     quantise,
     sums,
@@ -100,6 +101,21 @@ fn gemm(
             let dot: f32 =
                 (0..depth).map(|d| a[i + d * STRIP_ROWS] * b[j + d * STRIP_COLUMNS]).sum();
             *y = if add { *y + dot } else { dot };
+        }
+    }
+}
+
+/// `strip[d, l]` = element d of line l, zero from line `live` on; a strip is `[depth, width]`.
+fn transpose(
+    lines: &[f32],
+    line_step: usize,
+    [live, depth]: [usize; 2],
+    width: usize,
+    strip: &mut [f32],
+) {
+    for (d, step) in strip.chunks_exact_mut(width).enumerate().take(depth) {
+        for (l, x) in step.iter_mut().enumerate() {
+            *x = if l < live { lines[l * line_step + d] } else { 0.0 };
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::parameters::Parameters;
 
 /// Steps run at a time; a matter of speed, not of the result.
-const STEPS: usize = 128;
+const STEPS: usize = 256;
 
 /// How well a model predicts a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -59,15 +59,23 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let streams = Streams::new(&split.ids, eos, 1)?;
     let mut state = network.zero_state(1);
-    let mut buffers = network.window(STEPS, 1);
+    let output = network.pack_softmax(weights);
+    // The layers run a window ahead of the softmax: the one needs step after step, the other fills the threads.
+    let (mut ahead, mut behind) = (network.window(STEPS, 1), network.window(STEPS, 1));
+    let mut targets = Vec::new();
     let mut total = 0.0;
     for window in streams.windows(STEPS) {
-        if window.steps != buffers.steps {
-            buffers = network.window(window.steps, 1);
+        if window.steps != ahead.steps {
+            ahead = network.window(window.steps, 1);
         }
-        network.forward(weights, &window.inputs, &mut state, &mut buffers, None);
-        let losses = network.losses(weights, &window.targets, &buffers);
+        let forward = || network.forward(weights, &window.inputs, &mut state, &mut ahead, None);
+        let losses = || network.losses_packed(weights, &output, &targets, &behind);
+        let (losses, ()) = rayon::join(losses, forward);
         total += losses.into_iter().map(f64::from).sum::<f64>();
+        std::mem::swap(&mut ahead, &mut behind);
+        targets = window.targets;
     }
+    let losses = network.losses_packed(weights, &output, &targets, &behind);
+    total += losses.into_iter().map(f64::from).sum::<f64>();
     Ok(Evaluation::new(total, split))
 }

@@ -11,7 +11,7 @@ use crate::config::{Augmented, ModelConfig};
 use crate::dropout::{Dropout, Site, apply};
 use crate::error::{Error, Result};
 use crate::parameters::{Builder, Id, Parameters, fill_uniform};
-use crate::product::{View, Write, product};
+use crate::product::{Packed, View, Write, product};
 use crate::sequence::{Layer, Trace};
 use crate::softmax::{Room, Softmax};
 
@@ -254,7 +254,23 @@ impl Network {
 
     /// Negative log-likelihood in nats of each target after [`Self::forward`].
     pub fn losses(&self, weights: &Parameters, targets: &[u32], window: &Window) -> Vec<f32> {
-        self.softmax.losses(weights, self.top(window), targets)
+        self.losses_packed(weights, &self.pack_softmax(weights), targets, window)
+    }
+
+    /// The same with the softmax matrix packed before, as it pays for many windows.
+    pub fn losses_packed(
+        &self,
+        weights: &Parameters,
+        softmax: &Packed,
+        targets: &[u32],
+        window: &Window,
+    ) -> Vec<f32> {
+        self.softmax.losses(weights, softmax, self.top(window), targets)
+    }
+
+    /// The softmax matrix for [`Self::losses_packed`].
+    pub fn pack_softmax(&self, weights: &Parameters) -> Packed {
+        self.softmax.pack(weights)
     }
 
     /// The logits `[steps * batch, vocabulary]` after [`Self::forward`].

@@ -1,20 +1,23 @@
 //! Products of a matrix with a few vectors at a time, as the recurrence needs them: the matrix is packed once
-//! for many products, and shared out among the threads by rows.
+//! for many products; a large one is shared out among the threads by rows.
 
+use pocketlm_kernels::float32;
 use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS};
+use pocketlm_kernels::layout::PANEL_ROWS;
 use rayon::prelude::*;
 
 use crate::product::Lines;
 
-/// Numbers that a thread should at least have to pack, lest waking it take longer.
-const WORTHWHILE: usize = 1 << 14;
+/// Numbers of a matrix below which one thread alone is faster than two that wait for each other: 1 MB of them,
+/// which one second-level cache holds.
+pub const SMALL: usize = 1 << 18;
 
 /// A packed matrix `[rows, columns]`.
 pub struct Panels {
     columns: usize,
+    /// Packed for one vector at a time, rather than a few.
+    single: bool,
     shares: Vec<Share>,
-    /// The vectors, packed.
-    vectors: Lines,
 }
 
 /// Some consecutive rows.
@@ -22,19 +25,27 @@ struct Share {
     first: usize,
     rows: usize,
     strips: Lines,
-    /// Its part of the product, `[batch, rows]`.
-    product: Lines,
+}
+
+/// Room for what a product needs on its way, kept from one product to the next.
+#[derive(Default)]
+pub struct Scratch {
+    /// The vectors, packed.
+    vectors: Lines,
+    /// The product of each share, `[batch, rows]`.
+    products: Vec<Lines>,
 }
 
 impl Panels {
-    /// Room for a matrix `[rows, columns]`, a share for each thread of the current pool.
-    pub fn new(rows: usize, columns: usize) -> Self {
-        let share = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(STRIP_COLUMNS);
+    /// Room for a matrix `[rows, columns]` that `batch` vectors at a time are multiplied with.
+    pub fn new(rows: usize, columns: usize, batch: usize) -> Self {
+        let threads = if rows * columns < SMALL { 1 } else { rayon::current_num_threads() };
+        let share = rows.div_ceil(threads).next_multiple_of(STRIP_COLUMNS);
         let shares = (0..rows).step_by(share.max(1)).map(|first| {
             let rows = share.min(rows - first);
-            Share { first, rows, strips: Lines::new(), product: Lines::new() }
+            Share { first, rows, strips: Lines::new() }
         });
-        Self { columns, shares: shares.collect(), vectors: Lines::new() }
+        Self { columns, single: batch == 1, shares: shares.collect() }
     }
 
     /// Packs `matrix` `[rows, columns]`.
@@ -49,49 +60,70 @@ impl Panels {
     }
 
     fn pack_factor(&mut self, factor: Factor) {
-        let columns = self.columns;
+        let (width, columns) = (self.width(), self.columns);
         self.shares.par_iter_mut().for_each(|share| {
-            let strips = share.strips.first(gemm::len(STRIP_COLUMNS, share.rows, columns));
-            gemm::pack(factor, STRIP_COLUMNS, (share.first, share.rows), (0, columns), strips);
+            let strips = share.strips.first(gemm::len(width, share.rows, columns));
+            gemm::pack(factor, width, (share.first, share.rows), (0, columns), strips);
         });
+    }
+
+    /// Rows of a strip.
+    fn width(&self) -> usize {
+        if self.single { PANEL_ROWS } else { STRIP_COLUMNS }
     }
 
     /// `out[b, r] += Σ_c W[r, c] x[b, c]` for `batch` vectors: row `b` of `x` and of `out` begins `x_stride`
     /// and `out_stride` numbers after the last.
     pub fn add_product(
-        &mut self,
+        &self,
         (x, x_stride): (&[f32], usize),
         batch: usize,
         (out, out_stride): (&mut [f32], usize),
+        scratch: &mut Scratch,
     ) {
         let columns = self.columns;
-        let vectors = self.vectors.first(gemm::len(STRIP_ROWS, batch, columns));
-        pack_vectors((x, x_stride), batch, columns, vectors);
-        self.shares.par_iter_mut().for_each(|share| {
-            let strips = share.strips.first(gemm::len(STRIP_COLUMNS, share.rows, columns));
-            let product = share.product.first(batch * share.rows);
-            let out = (product, share.rows);
-            gemm::multiply((vectors, strips), columns, [batch, share.rows], out, false);
+        if self.single {
+            let vectors = x.chunks(x_stride).zip(out.chunks_mut(out_stride));
+            vectors.take(batch).for_each(|(x, out)| self.add_single(&x[..columns], out));
+            return;
+        }
+        let vectors = scratch.vectors.first(gemm::len(STRIP_ROWS, batch, columns));
+        let factor = Factor { data: x, line_step: x_stride, depth_step: 1 };
+        gemm::pack(factor, STRIP_ROWS, (0, batch), (0, columns), vectors);
+        if let [share] = &self.shares[..] {
+            let factors = (&*vectors, self.strips(share));
+            gemm::multiply(factors, columns, [batch, share.rows], (out, out_stride), true);
+            return;
+        }
+        scratch.products.resize_with(self.shares.len(), Lines::new);
+        let shares = self.shares.par_iter().zip(&mut scratch.products);
+        shares.for_each(|(share, product)| {
+            let out = (product.first(batch * share.rows), share.rows);
+            let factors = (&*vectors, self.strips(share));
+            gemm::multiply(factors, columns, [batch, share.rows], out, false);
         });
-        for share in &mut self.shares {
-            let products = share.product.first(batch * share.rows).chunks_exact(share.rows);
+        for (share, product) in self.shares.iter().zip(&scratch.products) {
+            let products = product.held(batch * share.rows).chunks_exact(share.rows);
             for (out, product) in out.chunks_mut(out_stride).zip(products) {
                 let out = &mut out[share.first..][..share.rows];
                 out.iter_mut().zip(product).for_each(|(sum, x)| *sum += x);
             }
         }
     }
-}
 
-fn pack_vectors((x, x_stride): (&[f32], usize), batch: usize, columns: usize, out: &mut [f32]) {
-    let factor = Factor { data: x, line_step: x_stride, depth_step: 1 };
-    let strip = STRIP_ROWS * columns;
-    let strips = out.par_chunks_mut(strip).with_min_len(WORTHWHILE / strip + 1);
-    strips.enumerate().for_each(|(i, out)| {
-        let first = i * STRIP_ROWS;
-        let count = STRIP_ROWS.min(batch - first);
-        gemm::pack(factor, STRIP_ROWS, (first, count), (0, columns), out);
-    });
+    /// `out[r] += Σ_c W[r, c] x[c]`
+    fn add_single(&self, x: &[f32], out: &mut [f32]) {
+        let [first, .., last] = &self.shares[..] else {
+            let [share] = &self.shares[..] else { return };
+            return float32::matvec(self.strips(share), x, &mut out[..share.rows]);
+        };
+        let outs = out[..last.first + last.rows].par_chunks_mut(first.rows);
+        outs.zip(&self.shares).for_each(|(out, share)| float32::matvec(self.strips(share), x, out));
+    }
+
+    fn strips<'s>(&self, share: &'s Share) -> &'s [f32] {
+        share.strips.held(gemm::len(self.width(), share.rows, self.columns))
+    }
 }
 
 #[cfg(test)]
@@ -103,8 +135,10 @@ mod tests {
     proptest! {
         #[test]
         fn equals_the_dense_product(
-            rows in 1usize..70, columns in 1usize..20, batch in 1usize..6, gap in 0usize..3,
+            rows in 1usize..70, columns in 1usize..20, batch in 1usize..15, gap in 0usize..3,
+            large: bool,
         ) {
+            let rows = if large { rows + SMALL / columns } else { rows };
             let number = |i: usize| ((i * 7919) % 201) as f32 / 100.0 - 1.0;
             let matrix: Vec<f32> = (0..rows * columns).map(number).collect();
             let x: Vec<f32> = (0..batch * (columns + gap)).map(|i| number(i + 31)).collect();
@@ -114,11 +148,13 @@ mod tests {
             product(&mut expected, rows + gap, Write::Add, vectors, dense.t());
             let transposed: Vec<f32> =
                 (0..rows * columns).map(|at| matrix[at % rows * columns + at / rows]).collect();
-            let mut panels = Panels::new(rows, columns);
+            let mut panels = Panels::new(rows, columns, batch);
+            let mut scratch = Scratch::default();
             for turned in [false, true] {
                 if turned { panels.pack_transposed(&transposed) } else { panels.pack(&matrix) }
                 let mut out = vec![1.0; batch * (rows + gap)];
-                panels.add_product((&x, columns + gap), batch, (&mut out, rows + gap));
+                let to = (&mut out[..], rows + gap);
+                panels.add_product((&x, columns + gap), batch, to, &mut scratch);
                 for (got, want) in out.iter().zip(&expected) {
                     prop_assert!((got - want).abs() < 1e-4, "{got} {want}");
                 }

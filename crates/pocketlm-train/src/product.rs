@@ -58,17 +58,23 @@ pub enum Write {
     Add,
 }
 
-/// Most numbers of one factor that are packed at a time: 4 MB of them.
-const PACKED: usize = 1 << 20;
+/// Most numbers of the right factor that are packed at a time: 16 MB of them.
+const PACKED: usize = 4 << 20;
+
+/// Most numbers of the left factor that a thread packs at a time: 512 KB, a part of its second-level cache.
+const NEAR: usize = 1 << 17;
 
 /// Most of the inner dimension that is packed at a time.
-const DEPTH: usize = 1536;
+const DEPTH: usize = 768;
 
 /// Numbers that begin with a cache line, so that no load of a register crosses two.
 #[derive(Default)]
 pub struct Lines(Vec<f32>);
 
 impl Lines {
+    /// Bytes.
+    const LINE: usize = 64;
+
     /// None.
     pub const fn new() -> Self {
         Self(Vec::new())
@@ -76,18 +82,25 @@ impl Lines {
 
     /// The first `length` numbers: whatever they were, zero where there were not as many.
     pub fn first(&mut self, length: usize) -> &mut [f32] {
-        const LINE: usize = 64;
-        if self.0.len() < length + LINE / 4 {
-            self.0.resize(length + LINE / 4, 0.0);
+        if self.0.len() < length + Self::LINE / 4 {
+            self.0.resize(length + Self::LINE / 4, 0.0);
         }
-        let skip = self.0.as_ptr().align_offset(LINE).min(LINE / 4);
+        let skip = self.0.as_ptr().align_offset(Self::LINE).min(Self::LINE / 4);
         &mut self.0[skip..skip + length]
+    }
+
+    /// The first `length` numbers, which [`first`](Self::first) made room for.
+    pub fn held(&self, length: usize) -> &[f32] {
+        let skip = self.0.as_ptr().align_offset(Self::LINE).min(Self::LINE / 4);
+        &self.0[skip..skip + length]
     }
 }
 
 thread_local! {
-    /// Room for the packed factors, kept from one product to the next.
-    static ROOM: Cell<[Lines; 2]> = const { Cell::new([Lines::new(), Lines::new()]) };
+    /// Room for the packed right factor, kept from one product to the next.
+    static RIGHT: Cell<Lines> = const { Cell::new(Lines::new()) };
+    /// Room for a part of the left factor.
+    static LEFT: Cell<Lines> = const { Cell::new(Lines::new()) };
 }
 
 /// The product of `a` `[m, k]` and `b` `[k, n]` into `out` `[m, n]`, whose rows are `stride` numbers apart.
@@ -103,42 +116,18 @@ pub fn product(out: &mut [f32], stride: usize, write: Write, a: View, b: View) {
         return;
     }
     // Taken, not borrowed: a thread that waits may begin another product.
-    let mut room = ROOM.take();
-    let [a_room, b_room] = &mut room;
+    let mut room = RIGHT.take();
     let (a, b) = (Packing::rows(a), Packing::columns(b));
     for depth in stretches(a.depth, DEPTH, 4) {
         let add = write == Write::Add || depth.start > 0;
-        for columns in stretches(b.lines, lines(depth.len(), b.width), b.width) {
-            let b_strips = b.pack(&columns, &depth, b_room);
-            for rows in stretches(a.lines, lines(depth.len(), a.width), a.width) {
-                let a_strips = a.pack(&rows, &depth, a_room);
-                let out = &mut out[rows.start * stride + columns.start..];
-                let shape = [rows.len(), columns.len()];
-                multiply((a_strips, b_strips), depth.len(), shape, (out, stride), add);
-            }
+        for columns in stretches(b.lines, lines(PACKED, depth.len(), b.width), b.width) {
+            let strips = b.pack_together(&columns, &depth, &mut room);
+            let length = (a.lines - 1) * stride + columns.len();
+            let out = &mut out[columns.start..][..length];
+            a.share_out((strips, columns.len()), depth.clone(), (out, stride), add);
         }
     }
-    ROOM.set(room);
-}
-
-/// [`gemm::multiply`], the rows shared out among the threads.
-fn multiply(
-    (a, b): (&[f32], &[f32]),
-    depth: usize,
-    [rows, columns]: [usize; 2],
-    (out, stride): (&mut [f32], usize),
-    add: bool,
-) {
-    // Two shares a thread: a thread that is held up leaves its second to the other.
-    let share = rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(STRIP_ROWS);
-    let length = (rows - 1) * stride + columns;
-    let shares = out[..length].par_chunks_mut(share * stride);
-    shares.enumerate().for_each(|(i, out)| {
-        let first = i * share;
-        let rows = share.min(rows - first);
-        let a = &a[first * depth..][..gemm::len(STRIP_ROWS, rows, depth)];
-        gemm::multiply((a, b), depth, [rows, columns], (out, stride), add);
-    });
+    RIGHT.set(room);
 }
 
 /// Consecutive ranges that make up `0..whole`: about equal, of at most `most`, whole multiples of `unit` but
@@ -149,9 +138,9 @@ fn stretches(whole: usize, most: usize, unit: usize) -> impl Iterator<Item = Ran
     starts.map(move |start| start..whole.min(start + length))
 }
 
-/// How many lines of this depth are packed at a time: whole strips.
-fn lines(depth: usize, width: usize) -> usize {
-    (PACKED / (width * depth.max(1))).max(1) * width
+/// How many lines of this depth are at most so many numbers: whole strips, one at least.
+fn lines(numbers: usize, depth: usize, width: usize) -> usize {
+    (numbers / (width * depth.max(1))).max(1) * width
 }
 
 /// A factor on its way into strips.
@@ -177,22 +166,99 @@ impl<'a> Packing<'a> {
         Self { factor, width, lines: columns, depth: rows }
     }
 
-    /// Packs a part of it, the strips shared out among the threads.
-    fn pack<'r>(
+    /// Packs a part of it into whole strips, on the calling thread.
+    fn pack(&self, lines: &Range<usize>, depth: &Range<usize>, strips: &mut [f32]) {
+        let (lines, depth) = ((lines.start, lines.len()), (depth.start, depth.len()));
+        gemm::pack(self.factor, self.width, lines, depth, strips);
+    }
+
+    /// Packs a part of it, shared out among the threads.
+    fn pack_together<'r>(
         &self,
         lines: &Range<usize>,
         depth: &Range<usize>,
         room: &'r mut Lines,
     ) -> &'r [f32] {
+        /// Strips of one share, whose lines make up whole cache lines.
+        const SHARE: usize = 4;
         let width = self.width;
         let strips = room.first(gemm::len(width, lines.len(), depth.len()));
-        let shares = strips.par_chunks_mut((width * depth.len()).max(1)).with_min_len(4);
-        shares.enumerate().for_each(|(i, strip)| {
-            let first = lines.start + i * width;
-            let count = width.min(lines.end - first);
-            gemm::pack(self.factor, width, (first, count), (depth.start, depth.len()), strip);
+        let shares = strips.par_chunks_mut((SHARE * width * depth.len()).max(1));
+        shares.enumerate().for_each(|(i, strips)| {
+            let first = lines.start + i * SHARE * width;
+            self.pack(&(first..lines.end.min(first + SHARE * width)), depth, strips);
         });
         strips
+    }
+
+    /// `out (+)= self b` over a stretch of the depth, for packed `b`: the rows shared out among the threads, each
+    /// of which packs its own a part at a time, to have it near.
+    fn share_out(
+        &self,
+        (b, columns): (&[f32], usize),
+        depth: Range<usize>,
+        (out, stride): (&mut [f32], usize),
+        add: bool,
+    ) {
+        // Two shares a thread: a thread that is held up leaves its second to the other.
+        let share =
+            self.lines.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(self.width);
+        let most = lines(NEAR, depth.len(), self.width);
+        out.par_chunks_mut(share * stride).enumerate().for_each(|(i, out)| {
+            let mut room = LEFT.take();
+            let first = i * share;
+            for part in stretches(share.min(self.lines - first), most, self.width) {
+                let a = room.first(gemm::len(self.width, part.len(), depth.len()));
+                self.pack(&(first + part.start..first + part.end), &depth, a);
+                let out = (&mut out[part.start * stride..], stride);
+                gemm::multiply((a, b), depth.len(), [part.len(), columns], out, add);
+            }
+            LEFT.set(room);
+        });
+    }
+}
+
+/// The right factor of many products, packed once.
+#[derive(Default)]
+pub struct Packed {
+    depth: usize,
+    columns: usize,
+    strips: Lines,
+}
+
+impl Packed {
+    /// Packs `b` `[k, n]`, in the place of what was there.
+    pub fn pack(&mut self, b: View) {
+        let b = Packing::columns(b);
+        (self.depth, self.columns) = (b.depth, b.lines);
+        b.pack_together(&(0..b.lines), &(0..b.depth), &mut self.strips);
+    }
+
+    /// The product of `a` `[m, k]` and the packed factor, some columns of it at a time: calls `consume` with which
+    /// they are and with those of the product, `[m, columns]`, while they are in the nearest caches. Works on
+    /// the calling thread alone.
+    ///
+    /// # Panics
+    /// When the inner dimensions differ.
+    pub fn each_block(&self, a: View, mut consume: impl FnMut(Range<usize>, &mut [f32])) {
+        /// Columns of a block.
+        const BLOCK: usize = 10 * STRIP_COLUMNS;
+        assert_eq!(a.columns, self.depth, "inner dimensions of a product");
+        let (rows, depth) = (a.rows, self.depth);
+        let mut room = LEFT.take();
+        let (rows_packed, block) = room
+            .first(gemm::len(STRIP_ROWS, rows, depth) + rows * BLOCK)
+            .split_at_mut(gemm::len(STRIP_ROWS, rows, depth));
+        Packing::rows(a).pack(&(0..rows), &(0..depth), rows_packed);
+        let strips = self.strips.held(gemm::len(STRIP_COLUMNS, self.columns, depth));
+        for first in (0..self.columns).step_by(BLOCK) {
+            let columns = BLOCK.min(self.columns - first);
+            let b = &strips[first * depth..][..gemm::len(STRIP_COLUMNS, columns, depth)];
+            let out = &mut block[..rows * columns];
+            gemm::multiply((rows_packed, b), depth, [rows, columns], (out, columns), false);
+            consume(first..first + columns, out);
+        }
+        LEFT.set(room);
     }
 }
 
@@ -247,6 +313,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn blocks_of_a_packed_factor_make_up_the_product() {
+        let (m, k, n) = (13, 30, 700);
+        let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+        let expected = naive(&a, &b, m, k, n);
+        let mut packed = Packed::default();
+        packed.pack(View::new(&numbers(8, 3), 2, 4));
+        packed.pack(View::new(&transposed(&b, k, n), n, k).t());
+        let mut seen = 0;
+        packed.each_block(View::new(&a, m, k), |columns, block| {
+            assert_eq!(columns.start, seen);
+            seen = columns.end;
+            for (at, got) in block.iter().enumerate() {
+                let (i, j) = (at / columns.len(), columns.start + at % columns.len());
+                assert!((got - expected[i * n + j]).abs() < 1e-4);
+            }
+        });
+        assert_eq!(seen, n);
     }
 
     #[test]

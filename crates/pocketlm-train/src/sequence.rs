@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::cell::{self, BackStep, Feed, Step};
 use crate::config::{CellKind, ModelConfig};
 use crate::dropout::{Dropout, Site, apply};
-use crate::panels::Panels;
+use crate::panels::{Panels, Scratch};
 use crate::parameters::{Builder, Id, Parameters};
 use crate::product::{View, Write, add_column_sums, product};
 
@@ -64,6 +64,7 @@ pub struct Trace {
     /// The same of the projection.
     projection: Option<Panels>,
     back_projection: Option<Panels>,
+    scratch: Scratch,
 }
 
 impl Layer {
@@ -106,10 +107,13 @@ impl Layer {
             weight_mask: Vec::new(),
             carry: vec![0.0; batch * self.hidden],
             d_unprojected: vec![0.0; batch * projected],
-            recurrence: self.feeds(|rows| Panels::new(rows, self.output_width)),
-            back_recurrence: self.feeds(|rows| Panels::new(self.output_width, rows)),
-            projection: self.projection.map(|_| Panels::new(self.output_width, self.hidden)),
-            back_projection: self.projection.map(|_| Panels::new(self.hidden, self.output_width)),
+            recurrence: self.feeds(|rows| Panels::new(rows, self.output_width, batch)),
+            back_recurrence: self.feeds(|rows| Panels::new(self.output_width, rows, batch)),
+            projection: self.projection.map(|_| Panels::new(self.output_width, self.hidden, batch)),
+            back_projection: self
+                .projection
+                .map(|_| Panels::new(self.hidden, self.output_width, batch)),
+            scratch: Scratch::default(),
         }
     }
 
@@ -230,9 +234,9 @@ impl Layer {
             before = fed;
         }
         let gates = &mut trace.gates[t * batch * width..][..batch * width];
-        for (panels, feed) in trace.recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+        for (panels, feed) in trace.recurrence.iter().zip(self.kind.recurrent_feeds()) {
             let gates = &mut gates[feed.block * self.hidden..];
-            panels.add_product((before, narrow), batch, (gates, width));
+            panels.add_product((before, narrow), batch, (gates, width), &mut trace.scratch);
         }
     }
 
@@ -265,12 +269,12 @@ impl Layer {
     }
 
     fn step_projection(&self, trace: &mut Trace, t: usize) {
-        let Some(panels) = &mut trace.projection else { return };
+        let Some(panels) = &trace.projection else { return };
         let (batch, hidden, narrow) = (trace.batch, self.hidden, self.output_width);
         let from = &trace.unprojected[t * batch * hidden..];
         let to = &mut trace.output[(t + 1) * batch * narrow..][..batch * narrow];
         to.fill(0.0);
-        panels.add_product((from, hidden), batch, (to, narrow));
+        panels.add_product((from, hidden), batch, (to, narrow), &mut trace.scratch);
     }
 
     /// Pulls `d_output` `[steps * batch, output_width]` (changed in place) back through the window: sets this
@@ -300,9 +304,10 @@ impl Layer {
     fn back_cell(&self, d_output: &[f32], trace: &mut Trace, t: usize) {
         let (batch, hidden, narrow) = (trace.batch, self.hidden, self.output_width);
         let d_output = &d_output[t * batch * narrow..][..batch * narrow];
-        let output = if let Some(panels) = &mut trace.back_projection {
+        let output = if let Some(panels) = &trace.back_projection {
             trace.d_unprojected.fill(0.0);
-            panels.add_product((d_output, narrow), batch, (&mut trace.d_unprojected, hidden));
+            let out = (&mut trace.d_unprojected[..], hidden);
+            panels.add_product((d_output, narrow), batch, out, &mut trace.scratch);
             &trace.d_unprojected[..]
         } else {
             d_output
@@ -334,9 +339,9 @@ impl Layer {
         let masked = !trace.state_mask.is_empty();
         trace.d_fed.fill(0.0);
         let d_fed = if masked { &mut trace.d_fed[..] } else { &mut *d_before };
-        for (panels, feed) in trace.back_recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+        for (panels, feed) in trace.back_recurrence.iter().zip(self.kind.recurrent_feeds()) {
             let d_gates = &gates[feed.block * self.hidden..];
-            panels.add_product((d_gates, width), batch, (d_fed, narrow));
+            panels.add_product((d_gates, width), batch, (d_fed, narrow), &mut trace.scratch);
         }
         if masked {
             let masked = trace.d_fed.iter().zip(&trace.state_mask);

@@ -1,14 +1,18 @@
 //! Softmax and cross-entropy as one operation that holds a block of the logits at a time.
 
+use pocketlm_kernels::softmax::LogSumExp;
 use rayon::prelude::*;
 
 use crate::augmented::SoftTargets;
 use crate::config::Augmented;
 use crate::parameters::{Id, Parameters};
-use crate::product::{View, Write, add_column_sums, product};
+use crate::product::{Packed, View, Write, add_column_sums, product};
 
 /// Most logits held at once: 32 MB of them. Each block packs the matrix anew.
 const BLOCK: usize = 8 << 20;
+
+/// Rows whose losses one thread computes at a time.
+const ROWS: usize = 48;
 
 /// The output layer: `logits = input W^T + b` with `W` `[vocabulary, width]`.
 #[derive(Clone, Debug)]
@@ -35,17 +39,42 @@ pub struct Room {
 }
 
 impl Softmax {
+    /// The matrix, packed for [`losses`](Self::losses).
+    pub fn pack(&self, weights: &Parameters) -> Packed {
+        let mut packed = Packed::default();
+        packed.pack(View::new(weights.get(self.matrix), self.vocabulary, self.width).t());
+        packed
+    }
+
     /// Negative log-likelihood in nats of each target, for `input` `[rows, width]`.
-    pub fn losses(&self, weights: &Parameters, input: &[f32], targets: &[u32]) -> Vec<f32> {
-        let mut losses = Vec::with_capacity(targets.len());
-        let mut logits = Vec::new();
+    pub fn losses(
+        &self,
+        weights: &Parameters,
+        matrix: &Packed,
+        input: &[f32],
+        targets: &[u32],
+    ) -> Vec<f32> {
         let bias = weights.get(self.bias);
-        for (input, targets) in self.blocks(input, targets) {
-            self.unbiased_logits(weights, input, &mut logits);
-            let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
-            let block: Vec<f32> = rows.map(|(row, &target)| loss(row, bias, target)).collect();
-            losses.extend(block);
-        }
+        let mut losses = vec![0.0; targets.len()];
+        let parts = losses.par_chunks_mut(ROWS).zip(targets.par_chunks(ROWS));
+        let parts = parts.zip(input.par_chunks(ROWS * self.width)).with_max_len(1);
+        parts.for_each(|((losses, targets), input)| {
+            let input = View::new(input, targets.len(), self.width);
+            let mut sums = [LogSumExp::new(); ROWS];
+            matrix.each_block(input, |columns, block| {
+                let rows = block.chunks_exact_mut(columns.len()).zip(targets);
+                for ((row, &target), (sum, loss)) in rows.zip(sums.iter_mut().zip(&mut *losses)) {
+                    row.iter_mut().zip(&bias[columns.clone()]).for_each(|(x, b)| *x += b);
+                    sum.push(row);
+                    if columns.contains(&(target as usize)) {
+                        *loss = row[target as usize - columns.start];
+                    }
+                }
+            });
+            losses.iter_mut().zip(sums).for_each(|(loss, sum)| {
+                *loss = (sum.value() - f64::from(*loss)) as f32;
+            });
+        });
         losses
     }
 
@@ -127,14 +156,8 @@ impl Softmax {
     }
 }
 
-/// `log sum exp(row + bias) - (row + bias)[target]`; changes `row`.
-fn loss(row: &mut [f32], bias: &[f32], target: u32) -> f32 {
-    let at = row[target as usize] + bias[target as usize];
-    let (most, sum) = exponentials(row, bias, None);
-    most + sum.ln() - at
-}
-
-/// The same, and `shifted`, if any, becomes `row + bias - max`, and `row` becomes `scale * (softmax(row + bias) - one_hot(target))`.
+/// `log sum exp(row + bias) - (row + bias)[target]`; `row` becomes `scale * (softmax(row + bias) - one_hot(target))`
+/// and `shifted`, if any, `row + bias - max`.
 fn loss_and_gradient(
     row: &mut [f32],
     bias: &[f32],
@@ -184,10 +207,34 @@ fn lanes(row: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32 + Copy) -> f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::Builder;
 
     #[test]
     fn loss_of_equal_logits_is_the_log_of_their_number() {
-        assert!((loss(&mut [1.0; 100], &[2.0; 100], 7) - 100f32.ln()).abs() < 1e-5);
+        let loss = loss_and_gradient(&mut [1.0; 100], &[2.0; 100], 7, 1.0, None);
+        assert!((loss - 100f32.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn losses_are_those_of_the_whole_logits() {
+        let mut builder = Builder::default();
+        let (rows, width, vocabulary) = (2 * ROWS + 5, 3, 700);
+        let matrix = builder.matrix("softmax", vocabulary, width);
+        let bias = builder.vector("bias", vocabulary);
+        let mut weights = builder.zeros();
+        let number = |i: usize| ((i * 7919) % 201) as f32 / 50.0 - 2.0;
+        weights.data.iter_mut().enumerate().for_each(|(i, w)| *w = number(i));
+        let softmax = Softmax { width, vocabulary, matrix, bias, embedding: matrix };
+        let input: Vec<f32> = (0..rows * width).map(|i| number(i + 17)).collect();
+        let targets: Vec<u32> = (0..rows).map(|i| (i * 37 % vocabulary) as u32).collect();
+        let losses = softmax.losses(&weights, &softmax.pack(&weights), &input, &targets);
+        let mut logits = Vec::new();
+        softmax.logits(&weights, &input, &mut logits);
+        for ((row, &target), loss) in logits.chunks(vocabulary).zip(&targets).zip(losses) {
+            let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+            let want = sum.ln() - f64::from(row[target as usize]);
+            assert!((f64::from(loss) - want).abs() < 1e-5, "{loss} {want}");
+        }
     }
 
     #[test]

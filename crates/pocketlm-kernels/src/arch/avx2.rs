@@ -93,6 +93,52 @@ unsafe fn load_256(p: *const u8) -> I {
     unsafe { (_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())) }
 }
 
+/// Blocks of 4 × 4 within halves of the registers, then the halves.
+#[inline(always)]
+unsafe fn transpose_8(mut m: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        for four in m.as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = *four;
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            *four = [
+                _mm256_shuffle_ps::<0x44>(ab, cd),
+                _mm256_shuffle_ps::<0xee>(ab, cd),
+                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+            ];
+        }
+        let mut columns = m;
+        for c in 0..4 {
+            columns[c] = _mm256_permute2f128_ps::<0x20>(m[c], m[4 + c]);
+            columns[4 + c] = _mm256_permute2f128_ps::<0x31>(m[c], m[4 + c]);
+        }
+        columns
+    }
+}
+
+/// Sixteen rows as four blocks of 8 × 8.
+#[inline(always)]
+unsafe fn transposed(rows: [F; 16]) -> [F; 16] {
+    let mut columns = rows;
+    for (low, right) in [(true, 0), (false, 8)] {
+        let half = |v: F| if low { v.0 } else { v.1 };
+        let mut blocks = [[half(rows[0]); 8]; 2];
+        for (i, block) in blocks.iter_mut().enumerate() {
+            for (r, row) in block.iter_mut().enumerate() {
+                *row = half(rows[i * 8 + r]);
+            }
+        }
+        // SAFETY: the caller has AVX2.
+        let (top, bottom) = unsafe { (transpose_8(blocks[0]), transpose_8(blocks[1])) };
+        for c in 0..8 {
+            columns[right + c] = (top[c], bottom[c]);
+        }
+    }
+    columns
+}
+
 impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     type F = F;
     type I = I;
@@ -129,6 +175,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         fn mul_add(a: F, b: F, c: F) -> F {
             (_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1))
         }
+        fn transpose(rows: [F; 16]) -> [F; 16] { transposed(rows) }
         fn min(a: F, b: F) -> F { (_mm256_min_ps(a.0, b.0), _mm256_min_ps(a.1, b.1)) }
         fn max(a: F, b: F) -> F { (_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
         fn select_less(a: F, b: F, yes: F, no: F) -> F {

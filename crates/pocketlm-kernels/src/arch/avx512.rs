@@ -27,6 +27,41 @@ fn float(v: __m512i) -> __m512 {
     unsafe { _mm512_castsi512_ps(v) }
 }
 
+/// Blocks of 4 × 4 within quarters of the registers, then the quarters.
+#[inline(always)]
+unsafe fn transposed(mut m: [__m512; 16]) -> [__m512; 16] {
+    // SAFETY: the caller has AVX-512.
+    unsafe {
+        for four in m.as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = *four;
+            let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+            let (low, high) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+            let (low_high, high_high) = (_mm512_castps_pd(ab_high), _mm512_castps_pd(cd_high));
+            *four = [
+                _mm512_castpd_ps(_mm512_unpacklo_pd(low, high)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)),
+                _mm512_castpd_ps(_mm512_unpacklo_pd(low_high, high_high)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(low_high, high_high)),
+            ];
+        }
+        let mut columns = m;
+        for c in 0..4 {
+            let (a, b) = (m[c], m[4 + c]);
+            let (d, e) = (m[8 + c], m[12 + c]);
+            let (even_ab, odd_ab) =
+                (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let (even_de, odd_de) =
+                (_mm512_shuffle_f32x4::<0x88>(d, e), _mm512_shuffle_f32x4::<0xdd>(d, e));
+            columns[c] = _mm512_shuffle_f32x4::<0x88>(even_ab, even_de);
+            columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd_ab, odd_de);
+            columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even_ab, even_de);
+            columns[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd_ab, odd_de);
+        }
+        columns
+    }
+}
+
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
@@ -41,6 +76,12 @@ impl Lanes for Avx512 {
         fn load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
         fn load_half(p: *const u16) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
         fn store(p: *mut f32, v: __m512) { _mm512_storeu_ps(p, v) }
+        fn load_first(p: *const f32, n: usize, fill: f32) -> __m512 {
+            _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (1 << n) - 1, p)
+        }
+        fn store_first(p: *mut f32, n: usize, v: __m512) {
+            _mm512_mask_storeu_ps(p, (1 << n) - 1, v)
+        }
         fn store_i8(p: *mut i8, v: __m512) {
             _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)))
         }
@@ -67,6 +108,7 @@ impl Lanes for Avx512 {
         }
         fn max_bits(a: __m512, b: __m512) -> __m512 { float(_mm512_max_epi32(int(a), int(b))) }
         fn scale(v: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(v, n) }
+        fn transpose(rows: [__m512; 16]) -> [__m512; 16] { transposed(rows) }
         fn iload(p: *const i32) -> __m512i { _mm512_loadu_si512(p.cast()) }
         fn istore(p: *mut i32, v: __m512i) { _mm512_storeu_si512(p.cast(), v) }
         fn isplat(v: i32) -> __m512i { _mm512_set1_epi32(v) }

@@ -154,3 +154,37 @@ unsafe fn put<S: Lanes>(out: *mut f32, live: usize, sum: S::F, add: bool) {
         store_some::<S>(out, live, sum);
     }
 }
+
+/// `strip[d, l]` = element d of line l, zero from line `live` on; a strip is `[depth, width]`, of at most 16
+/// lines or a multiple of 16.
+#[inline(always)]
+pub unsafe fn transpose<S: Lanes>(
+    lines: &[f32],
+    line_step: usize,
+    [live, depth]: [usize; 2],
+    width: usize,
+    strip: &mut [f32],
+) {
+    for first in (0..width).step_by(16) {
+        for d in (0..depth).step_by(16) {
+            // SAFETY: lines below `live` have `depth` elements, a strip has `depth` times `width`.
+            unsafe {
+                let n = 16.min(depth - d);
+                let mut rows = [S::splat(0.0); 16];
+                for r in 0..16.min(live.saturating_sub(first)) {
+                    let line = lines.as_ptr().add((first + r) * line_step + d);
+                    rows[r] = load_some::<S>(line, n, 0.0);
+                }
+                let columns = S::transpose(rows);
+                for k in 0..16 {
+                    let at = (d + k) * width + first;
+                    // In a strip of less than 16 lines, what is stored beyond a step is stored over by the next.
+                    let room = if width < 16 { strip.len().saturating_sub(at) } else { 16 };
+                    if k < n {
+                        store_some::<S>(strip.as_mut_ptr().add(at), room.min(16), columns[k]);
+                    }
+                }
+            }
+        }
+    }
+}

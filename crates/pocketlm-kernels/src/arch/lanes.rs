@@ -1,4 +1,5 @@
 //! Sixteen lanes: what an instruction set must offer for the kernels to be written once.
+#![allow(clippy::needless_range_loop, reason = "blocks of registers are indexed, on purpose")]
 
 /// How many bytes ahead of use weights are asked for.
 pub const AHEAD: usize = 2048;
@@ -34,6 +35,26 @@ pub trait Lanes: Copy {
     unsafe fn load(p: *const f32) -> Self::F;
     unsafe fn load_half(p: *const u16) -> Self::F;
     unsafe fn store(p: *mut f32, v: Self::F);
+    /// The first `n` < 16 elements at `p`, which is good for as many; the others are `fill`.
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, n: usize, fill: f32) -> Self::F {
+        // SAFETY: a copy of n within an array of 16.
+        unsafe {
+            let mut all = [fill; 16];
+            core::ptr::copy_nonoverlapping(p, all.as_mut_ptr(), n);
+            Self::load(all.as_ptr())
+        }
+    }
+    /// Stores the first `n` < 16 elements at `p`, which is good for as many.
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, n: usize, v: Self::F) {
+        // SAFETY: a copy of n out of an array of 16.
+        unsafe {
+            let mut all = [0.0f32; 16];
+            Self::store(all.as_mut_ptr(), v);
+            core::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
+        }
+    }
     /// Rounds to the nearest, ties to even, and stores 16 × i8; values are within ±127.
     unsafe fn store_i8(p: *mut i8, v: Self::F);
     unsafe fn splat(v: f32) -> Self::F;
@@ -58,6 +79,25 @@ pub trait Lanes: Copy {
     unsafe fn max_bits(a: Self::F, b: Self::F) -> Self::F;
     /// v · 2ⁿ for a whole n of −126 to 127 with a normal result.
     unsafe fn scale(v: Self::F, n: Self::F) -> Self::F;
+    /// Lane r of result c is lane c of row r.
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self::F; 16]) -> [Self::F; 16] {
+        let (mut from, mut columns) = ([[0.0f32; 16]; 16], rows);
+        // SAFETY: 16 elements each.
+        unsafe {
+            for r in 0..16 {
+                Self::store(from[r].as_mut_ptr(), rows[r]);
+            }
+            for c in 0..16 {
+                let mut column = [0.0; 16];
+                for r in 0..16 {
+                    column[r] = from[r][c];
+                }
+                columns[c] = Self::load(column.as_ptr());
+            }
+        }
+        columns
+    }
 
     unsafe fn iload(p: *const i32) -> Self::I;
     unsafe fn isplat(v: i32) -> Self::I;
@@ -128,15 +168,8 @@ pub(super) use lanes;
 /// As [`Lanes`]; `p` is good for min(n, 16) elements.
 #[inline(always)]
 pub unsafe fn load_some<S: Lanes>(p: *const f32, n: usize, fill: f32) -> S::F {
-    // SAFETY: 16 elements if n ≥ 16, else a copy of n within an array of 16.
-    unsafe {
-        if n >= 16 {
-            return S::load(p);
-        }
-        let mut all = [fill; 16];
-        core::ptr::copy_nonoverlapping(p, all.as_mut_ptr(), n);
-        S::load(all.as_ptr())
-    }
+    // SAFETY: the caller's.
+    unsafe { if n >= 16 { S::load(p) } else { S::load_first(p, n, fill) } }
 }
 
 /// Stores the first `n` of 16 elements at `p`.
@@ -145,15 +178,8 @@ pub unsafe fn load_some<S: Lanes>(p: *const f32, n: usize, fill: f32) -> S::F {
 /// As [`Lanes`]; `p` is good for min(n, 16) elements.
 #[inline(always)]
 pub unsafe fn store_some<S: Lanes>(p: *mut f32, n: usize, v: S::F) {
-    // SAFETY: 16 elements if n ≥ 16, else a copy of n out of an array of 16.
-    unsafe {
-        if n >= 16 {
-            return S::store(p, v);
-        }
-        let mut all = [0.0f32; 16];
-        S::store(all.as_mut_ptr(), v);
-        core::ptr::copy_nonoverlapping(all.as_ptr(), p, n);
-    }
+    // SAFETY: the caller's.
+    unsafe { if n >= 16 { S::store(p, v) } else { S::store_first(p, n, v) } }
 }
 
 /// [`Lanes::half_blocks`] by dot products.

@@ -39,6 +39,7 @@ macro_rules! table {
             grouped_matmul,
             fit,
             gemm,
+            transpose,
             max_abs,
             quantise,
             sums,
@@ -65,6 +66,7 @@ macro_rules! table {
             grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
             grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
             matrix_product::gemm(a: &[f32], b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
+            matrix_product::transpose(lines: &[f32], line_step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
             elementwise::max_abs(x: &[f32]) -> f32;
             elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
             elementwise::exp(x: &mut [f32]);

@@ -1,10 +1,7 @@
 //! What an x86-64 processor can do, asked of it directly (the standard library's detection is not
 //! there in `no_std`).
 
-use core::arch::x86_64::{
-    __cpuid, __cpuid_count, __m128, _mm_movehl_ps, _mm_movelh_ps, _mm_unpackhi_ps, _mm_unpacklo_ps,
-    _xgetbv,
-};
+use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
 /// Which of the backends' instruction sets are there, and saved by the operating system.
 pub struct Features {
@@ -40,22 +37,6 @@ pub fn features() -> Features {
 unsafe fn saved_state() -> u64 {
     // SAFETY: register 0 always exists where XGETBV does.
     unsafe { _xgetbv(0) }
-}
-
-/// The transpose of four rows by four columns; every x86-64 has SSE.
-#[inline]
-pub fn transpose_4(m: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
-    // SAFETY: a register is four numbers.
-    let [a, b, c, d] = unsafe { core::mem::transmute::<[[f32; 4]; 4], [__m128; 4]>(m) };
-    // SAFETY: SSE is part of x86-64.
-    let turned = unsafe {
-        let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
-        let (ab_high, cd_high) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
-        let (first, third) = (_mm_movelh_ps(ab, cd), _mm_movelh_ps(ab_high, cd_high));
-        [first, _mm_movehl_ps(cd, ab), third, _mm_movehl_ps(cd_high, ab_high)]
-    };
-    // SAFETY: as above.
-    unsafe { core::mem::transmute::<[__m128; 4], [[f32; 4]; 4]>(turned) }
 }
 
 #[cfg(test)]

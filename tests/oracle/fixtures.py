@@ -50,6 +50,8 @@ class Config:
     cell_projection: int = 0
     projection: int = 0
     tied: bool = False
+    layer_norm: bool = False
+    mogrifier: int = 0
 
     @property
     def gates(self) -> int:
@@ -76,6 +78,12 @@ FIXTURES: dict[str, tuple[int, Config]] = {
     "lstm_projection_untied": (53, Config("lstm", 5, [7, 6], projection=4)),
     "lstm_projection_tied": (38, Config("lstm", 4, [9], projection=4, tied=True)),
     "gru_projection_tied": (52, Config("gru", 4, [7, 6], projection=4, tied=True)),
+    "lstm_normalised": (61, Config("lstm", 5, [7, 6], layer_norm=True)),
+    "gru_normalised": (62, Config("gru", 5, [7, 6], layer_norm=True)),
+    "cifgp_normalised": (73, Config("cifg", 5, [9], cell_projection=4, layer_norm=True)),
+    "lstm_mogrified": (164, Config("lstm", 5, [7], mogrifier=5)),
+    "gru_mogrified": (65, Config("gru", 5, [7], mogrifier=2)),
+    "cifgp_mogrified_normalised": (66, Config("cifg", 5, [9], 4, layer_norm=True, mogrifier=3)),
     "lstmp_projection_untied": (16, Config("lstm", 5, [7, 6], cell_projection=4, projection=3)),
 }
 
@@ -90,6 +98,11 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
         out[f"cell.{k}.bias"] = (4 * hidden if config.cell == "gru" else rows,)
         if config.cell_projection:
             out[f"cell.{k}.projection"] = (config.cell_projection, hidden)
+        if config.layer_norm:
+            out[f"cell.{k}.gain"] = out[f"cell.{k}.bias"]
+        widths = (config.input(k), config.recurrent(k))
+        for i in range(config.mogrifier):
+            out[f"cell.{k}.mogrifier.{i}"] = (widths[i % 2], widths[1 - i % 2])
     top = config.recurrent(len(config.hidden) - 1)
     if config.projection:
         out["projection"] = (config.projection, top)
@@ -116,12 +129,34 @@ def draw(config: Config, seed: int) -> tuple[Params, Tensor, Tensor, State]:
     return params, words[0], words[1], state
 
 
+def mogrify(p: Params, k: int, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Melis et al. 2020, equations 1 and 2: odd rounds gate the input, even ones the state."""
+    pair, i = [x, h], 0
+    while (name := f"cell.{k}.mogrifier.{i}") in p:
+        pair[i % 2] = 2 * torch.sigmoid(pair[1 - i % 2] @ p[name].T) * pair[i % 2]
+        i += 1
+    return pair[0], pair[1]
+
+
+def normalise(p: Params, k: int, blocks: Tensor, first: int, count: int) -> Tensor:
+    """`count` blocks of pre-activations from block `first` on, normalised each, with gain and bias."""
+    width = blocks.shape[1] // count
+    gain, bias = (p[f"cell.{k}.{name}"].split(width)[first : first + count] for name in ("gain", "bias"))
+    parts = zip(blocks.chunk(count, dim=1), gain, bias)
+    return torch.cat([F.layer_norm(x, (width,), g, b, eps=1e-5) for x, g, b in parts], dim=1)
+
+
 def lstm_equations(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...], coupled: bool):
     """Hochreiter and Schmidhuber 1997 with forget gate; `coupled` is CIFG (Greff et al. 2017)."""
     h, c = state
     outputs = []
     for step in x:
-        gates = step @ p[f"cell.{k}.input"].T + h @ p[f"cell.{k}.recurrent"].T + p[f"cell.{k}.bias"]
+        step, fed = mogrify(p, k, step, h)
+        gates = step @ p[f"cell.{k}.input"].T + fed @ p[f"cell.{k}.recurrent"].T
+        if f"cell.{k}.gain" in p:
+            gates = normalise(p, k, gates, 0, 3 if coupled else 4)
+        else:
+            gates = gates + p[f"cell.{k}.bias"]
         if coupled:
             f, g, o = gates.chunk(3, dim=1)
             f = torch.sigmoid(f)
@@ -143,10 +178,16 @@ def gru_equations(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...]):
     b_r, b_z, b_in, b_hn = p[f"cell.{k}.bias"].chunk(4)
     outputs = []
     for step in x:
+        step, fed = mogrify(p, k, step, h)
         xr, xz, xn = (step @ p[f"cell.{k}.input"].T).chunk(3, dim=1)
-        hr, hz, hn = (h @ p[f"cell.{k}.recurrent"].T).chunk(3, dim=1)
-        r, z = torch.sigmoid(xr + hr + b_r), torch.sigmoid(xz + hz + b_z)
-        n = torch.tanh(xn + b_in + r * (hn + b_hn))
+        hr, hz, hn = (fed @ p[f"cell.{k}.recurrent"].T).chunk(3, dim=1)
+        if f"cell.{k}.gain" in p:
+            r, z = normalise(p, k, torch.cat([xr + hr, xz + hz], dim=1), 0, 2).chunk(2, dim=1)
+            xn, hn = normalise(p, k, xn, 2, 1), normalise(p, k, hn, 3, 1)
+        else:
+            r, z, xn, hn = xr + hr + b_r, xz + hz + b_z, xn + b_in, hn + b_hn
+        r, z = torch.sigmoid(r), torch.sigmoid(z)
+        n = torch.tanh(xn + r * hn)
         h = (1 - z) * n + z * h
         outputs.append(h)
     return torch.stack(outputs), (h,)
@@ -160,7 +201,9 @@ def equations(config: Config) -> Layer:
 
 
 def module_layer(config: Config) -> Layer:
-    """The layer as nn.LSTM or nn.GRU. Our one bias is split unevenly over PyTorch's two."""
+    """The layer as nn.LSTM or nn.GRU, where there is one. Our one bias is split unevenly over PyTorch's two."""
+    if config.layer_norm or config.mogrifier:
+        return equations(config)
 
     def lstm(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...]):
         module = nn.LSTM(x.shape[2], config.hidden[k], proj_size=config.cell_projection)

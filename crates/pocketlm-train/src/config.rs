@@ -10,6 +10,9 @@ use crate::network::Penalties;
 /// Most recurrent layers.
 const MOST_LAYERS: usize = 32;
 
+/// Most rounds of a Mogrifier.
+const MOST_ROUNDS: usize = 16;
+
 /// The recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +44,12 @@ pub struct ModelConfig {
     /// Whether the softmax uses the embedding's matrix (Press & Wolf 2017).
     #[serde(default)]
     pub tied: bool,
+    /// Whether each cell's pre-activations are normalised over its units (Ba et al. 2016).
+    #[serde(default)]
+    pub layer_norm: bool,
+    /// Rounds in which a cell's input and state gate each other before a step (Melis et al. 2020); 0 for none.
+    #[serde(default)]
+    pub mogrifier: usize,
 }
 
 impl ModelConfig {
@@ -81,6 +90,10 @@ impl ModelConfig {
         if self.cell == CellKind::Gru && self.cell_projection > 0 {
             let what = "is for lstm and cifg: a gru feeds its own memory back, set it to 0";
             return Err(Error::config("model.cell_projection", what));
+        }
+        if self.mogrifier > MOST_ROUNDS {
+            let what = format!("is {}: give at most {MOST_ROUNDS} rounds", self.mogrifier);
+            return Err(Error::config("model.mogrifier", what));
         }
         if self.tied && self.softmax_width() != self.embedding {
             let what = format!(

@@ -111,9 +111,10 @@ impl Network {
         Ok((Self { config, vocabulary, embedding, layers, projection, softmax }, builder.zeros()))
     }
 
-    /// Adds `bias` to those of the forget gates of every layer; a GRU has none.
-    pub fn open_forget_gates(&self, weights: &mut Parameters, bias: f64) {
-        self.layers.iter().for_each(|layer| layer.open_forget_gate(weights, bias as f32));
+    /// Moves what should not start around zero: adds `forget` to the biases of the forget gates (a GRU has
+    /// none), and 1 to the gains of layer normalisation.
+    pub fn offset(&self, leaves: &mut Parameters, forget: f64) {
+        self.layers.iter().for_each(|layer| layer.offset(leaves, forget as f32));
     }
 
     /// Room for windows of `steps` steps of `batch` streams.
@@ -236,8 +237,10 @@ impl Network {
         let mut all = Vec::new();
         for (k, layer) in self.layers.iter().enumerate() {
             let trace = &window.traces[k];
-            all.push((format!("cell.{k}.input"), layer.input_width, &window.inputs[k][..]));
-            all.push((format!("cell.{k}.recurrent"), layer.output_width, trace.fed_back()));
+            let input = layer.taken(trace, &window.inputs[k]);
+            all.push((format!("cell.{k}.input"), layer.input_width, input));
+            all.push((format!("cell.{k}.recurrent"), layer.output_width, layer.fed_back(trace)));
+            all.extend(layer.mogrifier_inputs(trace));
             if self.config.cell_projection > 0 {
                 all.push((format!("cell.{k}.projection"), layer.hidden, trace.unprojected()));
             }

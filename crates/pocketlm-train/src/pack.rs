@@ -26,6 +26,8 @@ fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
         projection: model.projection,
         tied: model.tied,
         unit,
+        layer_norm: model.layer_norm,
+        mogrifier: model.mogrifier,
     }
 }
 

@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use crate::cell::{self, BackStep, Feed, Step};
 use crate::config::{CellKind, ModelConfig};
 use crate::dropout::{Dropout, Site, apply};
+use crate::mogrifier::{self, Mogrifier};
+use crate::normalise;
 use crate::panels::{Panels, Scratch};
 use crate::parameters::{Builder, Id, Parameters};
 use crate::product::{View, Write, add_column_sums, product};
@@ -27,7 +29,10 @@ pub struct Layer {
     input: Id,
     recurrent: Id,
     bias: Id,
+    /// Gains of the normalised pre-activations, with layer normalisation.
+    gain: Option<Id>,
     projection: Option<Id>,
+    mogrifier: Mogrifier,
 }
 
 /// What the forward pass of a window keeps for the backward pass; slot 0 of `memory` and `output` is the
@@ -49,7 +54,7 @@ pub struct Trace {
     /// `[batch, output_width]`; the mask is empty without dropout.
     fed: Vec<f32>,
     state_mask: Vec<f32>,
-    /// Gradient of what is fed back at one step, `[batch, output_width]`, used with a mask.
+    /// Gradient of what is fed back at one step, `[batch, output_width]`, where it is not the output itself.
     d_fed: Vec<f32>,
     /// The recurrent matrix after dropout and the mask that made it; the mask is empty without dropout.
     dropped: Vec<f32>,
@@ -64,6 +69,12 @@ pub struct Trace {
     /// The same of the projection.
     projection: Option<Panels>,
     back_projection: Option<Panels>,
+    /// With layer normalisation.
+    normalised: Option<normalise::Trace>,
+    /// With a Mogrifier, which makes the input's product one a step: its matrix, and its transpose.
+    mogrifier: mogrifier::Trace,
+    input: Option<Panels>,
+    back_input: Option<Panels>,
     scratch: Scratch,
 }
 
@@ -73,6 +84,7 @@ impl Layer {
         let (kind, hidden) = (config.cell, config.hidden[k]);
         let (input_width, output_width) = (config.input_width(k), config.output_width(k));
         let rows = kind.gates() * hidden;
+        let widths = [input_width, output_width];
         Self {
             number: k,
             kind,
@@ -84,12 +96,15 @@ impl Layer {
             bias: builder.vector(format!("cell.{k}.bias"), kind.blocks() * hidden),
             projection: (config.cell_projection > 0)
                 .then(|| builder.matrix(format!("cell.{k}.projection"), output_width, hidden)),
+            mogrifier: Mogrifier::declare(k, config.mogrifier, widths, builder),
+            gain: (config.layer_norm)
+                .then(|| builder.vector(format!("cell.{k}.gain"), kind.blocks() * hidden)),
         }
     }
 
     /// Room for windows of `steps` steps of `batch` streams.
     pub fn trace(&self, steps: usize, batch: usize) -> Trace {
-        let rows = steps * batch;
+        let (rows, active) = (steps * batch, self.mogrifier.is_active());
         let memory = if self.kind.has_memory() { self.hidden } else { 0 };
         let projected = if self.projection.is_some() { self.hidden } else { 0 };
         Trace {
@@ -113,18 +128,31 @@ impl Layer {
             back_projection: self
                 .projection
                 .map(|_| Panels::new(self.hidden, self.output_width, batch)),
+            normalised: self
+                .gain
+                .map(|_| normalise::Trace::new(rows, self.kind.blocks(), self.hidden)),
+            mogrifier: self.mogrifier.trace(steps, batch),
+            input: active.then(|| Panels::new(self.fed_width(), self.input_width, batch)),
+            back_input: active.then(|| Panels::new(self.input_width, self.fed_width(), batch)),
             scratch: Scratch::default(),
         }
     }
 
-    /// Adds `bias` to those of the forget gate, if there is one; found by name, since leaves may be other
-    /// numbers than the dense matrices.
-    pub fn open_forget_gate(&self, weights: &mut Parameters, bias: f32) {
-        let name = format!("cell.{}.bias", self.number);
-        let Some(block) = self.kind.forget_block() else { return };
-        let first = weights.find(&name).expect("every layer has biases").range.start;
-        let biases = &mut weights.data[first + block * self.hidden..][..self.hidden];
-        biases.iter_mut().for_each(|b| *b += bias);
+    /// Adds `bias` to those of the forget gate, if there is one, and 1 to the gains, if there are any. They are
+    /// found by name, since leaves may be other numbers than the dense matrices.
+    pub fn offset(&self, weights: &mut Parameters, bias: f32) {
+        let vector = |name: &str| {
+            let found = weights.find(&format!("cell.{}.{name}", self.number));
+            found.map(|entry| entry.range.clone())
+        };
+        let (biases, gains) = (vector("bias"), vector("gain"));
+        if let (Some(biases), Some(block)) = (biases, self.kind.forget_block()) {
+            let biases = &mut weights.data[biases][block * self.hidden..][..self.hidden];
+            biases.iter_mut().for_each(|b| *b += bias);
+        }
+        if let Some(gains) = gains {
+            weights.data[gains].iter_mut().for_each(|gain| *gain += 1.0);
+        }
     }
 
     /// Something for each feed of the recurrent matrix, given the number of its rows.
@@ -160,7 +188,6 @@ impl Layer {
         dropout.draw(Site::State(self.number), state, length, &mut trace.state_mask);
         if !trace.state_mask.is_empty() {
             trace.fed.resize(trace.steps * length, 0.0);
-            trace.d_fed.resize(length, 0.0);
         }
         let recurrent = weights.get(self.recurrent);
         let (site, length) = (Site::Weights(self.number), recurrent.len());
@@ -181,6 +208,10 @@ impl Layer {
         if let (Some(panels), Some(id)) = (&mut trace.projection, self.projection) {
             panels.pack(weights.get(id));
         }
+        if let Some(panels) = &mut trace.input {
+            panels.pack(weights.get(self.input));
+        }
+        self.mogrifier.pack_forward(weights, &mut trace.mogrifier);
     }
 
     fn pack_backward(&self, weights: &Parameters, trace: &mut Trace) {
@@ -192,6 +223,10 @@ impl Layer {
         if let (Some(panels), Some(id)) = (&mut trace.back_projection, self.projection) {
             panels.pack_transposed(weights.get(id));
         }
+        if let Some(panels) = &mut trace.back_input {
+            panels.pack_transposed(weights.get(self.input));
+        }
+        self.mogrifier.pack_backward(weights, &mut trace.mogrifier);
     }
 
     /// Runs the window: `input` `[steps * batch, input_width]` into the trace's output.
@@ -203,27 +238,30 @@ impl Layer {
         trace: &mut Trace,
     ) {
         let (rows, width) = (trace.steps * trace.batch, self.width());
-        for row in trace.gates.chunks_exact_mut(width) {
-            row.copy_from_slice(weights.get(self.bias));
+        if self.gain.is_some() {
+            // The biases come after the normalisation.
+            trace.gates.fill(0.0);
+        } else {
+            for row in trace.gates.chunks_exact_mut(width) {
+                row.copy_from_slice(weights.get(self.bias));
+            }
         }
-        let matrix = View::new(weights.get(self.input), self.fed_width(), self.input_width);
-        product(
-            &mut trace.gates,
-            width,
-            Write::Add,
-            View::new(input, rows, self.input_width),
-            matrix.t(),
-        );
+        if !self.mogrifier.is_active() {
+            let matrix = View::new(weights.get(self.input), self.fed_width(), self.input_width);
+            let input = View::new(input, rows, self.input_width);
+            product(&mut trace.gates, width, Write::Add, input, matrix.t());
+        }
         self.drop(weights, dropout, trace);
         self.pack_forward(weights, trace);
         for t in 0..trace.steps {
-            self.step_recurrence(trace, t);
+            self.step_recurrence(input, trace, t);
+            self.step_normalise(weights, trace, t);
             self.step_cell(trace, t);
             self.step_projection(trace, t);
         }
     }
 
-    fn step_recurrence(&self, trace: &mut Trace, t: usize) {
+    fn step_recurrence(&self, input: &[f32], trace: &mut Trace, t: usize) {
         let (batch, width, narrow) = (trace.batch, self.width(), self.output_width);
         let step = t * batch * narrow..(t + 1) * batch * narrow;
         let mut before = &trace.output[step.clone()];
@@ -234,10 +272,33 @@ impl Layer {
             before = fed;
         }
         let gates = &mut trace.gates[t * batch * width..][..batch * width];
+        if let Some(panels) = &trace.input {
+            let input = &input[t * batch * self.input_width..][..batch * self.input_width];
+            let (rounds, scratch) = (&mut trace.mogrifier, &mut trace.scratch);
+            self.mogrifier.forward(t, input, before, rounds, scratch);
+            let input = &self.mogrifier.input(rounds)[t * batch * self.input_width..];
+            panels.add_product((input, self.input_width), batch, (gates, width), scratch);
+            before = &self.mogrifier.state(rounds)[t * batch * narrow..][..batch * narrow];
+        }
         for (panels, feed) in trace.recurrence.iter().zip(self.kind.recurrent_feeds()) {
             let gates = &mut gates[feed.block * self.hidden..];
             panels.add_product((before, narrow), batch, (gates, width), &mut trace.scratch);
         }
+    }
+
+    fn step_normalise(&self, weights: &Parameters, trace: &mut Trace, t: usize) {
+        let (Some(gain), Some(normalised)) = (self.gain, &mut trace.normalised) else { return };
+        let (first, width) = (t * trace.batch, self.width());
+        let gates = &mut trace.gates[first * width..][..trace.batch * width];
+        let affine = (weights.get(gain), weights.get(self.bias));
+        normalised.forward(self.hidden, first, gates, affine);
+    }
+
+    fn back_normalise(&self, weights: &Parameters, trace: &mut Trace, t: usize) {
+        let (Some(gain), Some(normalised)) = (self.gain, &mut trace.normalised) else { return };
+        let (first, width) = (t * trace.batch, self.width());
+        let gates = &mut trace.gates[first * width..][..trace.batch * width];
+        normalised.backward(self.hidden, first, gates, weights.get(gain));
     }
 
     fn step_cell(&self, trace: &mut Trace, t: usize) {
@@ -289,12 +350,20 @@ impl Layer {
         d_input: &mut [f32],
     ) {
         trace.carry.fill(0.0);
+        if let Some(normalised) = &mut trace.normalised {
+            normalised.d_gain.fill(0.0);
+            normalised.d_bias.fill(0.0);
+        }
         self.pack_backward(weights, trace);
         for t in (0..trace.steps).rev() {
             self.back_cell(d_output, trace, t);
-            self.back_recurrence(d_output, trace, t);
+            self.back_normalise(weights, trace, t);
+            self.back_recurrence(d_output, d_input, trace, t);
         }
         self.weight_gradients(gradient, input, d_output, trace);
+        if self.mogrifier.is_active() {
+            return;
+        }
         let (rows, width) = (trace.steps * trace.batch, self.width());
         let gates = View::strided(&trace.gates, rows, self.fed_width(), width);
         let matrix = View::new(weights.get(self.input), self.fed_width(), self.input_width);
@@ -328,24 +397,44 @@ impl Layer {
         });
     }
 
-    /// Adds to the gradient of the previous step's output what flows through the recurrence.
-    fn back_recurrence(&self, d_output: &mut [f32], trace: &mut Trace, t: usize) {
-        if t == 0 {
+    /// Adds to the gradient of the previous step's output what flows through the recurrence; with a Mogrifier
+    /// also sets this step's part of `d_input`.
+    fn back_recurrence(
+        &self,
+        d_output: &mut [f32],
+        d_input: &mut [f32],
+        trace: &mut Trace,
+        t: usize,
+    ) {
+        let mogrified = self.mogrifier.is_active();
+        if t == 0 && !mogrified {
             return;
         }
         let (batch, width, narrow) = (trace.batch, self.width(), self.output_width);
-        let d_before = &mut d_output[(t - 1) * batch * narrow..][..batch * narrow];
         let gates = &trace.gates[t * batch * width..][..batch * width];
-        let masked = !trace.state_mask.is_empty();
+        let apart = mogrified || !trace.state_mask.is_empty();
+        let before = t.saturating_sub(1) * batch * narrow;
+        let d_before = &mut d_output[before..][..batch * narrow];
+        trace.d_fed.resize(if apart { batch * narrow } else { 0 }, 0.0);
         trace.d_fed.fill(0.0);
-        let d_fed = if masked { &mut trace.d_fed[..] } else { &mut *d_before };
+        let d_fed = if apart { &mut trace.d_fed[..] } else { &mut *d_before };
         for (panels, feed) in trace.back_recurrence.iter().zip(self.kind.recurrent_feeds()) {
             let d_gates = &gates[feed.block * self.hidden..];
             panels.add_product((d_gates, width), batch, (d_fed, narrow), &mut trace.scratch);
         }
-        if masked {
-            let masked = trace.d_fed.iter().zip(&trace.state_mask);
-            d_before.iter_mut().zip(masked).for_each(|(d, (d_fed, m))| *d += d_fed * m);
+        if let Some(panels) = &trace.back_input {
+            let (wide, scratch) = (self.input_width, &mut trace.scratch);
+            let d_input = &mut d_input[t * batch * wide..][..batch * wide];
+            d_input.fill(0.0);
+            panels.add_product((gates, width), batch, (d_input, wide), scratch);
+            self.mogrifier.backward(t, d_input, d_fed, &mut trace.mogrifier, scratch);
+        }
+        if t == 0 {
+            return;
+        }
+        if apart {
+            apply(&trace.state_mask, &mut trace.d_fed);
+            d_before.iter_mut().zip(&trace.d_fed).for_each(|(d, d_fed)| *d += d_fed);
         }
         if !self.kind.has_memory() {
             // A GRU's output is its memory: the part of its gradient that bypasses the gates.
@@ -362,12 +451,18 @@ impl Layer {
     ) {
         let (rows, width, narrow) = (trace.steps * trace.batch, self.width(), self.output_width);
         let bias = gradient.get_mut(self.bias);
-        bias.fill(0.0);
-        add_column_sums(bias, &trace.gates);
+        if let (Some(normalised), Some(gain)) = (&trace.normalised, self.gain) {
+            bias.copy_from_slice(&normalised.d_bias);
+            gradient.get_mut(gain).copy_from_slice(&normalised.d_gain);
+        } else {
+            bias.fill(0.0);
+            add_column_sums(bias, &trace.gates);
+        }
+        self.mogrifier.weight_gradients(gradient, &trace.mogrifier);
         let gates = View::strided(&trace.gates, rows, self.fed_width(), width);
-        let input = View::new(input, rows, self.input_width);
+        let input = View::new(self.taken(trace, input), rows, self.input_width);
         product(gradient.get_mut(self.input), self.input_width, Write::Set, gates.t(), input);
-        let before = View::new(trace.fed_back(), rows, narrow);
+        let before = View::new(self.fed_back(trace), rows, narrow);
         let recurrent = gradient.get_mut(self.recurrent);
         for feed in self.kind.recurrent_feeds() {
             let d_gates = &trace.gates[feed.block * self.hidden..];
@@ -385,6 +480,31 @@ impl Layer {
     }
 }
 
+impl Layer {
+    /// What the input matrix was multiplied with, given what entered the layer: `[steps * batch, input_width]`.
+    pub fn taken<'a>(&self, trace: &'a Trace, input: &'a [f32]) -> &'a [f32] {
+        if self.mogrifier.is_active() { self.mogrifier.input(&trace.mogrifier) } else { input }
+    }
+
+    /// What the recurrent matrix was multiplied with, `[steps * batch, output_width]`.
+    pub fn fed_back<'a>(&self, trace: &'a Trace) -> &'a [f32] {
+        if self.mogrifier.is_active() {
+            self.mogrifier.state(&trace.mogrifier)
+        } else if trace.state_mask.is_empty() {
+            &trace.output[..trace.output.len() - trace.output.len() / (trace.steps + 1)]
+        } else {
+            &trace.fed
+        }
+    }
+
+    /// The same of the Mogrifier's matrices: name, columns and inputs of each.
+    pub fn mogrifier_inputs<'a>(&self, trace: &'a Trace) -> Vec<(String, usize, &'a [f32])> {
+        let inputs = self.mogrifier.matrix_inputs(&trace.mogrifier).into_iter().enumerate();
+        let name = |i| format!("cell.{}.mogrifier.{i}", self.number);
+        inputs.map(|(i, (columns, input))| (name(i), columns, input)).collect()
+    }
+}
+
 /// Streams for one thread, out of `batch`.
 fn share(batch: usize) -> usize {
     batch.div_ceil(rayon::current_num_threads())
@@ -395,14 +515,6 @@ impl Trace {
     pub fn output(&self) -> &[f32] {
         let slot = self.output.len() / (self.steps + 1);
         &self.output[slot..]
-    }
-
-    /// What was fed back at each step, after dropout, `[steps * batch, output_width]`.
-    pub fn fed_back(&self) -> &[f32] {
-        if !self.state_mask.is_empty() {
-            return &self.fed;
-        }
-        &self.output[..self.output.len() - self.output.len() / (self.steps + 1)]
     }
 
     /// Output before the projection, `[steps * batch, hidden]`, empty without one.

@@ -123,7 +123,7 @@ impl<'a> Trainer<'a> {
         let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
         let leaves = &mut trainer.training.parameters;
         trainer.parametrization.initialise(leaves, init, seed);
-        trainer.network.open_forget_gates(leaves, trainer.config.recipe.train.forget_bias);
+        trainer.network.offset(leaves, trainer.config.recipe.train.forget_bias);
         trainer.begin()
     }
 

@@ -73,6 +73,8 @@ fn random_model(units: usize, precision: Precision) -> pocketlm::Result<Vec<u8>>
         projection: 0,
         tied: false,
         unit: Unit::Word,
+        layer_norm: false,
+        mogrifier: 0,
     };
     let words: Vec<String> =
         (0..TYPES - 1).map(|i| format!("w{i}")).chain(["<eos>".into()]).collect();

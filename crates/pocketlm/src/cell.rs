@@ -6,10 +6,11 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use pocketlm_kernels::gates;
+use pocketlm_kernels::{activation, gates};
 
 use crate::configuration::CellKind;
 use crate::matrix::{Matrix, Scratch};
+use crate::normalise::normalise;
 use crate::storage::Array;
 
 /// A layer of cells.
@@ -26,6 +27,10 @@ pub(crate) struct Layer {
     pub(crate) projection: Option<Matrix>,
     /// `[gates · H]`, for the GRU `[4H]`.
     pub(crate) bias: Array,
+    /// As the bias, with layer normalisation.
+    pub(crate) gain: Option<Array>,
+    /// The Mogrifier's matrices, round by round: from the state to the input, then from that to the state.
+    pub(crate) rounds: Vec<Matrix>,
 }
 
 /// Buffers for running layers.
@@ -37,6 +42,9 @@ pub(crate) struct Buffers {
     share: Vec<f32>,
     /// Units before their projection `[batch, H]`.
     units: Vec<f32>,
+    /// The Mogrifier's input and state, `[batch, I]` and `[batch, R]`, and the gates of one of them.
+    pair: [Vec<f32>; 2],
+    round: Vec<f32>,
     pub(crate) scratch: Scratch,
 }
 
@@ -53,11 +61,17 @@ impl Buffers {
             if let Some(projection) = &layer.projection {
                 projection.reserve(batch, &mut scratch);
             }
+            layer.rounds.iter().for_each(|matrix| matrix.reserve(batch, &mut scratch));
         }
+        let mogrified = layers.iter().any(|layer| !layer.rounds.is_empty());
+        let pair = [widest(&|layer| layer.input.columns()), widest(&|layer| layer.output())];
+        let pair = pair.map(|width| if mogrified { batch * width } else { 0 });
         Self {
             pre: vec![0.0; steps * batch * gates],
             share: vec![0.0; if is_gru { batch * gates } else { 0 }],
             units: vec![0.0; batch * widest(&|layer| layer.hidden)],
+            round: vec![0.0; pair[0].max(pair[1])],
+            pair: pair.map(|length| vec![0.0; length]),
             scratch,
         }
     }
@@ -102,17 +116,52 @@ impl Layer {
         let gates = self.gates();
         let rows = x.len() / self.input.columns();
         let mut pre = core::mem::take(&mut buffers.pre);
-        let bias = &self.bias.f32()[..gates];
-        pre[..rows * gates].chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(bias));
-        self.input.apply(x, rows, &mut buffers.scratch, &mut pre[..rows * gates]);
+        if self.gain.is_some() {
+            // The biases come after the normalisation.
+            pre[..rows * gates].fill(0.0);
+        } else {
+            let bias = &self.bias.f32()[..gates];
+            pre[..rows * gates].chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(bias));
+        }
+        if self.rounds.is_empty() {
+            self.input.apply(x, rows, &mut buffers.scratch, &mut pre[..rows * gates]);
+        }
         let steps = pre[..rows * gates].chunks_exact_mut(batch * gates);
-        for (pre, out) in steps.zip(out.chunks_exact_mut(batch * self.output())) {
+        let inputs = x.chunks_exact(batch * self.input.columns());
+        for ((pre, x), out) in steps.zip(inputs).zip(out.chunks_exact_mut(batch * self.output())) {
+            if !self.rounds.is_empty() {
+                self.mogrify(x, &state[..batch * self.output()], batch, buffers);
+                self.input.apply(&buffers.pair[0][..x.len()], batch, &mut buffers.scratch, pre);
+            }
             match self.kind {
                 CellKind::Gru => self.step_gru(pre, batch, state, buffers, out),
                 CellKind::Lstm | CellKind::Cifg => self.step_lstm(pre, batch, state, buffers, out),
             }
         }
         buffers.pre = pre;
+    }
+
+    /// Lets the input `x` `[batch, I]` and the state `h` `[batch, R]` gate each other, into `buffers.pair`.
+    fn mogrify(&self, x: &[f32], h: &[f32], batch: usize, buffers: &mut Buffers) {
+        let Buffers { pair: [input, state], round, scratch, .. } = buffers;
+        let (mut this, mut other) = (&mut input[..x.len()], &mut state[..h.len()]);
+        this.copy_from_slice(x);
+        other.copy_from_slice(h);
+        for matrix in &self.rounds {
+            let gates = &mut round[..this.len()];
+            gates.fill(0.0);
+            matrix.apply(other, batch, scratch, gates);
+            activation::sigmoid(gates);
+            this.iter_mut().zip(gates).for_each(|(v, gate)| *v *= 2.0 * *gate);
+            core::mem::swap(&mut this, &mut other);
+        }
+    }
+
+    /// Adds the recurrent share of `h` `[batch, R]`, or of what the Mogrifier made of it, to `out`.
+    fn recur(&self, h: &[f32], batch: usize, buffers: &mut Buffers, out: &mut [f32]) {
+        let Buffers { pair: [_, state], scratch, .. } = buffers;
+        let h = if self.rounds.is_empty() { h } else { &state[..h.len()] };
+        self.recurrent.apply(h, batch, scratch, out);
     }
 
     /// One step of an LSTM or CIFG from its input's share `pre` `[batch, gates · H]`.
@@ -125,7 +174,10 @@ impl Layer {
         out: &mut [f32],
     ) {
         let (h, c) = state.split_at_mut(batch * self.output());
-        self.recurrent.apply(h, batch, &mut buffers.scratch, pre);
+        self.recur(h, batch, buffers, pre);
+        if let Some(gain) = &self.gain {
+            normalise(pre, self.hidden, gain.f32(), self.bias.f32());
+        }
         let step = if self.kind == CellKind::Cifg { gates::cifg } else { gates::lstm };
         let mut units = |units: &mut [f32]| {
             let streams = c.chunks_exact_mut(self.hidden).zip(units.chunks_exact_mut(self.hidden));
@@ -148,23 +200,42 @@ impl Layer {
     /// One step of a GRU from its input's share `pre` `[batch, 3H]`.
     fn step_gru(
         &self,
-        pre: &[f32],
+        pre: &mut [f32],
         batch: usize,
         h: &mut [f32],
         buffers: &mut Buffers,
         out: &mut [f32],
     ) {
         let gates = self.gates();
-        let share = &mut buffers.share[..batch * gates];
-        for row in share.chunks_exact_mut(gates) {
-            row[..2 * self.hidden].fill(0.0);
-            row[2 * self.hidden..].copy_from_slice(&self.bias.f32()[gates..]);
+        let mut all = core::mem::take(&mut buffers.share);
+        let share = &mut all[..batch * gates];
+        share.fill(0.0);
+        if self.gain.is_none() {
+            for row in share.chunks_exact_mut(gates) {
+                row[2 * self.hidden..].copy_from_slice(&self.bias.f32()[gates..]);
+            }
         }
-        self.recurrent.apply(h, batch, &mut buffers.scratch, share);
+        self.recur(h, batch, buffers, share);
+        if let Some(gain) = &self.gain {
+            self.normalise_gru(pre, share, gain.f32());
+        }
         let streams = share.chunks_exact(gates).zip(h.chunks_exact_mut(self.hidden));
         for (pre, (share, h)) in pre.chunks_exact(gates).zip(streams) {
             gates::gru(pre, share, h);
         }
         out.copy_from_slice(h);
+        buffers.share = all;
+    }
+
+    /// Normalises the sums of both gates, and the two sides of the candidate each for itself.
+    fn normalise_gru(&self, pre: &mut [f32], share: &mut [f32], gain: &[f32]) {
+        let (gates, pair, bias) = (self.gates(), 2 * self.hidden, self.bias.f32());
+        let rows = pre.chunks_exact_mut(gates).zip(share.chunks_exact_mut(gates));
+        for (pre, share) in rows {
+            pre[..pair].iter_mut().zip(&share[..pair]).for_each(|(sum, u)| *sum += u);
+            share[..pair].fill(0.0);
+            normalise(pre, self.hidden, &gain[..gates], &bias[..gates]);
+            normalise(&mut share[pair..], self.hidden, &gain[gates..], &bias[gates..]);
+        }
     }
 }

@@ -10,6 +10,8 @@ use crate::json::Value;
 /// Largest width and largest number of layers that are read from a file.
 const MAX_WIDTH: usize = 1 << 20;
 const MAX_LAYERS: usize = 64;
+/// Most rounds of a Mogrifier that are read from a file.
+const MAX_ROUNDS: usize = 16;
 
 /// The kind of a recurrent cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +91,10 @@ pub struct Configuration {
     pub tied: bool,
     /// What a token is.
     pub unit: Unit,
+    /// Whether the cells' pre-activations are normalised over their units (Ba et al. 2016).
+    pub layer_norm: bool,
+    /// Rounds in which a cell's input and state gate each other before a step (Melis et al. 2020), 0 for none.
+    pub mogrifier: usize,
 }
 
 /// The name and shape that a configuration asks of a matrix, or of a bias (`columns` 1).
@@ -146,6 +152,10 @@ impl Configuration {
             if self.cell_projection > 0 {
                 add(format!("cell.{k}.projection"), self.cell_projection, hidden);
             }
+            let widths = [self.input(k), self.output(k)];
+            for i in 0..self.mogrifier {
+                add(format!("cell.{k}.mogrifier.{i}"), widths[i % 2], widths[1 - i % 2]);
+            }
         }
         if self.projection > 0 {
             add("projection".into(), self.projection, self.top());
@@ -156,13 +166,16 @@ impl Configuration {
         list
     }
 
-    /// The biases of a model with `types` types, in the order of the file.
+    /// The biases and gains of a model with `types` types, in the order of the file.
     #[must_use]
     pub fn biases(&self, types: usize) -> Vec<Expected> {
-        let cells = self.hidden.iter().enumerate().map(|(k, &hidden)| Expected {
-            name: format!("cell.{k}.bias"),
-            rows: self.cell.biases() * hidden,
-            columns: 1,
+        let parts: &[&str] = if self.layer_norm { &["bias", "gain"] } else { &["bias"] };
+        let cells = self.hidden.iter().enumerate().flat_map(|(k, &hidden)| {
+            parts.iter().map(move |part| Expected {
+                name: format!("cell.{k}.{part}"),
+                rows: self.cell.biases() * hidden,
+                columns: 1,
+            })
         });
         let softmax = Expected { name: "softmax.bias".into(), rows: types, columns: 1 };
         cells.chain([softmax]).collect()
@@ -189,6 +202,9 @@ impl Configuration {
         if self.projection > MAX_WIDTH {
             return fault("projection", "must be at most 1048576");
         }
+        if self.mogrifier > MAX_ROUNDS {
+            return fault("mogrifier", "must be at most 16");
+        }
         if self.tied && self.softmax() != self.embedding {
             return fault("tied", "needs an output layer as wide as the embedding");
         }
@@ -199,9 +215,14 @@ impl Configuration {
     #[must_use]
     pub fn to_json(&self) -> String {
         let hidden: Vec<_> = self.hidden.iter().map(|width| format!("{width}")).collect();
+        let layer_norm = if self.layer_norm { ",\"layer_norm\":true" } else { "" };
+        let mogrifier = match self.mogrifier {
+            0 => String::new(),
+            rounds => format!(",\"mogrifier\":{rounds}"),
+        };
         format!(
             "{{\"cell\":\"{}\",\"embedding\":{},\"hidden\":[{}],\"cell_projection\":{},\
-             \"projection\":{},\"tied\":{},\"unit\":\"{}\"}}",
+             \"projection\":{},\"tied\":{},\"unit\":\"{}\"{layer_norm}{mogrifier}}}",
             self.cell.name(),
             self.embedding,
             hidden.join(","),
@@ -230,6 +251,14 @@ impl Configuration {
             projection: count("projection")?,
             tied: value.get("tied").and_then(Value::bool).ok_or_else(|| fault("tied"))?,
             unit: text("unit").and_then(|name| named(&UNITS, name)).ok_or_else(|| fault("unit"))?,
+            layer_norm: match value.get("layer_norm") {
+                None => false,
+                Some(flag) => flag.bool().ok_or_else(|| fault("layer_norm"))?,
+            },
+            mogrifier: match value.get("mogrifier") {
+                None => 0,
+                Some(rounds) => rounds.number().ok_or_else(|| fault("mogrifier"))?,
+            },
         };
         configuration.check()?;
         Ok(configuration)

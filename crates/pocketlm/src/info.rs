@@ -94,6 +94,8 @@ impl Model {
             list.push((format!("cell.{k}.input"), &layer.input));
             list.push((format!("cell.{k}.recurrent"), &layer.recurrent));
             list.extend(layer.projection.iter().map(|m| (format!("cell.{k}.projection"), m)));
+            let rounds = layer.rounds.iter().enumerate();
+            list.extend(rounds.map(|(i, m)| (format!("cell.{k}.mogrifier.{i}"), m)));
         }
         list.extend(self.projection.iter().map(|m| ("projection".into(), m)));
         if !self.configuration.tied {

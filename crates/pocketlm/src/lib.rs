@@ -13,7 +13,7 @@
 //! # let path = std::env::temp_dir().join(format!("pocketlm-guide-{}.plm", std::process::id()));
 //! # let words = ["<eos>", "<unk>", "the", "then", "cat", "sat"];
 //! # let configuration = Configuration { cell: CellKind::Lstm, embedding: 4, hidden: vec![8],
-//! #     cell_projection: 0, projection: 0, tied: false, unit: Unit::Word };
+//! #     cell_projection: 0, projection: 0, tied: false, unit: Unit::Word, layer_norm: false, mogrifier: 0 };
 //! # let mut packer = Packer::new(configuration.clone(), &words, "<eos>", Some("<unk>"))?;
 //! # for m in configuration.matrices(6) {
 //! #     let weights: Vec<f32> = (0..m.rows * m.columns).map(|i| (i % 7) as f32 * 0.1).collect();
@@ -79,6 +79,12 @@
 //! | CIFG | f, g, o | c = σ(f)·c + (1 − σ(f))·tanh(g); h = σ(o)·tanh(c) |
 //! | GRU | r, z, n | n = tanh(W_n x + b_n + r·(U_n h + b_hn)); h = (1 − z)·n + z·h; b is `[4H]`: b_r, b_z, b_n, b_hn |
 //!
+//! With `layer_norm`, each block of H numbers of W x + U h (for the GRU also U_n h apart from W_n x) has its mean
+//! taken off and is divided by its deviation over the units (of variance + 1e-5), then multiplied by
+//! `cell.k.gain` before the bias is added. With `mogrifier` rounds, x and h gate each other before each step:
+//! v₋₁ = x, v₀ = h, and round i from 1 makes vᵢ = 2 σ(M vᵢ₋₁)·vᵢ₋₂ with M = `cell.k.mogrifier.{i-1}`; the step takes
+//! the last v of each kind.
+//!
 //! What the last layer gives goes through the optional output `projection` `[Q, top]`, then through `softmax`
 //! `[V, Q or top]` (tied models use `embedding`) and `softmax.bias` to logits over all V types.
 //! `<eos>` ends every line, and the first token of anything is predicted from `<eos>` with a state of zeros.
@@ -106,6 +112,7 @@
 //! * Sak, Senior and Beaufays, *Long short-term memory based recurrent neural network architectures for large
 //!   vocabulary speech recognition* (2014), equations 7 to 13: the recurrent projection.
 //! * Cho et al., *Learning phrase representations using RNN encoder-decoder* (2014): the GRU.
+//! * Ba, Kiros and Hinton, *Layer normalization* (2016); Melis, Kočiský and Blunsom, *Mogrifier LSTM* (2020).
 //! * Greff et al., *LSTM: a search space odyssey* (2015), CIFG: coupled gates.
 #![no_std]
 #![deny(unsafe_code)]
@@ -127,6 +134,7 @@ mod mapping;
 mod matrix;
 mod model;
 mod network;
+mod normalise;
 mod output;
 #[cfg(feature = "pack")]
 pub mod pack;

@@ -209,8 +209,9 @@ impl Parts<'_> {
 
     fn layers(&self, configuration: &Configuration) -> Result<Vec<Layer>> {
         let layers = configuration.hidden.iter().enumerate().map(|(k, &hidden)| {
-            let matrix = |part| self.matrix(&alloc::format!("cell.{k}.{part}"));
-            let bias = alloc::format!("cell.{k}.bias");
+            let matrix = |part: &str| self.matrix(&alloc::format!("cell.{k}.{part}"));
+            let length = configuration.cell.biases() * hidden;
+            let vector = |part| self.leaves.finite(&alloc::format!("cell.{k}.{part}"), &[length]);
             let projected = configuration.cell_projection > 0;
             Ok(Layer {
                 kind: configuration.cell,
@@ -218,7 +219,11 @@ impl Parts<'_> {
                 input: matrix("input")?,
                 recurrent: matrix("recurrent")?,
                 projection: projected.then(|| matrix("projection")).transpose()?,
-                bias: self.leaves.finite(&bias, &[configuration.cell.biases() * hidden])?,
+                bias: vector("bias")?,
+                gain: configuration.layer_norm.then(|| vector("gain")).transpose()?,
+                rounds: (0..configuration.mogrifier)
+                    .map(|i| matrix(&alloc::format!("mogrifier.{i}")))
+                    .collect::<Result<_>>()?,
             })
         });
         layers.collect()

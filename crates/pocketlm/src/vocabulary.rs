@@ -328,6 +328,8 @@ mod tests {
             projection: 0,
             tied: true,
             unit: Unit::Word,
+            layer_norm: false,
+            mogrifier: 0,
         };
         let mut packer = Packer::new(configuration.clone(), words, &words[0], None).unwrap();
         for matrix in configuration.matrices(words.len()) {

@@ -25,6 +25,8 @@ fn models() -> Vec<(String, Vec<u8>)> {
         projection: 0,
         tied: false,
         unit: Unit::Word,
+        layer_norm: false,
+        mogrifier: 0,
     };
     let list = [
         ("lstm-int8", Precision::Int8, base.clone()),

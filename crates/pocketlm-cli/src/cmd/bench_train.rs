@@ -60,9 +60,7 @@ impl Args {
             cell: CellKind::Lstm,
             embedding: self.hidden,
             hidden: vec![self.hidden; self.layers],
-            cell_projection: 0,
-            projection: 0,
-            tied: false,
+            ..Recipe::base("zaremba-small")?.model
         };
         let mut times = self.times(&config)?;
         times.sort_by(f64::total_cmp);

@@ -12,6 +12,8 @@
 //!     projection: 0,
 //!     tied: false,
 //!     unit: Unit::Word,
+//!     layer_norm: false,
+//!     mogrifier: 0,
 //! };
 //! let mut packer = Packer::new(configuration.clone(), &["<eos>", "b", "a"], "<eos>", None)?;
 //! for matrix in configuration.matrices(3) {

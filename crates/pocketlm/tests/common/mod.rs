@@ -24,7 +24,17 @@ pub fn configuration(
     let top = if cell_projection > 0 { cell_projection } else { 7 };
     let softmax = if projection > 0 { projection } else { top };
     let embedding = if tied { softmax } else { 6 };
-    Configuration { cell, embedding, hidden, cell_projection, projection, tied, unit: Unit::Word }
+    Configuration {
+        cell,
+        embedding,
+        hidden,
+        cell_projection,
+        projection,
+        tied,
+        unit: Unit::Word,
+        layer_norm: false,
+        mogrifier: 0,
+    }
 }
 
 /// Every cell with and without projections, tied and untied.
@@ -39,6 +49,10 @@ pub fn configurations() -> Vec<Configuration> {
                 );
             }
         }
+        let plain = configuration(cell, 0, 0, false);
+        list.push(Configuration { layer_norm: true, ..plain.clone() });
+        list.push(Configuration { mogrifier: 3, ..plain.clone() });
+        list.push(Configuration { mogrifier: 4, layer_norm: true, ..plain });
     }
     list
 }
@@ -278,6 +292,16 @@ fn pack_kind(
     }
 }
 
+/// Mean 0 and variance 1, times the gain.
+fn standardise(block: &mut [f64], gain: &[f32]) {
+    let count = block.len() as f64;
+    let mean = block.iter().sum::<f64>() / count;
+    let variance = block.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
+    let deviation = (variance + 1e-5).sqrt();
+    let gained = block.iter_mut().zip(gain);
+    gained.for_each(|(x, gain)| *x = f64::from(*gain) * (*x - mean) / deviation);
+}
+
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -320,8 +344,22 @@ impl<'p> Reference<'p> {
         let mut x: Vec<f64> = row.iter().copied().map(f64::from).collect();
         for k in 0..configuration.layers() {
             let n = configuration.hidden[k];
-            let w = self.times(&format!("cell.{k}.input"), &x);
-            let u = self.times(&format!("cell.{k}.recurrent"), &self.h[k]);
+            let mut pair = [x, self.h[k].clone()];
+            for i in 0..configuration.mogrifier {
+                let gates = self.times(&format!("cell.{k}.mogrifier.{i}"), &pair[1 - i % 2]);
+                pair[i % 2].iter_mut().zip(gates).for_each(|(v, gate)| *v *= 2.0 * sigmoid(gate));
+            }
+            let mut w = self.times(&format!("cell.{k}.input"), &pair[0]);
+            let mut u = self.times(&format!("cell.{k}.recurrent"), &pair[1]);
+            if configuration.layer_norm {
+                let gain = self.parts.weights[&format!("cell.{k}.gain")].clone();
+                let own = if configuration.cell == CellKind::Gru { 2 } else { w.len() / n };
+                for at in 0..own * n {
+                    w[at] += std::mem::take(&mut u[at]);
+                }
+                let blocks = w.chunks_mut(n).chain(u[own * n..].chunks_mut(n));
+                blocks.zip(gain.chunks(n)).for_each(|(block, gain)| standardise(block, gain));
+            }
             let bias: Vec<f64> =
                 self.parts.weights[&format!("cell.{k}.bias")].iter().map(|&b| b.into()).collect();
             let z = |gate: usize, j: usize| w[gate * n + j] + u[gate * n + j] + bias[gate * n + j];

@@ -43,8 +43,9 @@ pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row
     let model = Model::open(path)?;
     let read = |source: &Source| packed_split(&model, source);
     let run = |text: &Split| {
-        let score = Session::new(&model).evaluate(text.ids.iter().copied())?;
-        Ok(Evaluation::new(score.nll, text))
+        let (score, recall) =
+            Session::new(&model).evaluate_with_recall(text.ids.iter().copied())?;
+        Ok(Evaluation::new(score.nll, recall, text))
     };
     each_split(path, data, splits, read, run)
 }

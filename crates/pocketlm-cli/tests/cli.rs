@@ -22,8 +22,8 @@ fn near(a: &Value, b: &Value, relative: f64) {
     assert!((a / b - 1.0).abs() < relative, "{a} {b}");
 }
 
-const EVALUATION: &str = "model data tokens nll perplexity bits_per_token bits_per_byte oov seconds \
-     tokens_per_second";
+const EVALUATION: &str = "model data tokens nll perplexity bits_per_token bits_per_byte \
+     recall_at_1 recall_at_3 oov seconds tokens_per_second";
 
 #[test]
 fn train_evaluate_pack_and_inspect() {

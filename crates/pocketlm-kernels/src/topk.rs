@@ -93,6 +93,54 @@ fn order(a: &Candidate, b: &Candidate) -> Ordering {
     b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal).then(a.id.cmp(&b.id))
 }
 
+/// The K largest of a stream of scores, equal ones each counted: enough to tell how many of all scores are at
+/// least as large as one of them.
+///
+/// ```
+/// use pocketlm_kernels::topk::Largest;
+/// let mut largest = Largest::<3>::new();
+/// largest.push(&[0.5, 3.0, -1.0]);
+/// largest.push(&[3.0]);
+/// assert_eq!([3.0, 0.5, -1.0].map(|x| largest.at_least(x)), [2, 3, 3]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Largest<const K: usize> {
+    /// Descending; −∞ where there is none yet.
+    scores: [f32; K],
+}
+
+impl<const K: usize> Largest<K> {
+    /// Of nothing.
+    pub const fn new() -> Self {
+        Largest { scores: [f32::NEG_INFINITY; K] }
+    }
+
+    /// Takes in a block of scores. NaN and −∞ do not count.
+    pub fn push(&mut self, block: &[f32]) {
+        let Some(last) = K.checked_sub(1) else { return };
+        let mut at = 0;
+        loop {
+            at += call!(first_above(&block[at..], self.scores[last]));
+            let Some(&score) = block.get(at) else { return };
+            let place = self.scores.partition_point(|&kept| kept >= score);
+            self.scores[place..].rotate_right(1);
+            self.scores[place] = score;
+            at += 1;
+        }
+    }
+
+    /// How many of all scores are at least `score`, K where there are more: all K for NaN.
+    pub fn at_least(&self, score: f32) -> usize {
+        self.scores.partition_point(|&kept| kept >= score || score.is_nan())
+    }
+}
+
+impl<const K: usize> Default for Largest<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +173,20 @@ mod tests {
         top.push(&[1.0], 4);
         top.push_one(Candidate { score: 1.0, id: 3 });
         assert_eq!(top.best().iter().map(|c| c.id).collect::<Vec<_>>(), [3, 4]);
+    }
+
+    #[test]
+    fn largest_counts_as_a_scan_does() {
+        let scores: Vec<f32> = (0..500).map(|i| ((i * 7919) % 97) as f32).collect();
+        for block in [1, 16, 33, 500] {
+            let mut largest = Largest::<7>::new();
+            scores.chunks(block).for_each(|block| largest.push(block));
+            for score in [96.5, 96.0, 95.0, 94.0, 0.0, f32::NEG_INFINITY] {
+                let scan = scores.iter().filter(|&&x| x >= score).count();
+                assert_eq!(largest.at_least(score), scan.min(7));
+            }
+            assert_eq!(largest.at_least(f32::NAN), 7);
+        }
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Every token of the split counts, one `<eos>` a line among them; the state starts at zero and is carried
 //! through the whole split; the first token is predicted from `<eos>`; one pass, one stream.
 
+use pocketlm::Recall;
 use serde::Serialize;
 
 use crate::corpus::{Split, Streams};
 use crate::error::Result;
 use crate::network::Network;
 use crate::parameters::Parameters;
+use crate::softmax::Prediction;
 
 /// Steps run at a time; a matter of speed, not of the result.
 const STEPS: usize = 256;
@@ -26,13 +28,17 @@ pub struct Evaluation {
     pub bits_per_token: f64,
     /// Total negative log-likelihood in bits over the bytes of the raw text.
     pub bits_per_byte: f64,
+    /// Share of tokens that the model held likeliest of all types, as [`Recall`] has it.
+    pub recall_at_1: f64,
+    /// Share of tokens among the three likeliest.
+    pub recall_at_3: f64,
     /// Tokens that the vocabulary lacks.
     pub oov: u64,
 }
 
 impl Evaluation {
-    /// From the total negative log-likelihood in nats of a split.
-    pub fn new(total: f64, split: &Split) -> Self {
+    /// From the total negative log-likelihood in nats of a split, and the ranks of its tokens.
+    pub fn new(total: f64, recall: Recall, split: &Split) -> Self {
         let tokens = split.ids.len() as u64;
         let nll = total / tokens as f64;
         let bits = total / std::f64::consts::LN_2;
@@ -42,6 +48,8 @@ impl Evaluation {
             perplexity: nll.exp(),
             bits_per_token: bits / tokens as f64,
             bits_per_byte: bits / split.bytes as f64,
+            recall_at_1: recall.at(1),
+            recall_at_3: recall.at(3),
             oov: split.oov,
         }
     }
@@ -63,19 +71,22 @@ pub fn evaluate(
     // The layers run a window ahead of the softmax: the one needs step after step, the other fills the threads.
     let (mut ahead, mut behind) = (network.window(STEPS, 1), network.window(STEPS, 1));
     let mut targets = Vec::new();
-    let mut total = 0.0;
+    let (mut total, mut recall) = (0.0, Recall::default());
+    let mut count = |predictions: Vec<Prediction>| {
+        total += predictions.iter().map(|found| f64::from(found.loss)).sum::<f64>();
+        predictions.iter().for_each(|found| recall.add(found.rank));
+    };
     for window in streams.windows(STEPS) {
         if window.steps != ahead.steps {
             ahead = network.window(window.steps, 1);
         }
         let forward = || network.forward(weights, &window.inputs, &mut state, &mut ahead, None);
-        let losses = || network.losses_packed(weights, &output, &targets, &behind);
-        let (losses, ()) = rayon::join(losses, forward);
-        total += losses.into_iter().map(f64::from).sum::<f64>();
+        let predict = || network.predictions(weights, &output, &targets, &behind);
+        let (predictions, ()) = rayon::join(predict, forward);
+        count(predictions);
         std::mem::swap(&mut ahead, &mut behind);
         targets = window.targets;
     }
-    let losses = network.losses_packed(weights, &output, &targets, &behind);
-    total += losses.into_iter().map(f64::from).sum::<f64>();
-    Ok(Evaluation::new(total, split))
+    count(network.predictions(weights, &output, &targets, &behind));
+    Ok(Evaluation::new(total, recall, split))
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::parameters::{Builder, Id, Parameters, fill_uniform};
 use crate::product::{Packed, View, Write, product};
 use crate::sequence::{Layer, Trace};
-use crate::softmax::{Room, Softmax};
+use crate::softmax::{Prediction, Room, Softmax};
 
 /// The operations of a model of one shape; its numbers are in a [`Parameters`] beside it.
 #[derive(Clone, Debug)]
@@ -257,21 +257,22 @@ impl Network {
 
     /// Negative log-likelihood in nats of each target after [`Self::forward`].
     pub fn losses(&self, weights: &Parameters, targets: &[u32], window: &Window) -> Vec<f32> {
-        self.losses_packed(weights, &self.pack_softmax(weights), targets, window)
+        let found = self.predictions(weights, &self.pack_softmax(weights), targets, window);
+        found.into_iter().map(|found| found.loss).collect()
     }
 
-    /// The same with the softmax matrix packed before, as it pays for many windows.
-    pub fn losses_packed(
+    /// How each target was predicted after [`Self::forward`], with the packed softmax matrix.
+    pub fn predictions(
         &self,
         weights: &Parameters,
         softmax: &Packed,
         targets: &[u32],
         window: &Window,
-    ) -> Vec<f32> {
-        self.softmax.losses(weights, softmax, self.top(window), targets)
+    ) -> Vec<Prediction> {
+        self.softmax.predictions(weights, softmax, self.top(window), targets)
     }
 
-    /// The softmax matrix for [`Self::losses_packed`].
+    /// The softmax matrix for [`Self::predictions`].
     pub fn pack_softmax(&self, weights: &Parameters) -> Packed {
         self.softmax.pack(weights)
     }

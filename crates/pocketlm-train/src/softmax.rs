@@ -1,5 +1,6 @@
 //! Softmax and cross-entropy as one operation that holds a block of the logits at a time.
 
+use pocketlm::Ranking;
 use pocketlm_kernels::softmax::LogSumExp;
 use rayon::prelude::*;
 
@@ -29,6 +30,37 @@ pub struct Softmax {
     pub embedding: Id,
 }
 
+/// How a target is predicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prediction {
+    /// Negative log-likelihood in nats.
+    pub loss: f32,
+    /// Rank among all types, as [`Ranking`] has it: 0 for the likeliest, 3 for 3 and more.
+    pub rank: usize,
+}
+
+/// What a prediction takes, from logits that come in blocks.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    sum: LogSumExp,
+    ranking: Ranking,
+    logit: f32,
+}
+
+impl Tally {
+    /// Takes in a block of logits; the target's is at `at`, if that is in the block.
+    fn push(&mut self, block: &[f32], at: usize) {
+        self.sum.push(block);
+        self.ranking.push(block);
+        self.logit = block.get(at).copied().unwrap_or(self.logit);
+    }
+
+    fn prediction(&self) -> Prediction {
+        let loss = (self.sum.value() - f64::from(self.logit)) as f32;
+        Prediction { loss, rank: self.ranking.rank(self.logit) }
+    }
+}
+
 /// What [`Softmax::loss_and_gradients`] needs room for, kept from one call to the next.
 #[derive(Default)]
 pub struct Room {
@@ -39,43 +71,41 @@ pub struct Room {
 }
 
 impl Softmax {
-    /// The matrix, packed for [`losses`](Self::losses).
+    /// The matrix, packed for [`predictions`](Self::predictions).
     pub fn pack(&self, weights: &Parameters) -> Packed {
         let mut packed = Packed::default();
         packed.pack(View::new(weights.get(self.matrix), self.vocabulary, self.width).t());
         packed
     }
 
-    /// Negative log-likelihood in nats of each target, for `input` `[rows, width]`.
-    pub fn losses(
+    /// How each target is predicted, for `input` `[rows, width]`.
+    pub fn predictions(
         &self,
         weights: &Parameters,
         matrix: &Packed,
         input: &[f32],
         targets: &[u32],
-    ) -> Vec<f32> {
+    ) -> Vec<Prediction> {
         let bias = weights.get(self.bias);
-        let mut losses = vec![0.0; targets.len()];
-        let parts = losses.par_chunks_mut(ROWS).zip(targets.par_chunks(ROWS));
+        let mut predictions = vec![Prediction::default(); targets.len()];
+        let parts = predictions.par_chunks_mut(ROWS).zip(targets.par_chunks(ROWS));
         let parts = parts.zip(input.par_chunks(ROWS * self.width)).with_max_len(1);
-        parts.for_each(|((losses, targets), input)| {
+        parts.for_each(|((predictions, targets), input)| {
             let input = View::new(input, targets.len(), self.width);
-            let mut sums = [LogSumExp::new(); ROWS];
+            let mut tallies = [Tally::default(); ROWS];
             matrix.each_block(input, |columns, block| {
                 let rows = block.chunks_exact_mut(columns.len()).zip(targets);
-                for ((row, &target), (sum, loss)) in rows.zip(sums.iter_mut().zip(&mut *losses)) {
+                for ((row, &target), tally) in rows.zip(&mut tallies) {
                     row.iter_mut().zip(&bias[columns.clone()]).for_each(|(x, b)| *x += b);
-                    sum.push(row);
-                    if columns.contains(&(target as usize)) {
-                        *loss = row[target as usize - columns.start];
-                    }
+                    tally.push(row, (target as usize).wrapping_sub(columns.start));
                 }
             });
-            losses.iter_mut().zip(sums).for_each(|(loss, sum)| {
-                *loss = (sum.value() - f64::from(*loss)) as f32;
-            });
+            predictions
+                .iter_mut()
+                .zip(&tallies)
+                .for_each(|(found, tally)| *found = tally.prediction());
         });
-        losses
+        predictions
     }
 
     /// The logits `[rows, vocabulary]` of `input` `[rows, width]`, all of them.
@@ -216,24 +246,31 @@ mod tests {
     }
 
     #[test]
-    fn losses_are_those_of_the_whole_logits() {
+    fn predictions_are_those_of_the_whole_logits() {
         let mut builder = Builder::default();
         let (rows, width, vocabulary) = (2 * ROWS + 5, 3, 700);
         let matrix = builder.matrix("softmax", vocabulary, width);
         let bias = builder.vector("bias", vocabulary);
         let mut weights = builder.zeros();
-        let number = |i: usize| ((i * 7919) % 201) as f32 / 50.0 - 2.0;
+        let number = |i: usize| ((i * 7919) % 2003) as f32 / 500.0 - 2.0;
         weights.data.iter_mut().enumerate().for_each(|(i, w)| *w = number(i));
         let softmax = Softmax { width, vocabulary, matrix, bias, embedding: matrix };
         let input: Vec<f32> = (0..rows * width).map(|i| number(i + 17)).collect();
-        let targets: Vec<u32> = (0..rows).map(|i| (i * 37 % vocabulary) as u32).collect();
-        let losses = softmax.losses(&weights, &softmax.pack(&weights), &input, &targets);
         let mut logits = Vec::new();
         softmax.logits(&weights, &input, &mut logits);
-        for ((row, &target), loss) in logits.chunks(vocabulary).zip(&targets).zip(losses) {
+        let target = |(i, row): (usize, &[f32])| {
+            let mut order: Vec<u32> = (0..vocabulary as u32).collect();
+            order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+            order[i % 5]
+        };
+        let targets: Vec<u32> = logits.chunks(vocabulary).enumerate().map(target).collect();
+        let found = softmax.predictions(&weights, &softmax.pack(&weights), &input, &targets);
+        let rows = logits.chunks(vocabulary).zip(&targets).zip(found).enumerate();
+        for (i, ((row, &target), found)) in rows {
             let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
             let want = sum.ln() - f64::from(row[target as usize]);
-            assert!((f64::from(loss) - want).abs() < 1e-5, "{loss} {want}");
+            assert!((f64::from(found.loss) - want).abs() < 1e-5, "{found:?} {want}");
+            assert_eq!(found.rank, (i % 5).min(3));
         }
     }
 

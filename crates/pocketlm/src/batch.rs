@@ -107,7 +107,7 @@ impl Lanes {
     /// Scores and feeds one token in each lane.
     fn step(&mut self, model: &Model, targets: &[u32], scores: &mut [Score]) {
         self.output.load(model, &self.tops);
-        self.output.tally(model, targets, &mut self.tallies);
+        self.output.tally(model, targets, false, &mut self.tallies);
         for (job, tally) in self.jobs.iter_mut().zip(&self.tallies) {
             let Some(this) = job else { continue };
             scores[this.index].add(true, tally.log_probability());

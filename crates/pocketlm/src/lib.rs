@@ -48,7 +48,10 @@
 //! let ids = model.vocabulary().lines(split).map(|token| model.vocabulary().resolve(token));
 //! let ids = ids.collect::<Result<Vec<u32>, _>>()?;
 //! session.reset();
-//! println!("perplexity {:.1}", session.evaluate(ids)?.perplexity());
+//! println!("perplexity {:.1}", session.evaluate(ids.iter().copied())?.perplexity());
+//! session.reset();
+//! let (_, recall) = session.evaluate_with_recall(ids)?;
+//! println!("the likeliest word was the right one {:.1} % of the time", 100.0 * recall.at(1));
 //!
 //! // Draw a text. The same seed draws the same text.
 //! let mut sampler = Sampler::new(&model, Sampling { temperature: 0.8, ..Sampling::default() })?;
@@ -138,6 +141,7 @@ mod normalise;
 mod output;
 #[cfg(feature = "pack")]
 pub mod pack;
+mod recall;
 mod sample;
 mod score;
 mod session;
@@ -153,6 +157,7 @@ pub use error::{Error, Result};
 pub use format::{Perplexity, Provenance};
 pub use info::{ArrayInfo, MatrixInfo};
 pub use model::{Model, ModelBytes};
+pub use recall::{Ranking, Recall};
 pub use sample::{Random, Sampler, Sampling};
 pub use score::Score;
 pub use session::{SUGGESTIONS, Session};

@@ -8,6 +8,7 @@ use pocketlm_kernels::softmax::LogSumExp;
 
 use crate::matrix::{PANEL, Scratch};
 use crate::model::Model;
+use crate::recall::Ranking;
 
 /// Rows of logits that are held at once, for each vector.
 const BLOCK: usize = 16 * PANEL;
@@ -28,9 +29,15 @@ pub(crate) struct Output {
 pub(crate) struct Tally {
     sum: LogSumExp,
     logit: f32,
+    ranking: Ranking,
 }
 
 impl Tally {
+    /// Of the target, where the ranking was asked for.
+    pub(crate) fn rank(&self) -> usize {
+        self.ranking.rank(self.logit)
+    }
+
     /// The target's log-probability in nats.
     pub(crate) fn log_probability(&self) -> f64 {
         f64::from(self.logit) - self.sum.value()
@@ -91,14 +98,24 @@ impl Output {
         }
     }
 
-    /// Fills `tallies`, one a vector, with what the log-probability of its target takes.
-    pub(crate) fn tally(&mut self, model: &Model, targets: &[u32], tallies: &mut [Tally]) {
+    /// Fills `tallies`, one a vector, with what the log-probability of its target takes, and its rank where
+    /// `is_ranked`.
+    pub(crate) fn tally(
+        &mut self,
+        model: &Model,
+        targets: &[u32],
+        is_ranked: bool,
+        tallies: &mut [Tally],
+    ) {
         tallies.fill(Tally::default());
         self.blocks(model, 0..model.softmax().rows(), |first, block| {
             let size = block.len() / targets.len();
             let rows = block.chunks_exact(size).zip(targets);
             for (tally, (row, &target)) in tallies.iter_mut().zip(rows) {
                 tally.sum.push(row);
+                if is_ranked {
+                    tally.ranking.push(row);
+                }
                 let at = (target as usize).wrapping_sub(first);
                 tally.logit = row.get(at).copied().unwrap_or(tally.logit);
             }

@@ -9,6 +9,7 @@ use crate::exponential::exp;
 use crate::model::Model;
 use crate::network::Network;
 use crate::output::{Output, Tally};
+use crate::recall::Recall;
 use crate::session::Session;
 use crate::stream::{Stream, top};
 use crate::text::Token;
@@ -82,6 +83,28 @@ impl<M: Borrow<Model>> Session<M> {
     /// [`Error::Token`](crate::Error::Token) if the vocabulary does not have one of them; what stands
     /// before its block of 32 has been fed.
     pub fn evaluate(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<Score> {
+        self.evaluate_blocks(tokens, None)
+    }
+
+    /// [`evaluate`](Self::evaluate), and how often the token was among the likeliest: the same score, at
+    /// somewhat more work.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_with_recall(
+        &mut self,
+        tokens: impl IntoIterator<Item = u32>,
+    ) -> Result<(Score, Recall)> {
+        let mut recall = Recall::default();
+        let score = self.evaluate_blocks(tokens, Some(&mut recall))?;
+        Ok((score, recall))
+    }
+
+    fn evaluate_blocks(
+        &mut self,
+        tokens: impl IntoIterator<Item = u32>,
+        mut recall: Option<&mut Recall>,
+    ) -> Result<Score> {
         let model = self.model.borrow();
         let mut blocks = Blocks::new(model);
         let mut tokens = tokens.into_iter();
@@ -92,7 +115,11 @@ impl<M: Borrow<Model>> Session<M> {
             if block.is_empty() {
                 return Ok(score);
             }
-            blocks.advance(model, &mut self.stream, &block, &mut score);
+            let tallies = blocks.advance(model, &mut self.stream, &block, recall.is_some());
+            tallies.iter().for_each(|tally| score.add(true, tally.log_probability()));
+            if let Some(recall) = &mut recall {
+                tallies.iter().for_each(|tally| recall.add(tally.rank()));
+            }
         }
     }
 }
@@ -139,17 +166,21 @@ impl Blocks {
         }
     }
 
-    /// Scores and feeds up to `STEPS` tokens.
-    fn advance(&mut self, model: &Model, stream: &mut Stream, tokens: &[u32], score: &mut Score) {
+    /// Tallies and feeds up to `STEPS` tokens.
+    fn advance(
+        &mut self,
+        model: &Model,
+        stream: &mut Stream,
+        tokens: &[u32],
+        is_ranked: bool,
+    ) -> &[Tally] {
         let (n, width) = (tokens.len(), model.top());
         self.tops[..width].copy_from_slice(top(model, &stream.state));
         let tops = self.network.run(model, tokens, 1, stream.state.values_mut());
         self.tops[width..][..n * width].copy_from_slice(tops);
         stream.forget();
         self.output.load(model, &self.tops[..n * width]);
-        self.output.tally(model, tokens, &mut self.tallies[..n]);
-        for tally in &self.tallies[..n] {
-            score.add(true, tally.log_probability());
-        }
+        self.output.tally(model, tokens, is_ranked, &mut self.tallies[..n]);
+        &self.tallies[..n]
     }
 }

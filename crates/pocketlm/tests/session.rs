@@ -4,7 +4,7 @@ mod common;
 
 use common::{Parts, configurations, tiny, tiny_parts};
 use pocketlm::pack::Precision;
-use pocketlm::{Error, Model, Random, SUGGESTIONS, Sampler, Sampling, Session, State};
+use pocketlm::{Error, Model, Random, Recall, SUGGESTIONS, Sampler, Sampling, Session, State};
 
 const TEXTS: [&str; 5] = ["the under a", "", "then Zug\nthem", "an", "a a a a a a a a a a a"];
 
@@ -222,6 +222,31 @@ fn evaluation_in_blocks_is_that_of_single_steps() {
             let second = session.evaluate(ids[40..].iter().copied()).unwrap();
             assert!((first.nll + second.nll - wanted).abs() < 1e-3);
         }
+    }
+}
+
+#[test]
+fn recall_is_that_of_the_sorted_distribution() {
+    for (seed, configuration) in configurations().into_iter().enumerate() {
+        let model = Parts::random(configuration, 300, 0.7, seed as u64).model(Precision::Int8);
+        let mut session = Session::new(&model);
+        let mut distribution = vec![0.0; model.vocabulary().len()];
+        let mut random = Random::new(3);
+        let (mut ids, mut wanted) = (Vec::new(), Recall::default());
+        for _ in 0..70 {
+            session.log_probabilities(&mut distribution).unwrap();
+            let mut order: Vec<u32> = (0..distribution.len() as u32).collect();
+            order.sort_by(|&a, &b| distribution[b as usize].total_cmp(&distribution[a as usize]));
+            let rank = (random.bits() % 6) as usize;
+            wanted.add(rank);
+            ids.push(order[rank]);
+            session.feed(order[rank]).unwrap();
+        }
+        session.reset();
+        let (score, found) = session.evaluate_with_recall(ids.iter().copied()).unwrap();
+        assert_eq!(found, wanted);
+        session.reset();
+        assert_eq!(score, session.evaluate(ids).unwrap());
     }
 }
 

@@ -68,8 +68,18 @@ impl Args {
 }
 
 fn as_table(rows: &[Row]) -> Table {
-    let header =
-        ["model", "split", "tokens", "perplexity", "bits/token", "bits/byte", "oov", "tokens/s"];
+    let header = [
+        "model",
+        "split",
+        "tokens",
+        "perplexity",
+        "bits/token",
+        "bits/byte",
+        "recall@1",
+        "recall@3",
+        "oov",
+        "tokens/s",
+    ];
     let mut table = table(&header, 2);
     for row in rows {
         let quality = &row.evaluation;
@@ -80,9 +90,16 @@ fn as_table(rows: &[Row]) -> Table {
             format!("{:.2}", quality.perplexity),
             format!("{:.3}", quality.bits_per_token),
             format!("{:.3}", quality.bits_per_byte),
+            percent(quality.recall_at_1),
+            percent(quality.recall_at_3),
             quality.oov.to_string(),
             format!("{:.0}", row.tokens_per_second),
         ]);
     }
     table
+}
+
+/// `27.4 %`
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
 }

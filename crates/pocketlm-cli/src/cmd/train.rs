@@ -175,11 +175,14 @@ impl Args {
             return Ok(());
         }
         say!(
-            "{}: {} parameters, perplexity {:.2} on valid, {:.2} on test; {:.0} s of training",
+            "{}: {} parameters, perplexity {:.2} on valid, {:.2} on test (the word itself first in {:.1} % \
+             of its places, among the first three in {:.1} %); {:.0} s of training",
             self.out.display(),
             report.parameters,
             report.valid.perplexity,
             report.test.perplexity,
+            100.0 * report.test.recall_at_1,
+            100.0 * report.test.recall_at_3,
             report.seconds
         );
         Ok(())

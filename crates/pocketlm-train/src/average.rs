@@ -67,8 +67,9 @@ mod tests {
         assert!(!begins(NT, 5, &[5.0, 4.0, 3.0, 2.0]));
         // Worse than the last two, but not than what was before them.
         assert!(!begins(NT, 5, &[5.0, 4.0, 3.0, 3.5]));
-        assert!(begins(NT, 6, &[5.0, 3.0, 3.2, 3.1]));
-        assert!(begins(NT, 9, &[5.0, 3.0, 3.2, 3.1, 1.0, 0.5]));
+        assert!(!begins(NT, 5, &[5.0, 3.0, 3.2, 3.1]));
+        assert!(begins(NT, 6, &[5.0, 3.0, 3.2, 3.1, 3.05]));
+        assert!(begins(NT, 9, &[5.0, 3.0, 3.2, 3.1, 3.05, 1.0, 0.5]));
     }
 
     #[test]

@@ -8,11 +8,15 @@
 //! | `training_state.safetensors` | everything that a resumed training needs |
 //! | `metrics.jsonl` | one event a line |
 //!
+//! Leaves whose form has the precision f16 are stored in it; all others as f32.
+//!
 //! Each file is written under another name and then renamed, so none is ever seen half-written.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use pocketlm::pack::Precision;
+use pocketlm_kernels::half;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
@@ -199,17 +203,29 @@ impl Checkpoint {
     pub fn save(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         self.encoder.save(folder)?;
-        save_model(folder, &self.leaves)?;
+        save_model(folder, &self.leaves, &self.config.forms)?;
         self.config.save(folder)
     }
 }
 
-/// Writes the parameters as the checkpoint's model.
+/// Writes the parameters as the checkpoint's model; what has the precision f16 in `forms` is stored so.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn save_model(folder: &Path, parameters: &Parameters) -> Result<()> {
-    write(&folder.join(MODEL), views("", parameters, &parameters.data), "model")
+pub fn save_model(folder: &Path, parameters: &Parameters, forms: &Forms) -> Result<()> {
+    let is_half = |entry: &Entry| forms.leaf(&entry.name).precision == Precision::F16;
+    let halves: Vec<u16> = parameters.data.iter().map(|&x| half::from_f32(x)).collect();
+    let tensors = parameters.entries().iter().map(|entry| {
+        let at = entry.range.clone();
+        let tensor = if is_half(entry) {
+            TensorView::new(Dtype::F16, shape(entry), bytemuck::cast_slice(&halves[at]))
+                .expect("shape fits the data")
+        } else {
+            view(shape(entry), &parameters.data[at])
+        };
+        (entry.name.clone(), tensor)
+    });
+    write(&folder.join(MODEL), tensors.collect(), "model")
 }
 
 /// Everything that changes while training, besides the model that validated best.
@@ -344,16 +360,23 @@ fn copy(
     let tensor = tensors.tensor(name).map_err(|_| {
         Error::checkpoint(path, format!("has no tensor {name}: it is of another model"))
     })?;
-    if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
+    let dtype = tensor.dtype();
+    if tensor.shape() != shape || !matches!(dtype, Dtype::F32 | Dtype::F16) {
         let what = format!(
-            "has {name} as {:?} {:?}, the model needs F32 {shape:?}",
-            tensor.dtype(),
+            "has {name} as {dtype:?} {:?}, the model needs F32 or F16 {shape:?}",
             tensor.shape()
         );
         return Err(Error::checkpoint(path, what));
     }
-    for (value, bytes) in out.iter_mut().zip(tensor.data().chunks_exact(4)) {
-        *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+    let bytes = tensor.data();
+    if dtype == Dtype::F32 {
+        for (value, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+        }
+    } else {
+        for (value, bytes) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+            *value = half::to_f32(u16::from_le_bytes(bytes.try_into().expect("chunks of two")));
+        }
     }
     if let Some(at) = out.iter().position(|x| !x.is_finite()) {
         return Err(Error::checkpoint(

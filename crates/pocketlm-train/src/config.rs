@@ -145,10 +145,13 @@ pub enum Schedule {
         /// Multiplier of each further epoch.
         factor: f64,
     },
-    /// Multiplied by `factor` after each epoch that did not improve on the best validation.
+    /// Multiplied by `factor` each time that `patience` epochs in a row have not improved on the best validation.
     Plateau {
         /// Multiplier.
         factor: f64,
+        /// Those epochs; 1 unless given.
+        #[serde(default = "one")]
+        patience: usize,
     },
     /// Half a cosine from the full rate to zero over the whole training.
     Cosine,
@@ -320,7 +323,10 @@ impl TrainConfig {
             }
         }
         match self.schedule {
-            Schedule::Exponential { factor, .. } | Schedule::Plateau { factor } => {
+            Schedule::Plateau { patience: 0, .. } => {
+                Err(Error::config("train.schedule.patience", "is 0: give it at least 1"))
+            }
+            Schedule::Exponential { factor, .. } | Schedule::Plateau { factor, .. } => {
                 positive("train.schedule.factor", factor)
             }
             Schedule::Constant | Schedule::Cosine => Ok(()),

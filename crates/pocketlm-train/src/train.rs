@@ -479,9 +479,12 @@ impl<'a> Trainer<'a> {
         self.progress.validations.push(valid.nll);
         if best {
             self.progress.best = Some((self.progress.epoch, valid.nll));
-            checkpoint::save_model(&self.options.out, self.kept())?;
-        } else if let Schedule::Plateau { factor } = self.config.recipe.train.schedule {
-            self.progress.plateau *= factor;
+            checkpoint::save_model(&self.options.out, self.kept(), &self.config.forms)?;
+        } else if let Schedule::Plateau { factor, patience } = self.config.recipe.train.schedule {
+            let since = self.progress.epoch - self.progress.best.map_or(0, |(epoch, _)| epoch);
+            if since.is_multiple_of(patience) {
+                self.progress.plateau *= factor;
+            }
         }
         self.progress.position = 0;
         self.progress.epoch_loss = 0.0;
@@ -507,7 +510,7 @@ impl<'a> Trainer<'a> {
     /// Saves before a stop; a training without a validated model leaves its current one for use.
     fn leave(&mut self) -> Result<()> {
         if self.progress.best.is_none() {
-            checkpoint::save_model(&self.options.out, self.kept())?;
+            checkpoint::save_model(&self.options.out, self.kept(), &self.config.forms)?;
         }
         self.save()
     }

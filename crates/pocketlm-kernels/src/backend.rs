@@ -93,6 +93,8 @@ pub(crate) struct Table {
     pub grouped_matmul: unsafe fn(Grouped, &[i8], &[f32], &[i32], &mut [f32]),
     pub fit: unsafe fn(&Grid, &[f32]) -> u16,
     pub gemm: unsafe fn(&[f32], &[f32], usize, [usize; 2], &mut [f32], usize, bool),
+    pub gemm_rows: unsafe fn((&[f32], usize), &[f32], usize, [usize; 2], &mut [f32], usize, bool),
+    pub copy: unsafe fn(&[f32], usize, [usize; 2], usize, &mut [f32]),
     pub transpose: unsafe fn(&[f32], usize, [usize; 2], usize, &mut [f32]),
     pub max_abs: unsafe fn(&[f32]) -> f32,
     pub quantise: unsafe fn(&[f32], f32, &mut [i8]),
@@ -105,6 +107,8 @@ pub(crate) struct Table {
     pub gru: unsafe fn(&[f32], &[f32], &mut [f32]),
     pub max: unsafe fn(&[f32]) -> f32,
     pub exp_sums: unsafe fn(&[f32], f32, &mut [f32; PANEL_ROWS]),
+    pub probabilities: unsafe fn(&mut [f32], f32, f32),
+    pub add: unsafe fn(&mut [f32], &[f32]),
     pub first_above: unsafe fn(&[f32], f32) -> usize,
     pub sum_words: unsafe fn(&[i32]) -> i32,
 }

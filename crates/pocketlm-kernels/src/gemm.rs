@@ -87,19 +87,11 @@ fn pack_strip<const W: usize>(factor: Factor, live: usize, strip: &mut [f32]) {
         call!(transpose(factor.data, factor.line_step, shape, W, strip));
         return;
     }
-    let (steps, _) = strip.as_chunks_mut::<W>();
     if factor.line_step == 1 {
-        for (d, step) in steps.iter_mut().enumerate() {
-            let from = &factor.data[d * factor.depth_step..];
-            match from.first_chunk::<W>() {
-                Some(whole) if live == W => *step = *whole,
-                _ => {
-                    step[..live].copy_from_slice(&from[..live]);
-                    step[live..].fill(0.0);
-                }
-            }
-        }
+        let shape = [live, strip.len() / W];
+        call!(copy(factor.data, factor.depth_step, shape, W, strip));
     } else {
+        let (steps, _) = strip.as_chunks_mut::<W>();
         let at = |l: usize, d: usize| factor.data[l * factor.line_step + d * factor.depth_step];
         for (d, step) in steps.iter_mut().enumerate() {
             *step = core::array::from_fn(|l| if l < live { at(l, d) } else { 0.0 });
@@ -128,6 +120,32 @@ pub fn multiply(
     let needed = (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(columns));
     assert!(needed.is_some_and(|n| n <= out.len()), "{} of a result", out.len());
     call!(gemm(a, b, depth, [rows, columns], out, stride, add));
+}
+
+/// [`multiply`] with rows of A as they lie in memory, `a_stride` apart: no packing, and no slower where the
+/// stride is no multiple of a large power of two and the depth is not beyond some hundreds.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn multiply_rows(
+    (a, a_stride): (&[f32], usize),
+    b: &[f32],
+    depth: usize,
+    [rows, columns]: [usize; 2],
+    (out, stride): (&mut [f32], usize),
+    add: bool,
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let fits = |stride: usize, width: usize, length: usize| {
+        let needed = (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(width));
+        width <= stride && needed.is_some_and(|n| n <= length)
+    };
+    assert!(fits(a_stride, depth, a.len()), "{} elements for {rows} rows", a.len());
+    assert!(b.len() == len(STRIP_COLUMNS, columns, depth), "{} for {columns} columns", b.len());
+    assert!(fits(stride, columns, out.len()), "{} of a result", out.len());
+    call!(gemm_rows((a, a_stride), b, depth, [rows, columns], out, stride, add));
 }
 
 #[cfg(test)]
@@ -170,6 +188,7 @@ mod tests {
         #[test]
         fn every_backend_equals_the_plain_product(
             m in 1usize..40, n in 1usize..80, k in 0usize..50, deep: bool, gap in 0usize..3, add: bool,
+            plain: bool,
         ) {
             let k = if deep { k + 800 } else { k };
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
@@ -179,7 +198,13 @@ mod tests {
             for table in ALL.iter().filter(|table| runs(table.backend)) {
                 let mut out = vec![1.0f32; (m - 1) * (n + gap) + n];
                 // SAFETY: the backend runs here and the lengths fit.
-                unsafe { (table.gemm)(&pa, &pb, k, [m, n], &mut out, n + gap, add) };
+                unsafe {
+                    if plain {
+                        (table.gemm_rows)((&a, k), &pb, k, [m, n], &mut out, n + gap, add);
+                    } else {
+                        (table.gemm)(&pa, &pb, k, [m, n], &mut out, n + gap, add);
+                    }
+                }
                 for (at, &got) in out.iter().enumerate() {
                     let (i, j) = (at / (n + gap), at % (n + gap));
                     if j >= n {

@@ -12,7 +12,8 @@
 //! | [`gemm`] | products of two large matrices, for training |
 //! | [`quantise`] | activations to 8 bits |
 //! | [`activation`], [`gates`] | exp, sigmoid, tanh; the elementwise half of LSTM, CIFG and GRU |
-//! | [`softmax`], [`topk`] | running log-sum-exp and the best k of a stream of scores |
+//! | [`accumulate`] | sums of vectors |
+//! | [`softmax`], [`topk`] | running log-sum-exp, probabilities and the best k of a stream of scores |
 //! | [`half`], [`bytes`] | half-precision numbers; bytes seen as numbers |
 //! | [`probe`] | the limit on arithmetic of this machine |
 //!
@@ -97,6 +98,7 @@ extern crate std;
 #[cfg(target_endian = "big")]
 compile_error!("weights are stored little-endian; big-endian machines are not supported");
 
+pub mod accumulate;
 pub mod activation;
 #[cfg(any(
     target_arch = "x86_64",

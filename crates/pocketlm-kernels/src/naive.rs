@@ -23,6 +23,8 @@ pub static TABLE: Table = Table {
     grouped_matmul,
     fit,
     gemm,
+    gemm_rows,
+    copy,
     transpose,
     max_abs,
     quantise,
@@ -35,6 +37,8 @@ pub static TABLE: Table = Table {
     gru,
     max,
     exp_sums,
+    probabilities,
+    add,
     first_above,
     sum_words,
 };
@@ -89,19 +93,52 @@ fn gemm(
     a: &[f32],
     b: &[f32],
     depth: usize,
-    [rows, columns]: [usize; 2],
+    shape: [usize; 2],
     out: &mut [f32],
     stride: usize,
     add: bool,
 ) {
+    let at = |i: usize, d: usize| {
+        a[i / STRIP_ROWS * STRIP_ROWS * depth + i % STRIP_ROWS + d * STRIP_ROWS]
+    };
+    gemm_of(at, b, depth, shape, (out, stride), add);
+}
+
+fn gemm_rows(
+    (a, a_stride): (&[f32], usize),
+    b: &[f32],
+    depth: usize,
+    shape: [usize; 2],
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+) {
+    gemm_of(|i, d| a[i * a_stride + d], b, depth, shape, (out, stride), add);
+}
+
+/// The product with A given as a function of row and depth.
+fn gemm_of(
+    a: impl Fn(usize, usize) -> f32,
+    b: &[f32],
+    depth: usize,
+    [rows, columns]: [usize; 2],
+    (out, stride): (&mut [f32], usize),
+    add: bool,
+) {
     for (i, row) in out.chunks_mut(stride).take(rows).enumerate() {
-        let i = i / STRIP_ROWS * STRIP_ROWS * depth + i % STRIP_ROWS;
         for (j, y) in row[..columns].iter_mut().enumerate() {
             let j = j / STRIP_COLUMNS * STRIP_COLUMNS * depth + j % STRIP_COLUMNS;
-            let dot: f32 =
-                (0..depth).map(|d| a[i + d * STRIP_ROWS] * b[j + d * STRIP_COLUMNS]).sum();
+            let dot: f32 = (0..depth).map(|d| a(i, d) * b[j + d * STRIP_COLUMNS]).sum();
             *y = if add { *y + dot } else { dot };
         }
+    }
+}
+
+/// `strip[d, l]` = element l of the row at `d * step`, zero from line `live` on; a strip is `[depth, width]`.
+fn copy(rows: &[f32], step: usize, [live, depth]: [usize; 2], width: usize, strip: &mut [f32]) {
+    for (d, out) in strip.chunks_exact_mut(width).enumerate().take(depth) {
+        out[..live].copy_from_slice(&rows[d * step..][..live]);
+        out[live..].fill(0.0);
     }
 }
 
@@ -321,6 +358,15 @@ fn exp_sums(x: &[f32], exponent: f32, sums: &mut [f32; PANEL_ROWS]) {
         }
         sums[i % PANEL_ROWS] += (p + 1.0) * power(e);
     }
+}
+
+/// x = factor · exp(x − shift)
+fn probabilities(x: &mut [f32], shift: f32, factor: f32) {
+    x.iter_mut().for_each(|x| *x = factor * exp_one(*x - shift));
+}
+
+fn add(sums: &mut [f32], x: &[f32]) {
+    sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
 }
 
 /// The index of the first element above `threshold`, or the length.

@@ -90,6 +90,13 @@ impl LogSumExp {
     }
 }
 
+/// `x[i] = factor · exp(x[i] − shift)`: probabilities times a factor, where `shift` is the log-sum-exp of all `x`.
+///
+/// As exact as [`exp`](crate::activation::exp) of the rounded difference.
+pub fn probabilities(x: &mut [f32], shift: f32, factor: f32) {
+    call!(probabilities(x, shift, factor));
+}
+
 impl Default for LogSumExp {
     fn default() -> Self {
         Self::new()

@@ -356,6 +356,47 @@ macro_rules! backends {
                 }
 
                 #[test]
+                fn probabilities_are_exact(x in any_floats(), shift in any_float(), factor in -2.0f32..2.0) {
+                    let Some(t) = table($name) else { return Ok(()) };
+                    let of = |t: &Table| {
+                        let (mut p, mut sums) = (x.clone(), x.clone());
+                        // SAFETY: see above.
+                        unsafe { (t.probabilities)(&mut p, shift, factor) };
+                        // SAFETY: see above.
+                        unsafe { (t.add)(&mut sums, &p) };
+                        (p, sums)
+                    };
+                    let (got, want) = (of(t), of(&NAIVE));
+                    assert_same(&got.0, &want.0)?;
+                    assert_same(&got.1, &want.1)?;
+                }
+
+                #[test]
+                fn strips_are_exact(lines in 1usize..33, depth in 1usize..70, gap in 0usize..5, seed: u64) {
+                    let Some(t) = table($name) else { return Ok(()) };
+                    let data = Random(seed).many(lines * (depth + gap), Random::moderate);
+                    let columns = Random(seed).many((lines + gap) * depth, Random::moderate);
+                    for width in [12, 16, 32] {
+                        let of = |t: &Table| {
+                            let mut strip = vec![9.0; width * depth];
+                            let shape = [lines.min(width), depth];
+                            // SAFETY: see above.
+                            unsafe { (t.transpose)(&data, depth + gap, shape, width, &mut strip) };
+                            strip
+                        };
+                        assert_same(&of(t), &of(&NAIVE))?;
+                        let of = |t: &Table| {
+                            let mut strip = vec![9.0; width * depth];
+                            let shape = [lines.min(width), depth];
+                            // SAFETY: see above.
+                            unsafe { (t.copy)(&columns, lines + gap, shape, width, &mut strip) };
+                            strip
+                        };
+                        assert_same(&of(t), &of(&NAIVE))?;
+                    }
+                }
+
+                #[test]
                 fn gates_are_exact(p in units(7)) {
                     let Some(t) = table($name) else { return Ok(()) };
                     let (three, four) = (p[..3].concat(), p[..4].concat());

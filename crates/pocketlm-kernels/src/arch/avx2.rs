@@ -150,6 +150,15 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const SIGNED: bool = false;
     const BYTES: bool = VNNI;
 
+    #[inline(always)]
+    fn kept(mut p: *const f32) -> *const f32 {
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(reg) p, options(nomem, nostack, preserves_flags))
+        };
+        p
+    }
+
     lanes! {
         fn load(p: *const f32) -> F { (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))) }
         fn load_half(p: *const u16) -> F {

@@ -72,6 +72,15 @@ impl Lanes for Avx512 {
     const SIGNED: bool = false;
     const BYTES: bool = true;
 
+    #[inline(always)]
+    fn kept(mut p: *const f32) -> *const f32 {
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(reg) p, options(nomem, nostack, preserves_flags))
+        };
+        p
+    }
+
     lanes! {
         fn load(p: *const f32) -> __m512 { _mm512_loadu_ps(p) }
         fn load_half(p: *const u16) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }

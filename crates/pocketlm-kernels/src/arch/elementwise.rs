@@ -296,6 +296,32 @@ unsafe fn exp_term<S: Lanes>(x: S::F, exponent: f32) -> S::F {
 }
 
 #[inline(always)]
+pub unsafe fn probabilities<S: Lanes>(x: &mut [f32], shift: f32, factor: f32) {
+    let (n, x) = (x.len(), x.as_mut_ptr());
+    // SAFETY: n − j elements are left.
+    unsafe {
+        steps!(n, |j, left| {
+            let shifted = S::sub(load_some::<S>(x.add(j), left, 0.0), S::splat(shift));
+            let value = S::mul(S::splat(factor), exp_lanes::<S>(shifted));
+            store_some::<S>(x.add(j), left, value);
+        });
+    }
+}
+
+#[inline(always)]
+pub unsafe fn add<S: Lanes>(sums: &mut [f32], x: &[f32]) {
+    let (n, sums, x) = (x.len(), sums.as_mut_ptr(), x.as_ptr());
+    // SAFETY: n − j elements are left of both.
+    unsafe {
+        steps!(n, |j, left| {
+            let more = load_some::<S>(x.add(j), left, 0.0);
+            let sum = S::add(load_some::<S>(sums.add(j), left, 0.0), more);
+            store_some::<S>(sums.add(j), left, sum);
+        });
+    }
+}
+
+#[inline(always)]
 pub unsafe fn first_above<S: Lanes>(x: &[f32], threshold: f32) -> usize {
     for (i, chunk) in x.chunks(16).enumerate() {
         // SAFETY: the chunk is as long as it says.

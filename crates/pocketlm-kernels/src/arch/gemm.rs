@@ -10,8 +10,19 @@ use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS};
 /// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache.
 const DEPTH: usize = 768;
 
-/// Columns whose strips of B, at most 1 MB, stay in the second-level cache.
-const COLUMNS: usize = 10 * STRIP_COLUMNS;
+/// Numbers of B, 1 MB of them, that stay in the second-level cache while all of A passes by.
+const NEAR: usize = 1 << 18;
+
+/// How many bytes ahead of use a strip of A is asked for.
+const NARROW_AHEAD: usize = 768;
+
+/// Computes a tile of so many rows, and says how many.
+macro_rules! size {
+    ($rows:literal, $vectors:literal, $($argument:expr),*) => {{
+        tile::<S, $rows, $vectors, PLAIN>($($argument),*);
+        $rows
+    }};
+}
 
 /// A place in the result: where its rows begin, how many rows and columns are there.
 #[derive(Clone, Copy)]
@@ -22,33 +33,71 @@ struct Place {
     columns: usize,
 }
 
+/// Where rows of A begin: in a strip (`PLAIN` below is false), or as they lie in memory, `stride` apart.
+#[derive(Clone, Copy)]
+struct Left {
+    at: *const f32,
+    stride: usize,
+}
+
 #[inline(always)]
 pub unsafe fn gemm<S: Lanes>(
     a: &[f32],
     b: &[f32],
     depth: usize,
-    [rows, columns]: [usize; 2],
+    shape: [usize; 2],
     out: &mut [f32],
     stride: usize,
     add: bool,
 ) {
+    let a = Left { at: a.as_ptr(), stride: depth };
+    // SAFETY: the caller's.
+    unsafe { stretches::<S, false>(a, b.as_ptr(), depth, shape, (out.as_mut_ptr(), stride), add) }
+}
+
+#[inline(always)]
+pub unsafe fn gemm_rows<S: Lanes>(
+    (a, a_stride): (&[f32], usize),
+    b: &[f32],
+    depth: usize,
+    shape: [usize; 2],
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+) {
+    let a = Left { at: a.as_ptr(), stride: a_stride };
+    // SAFETY: the caller's.
+    unsafe { stretches::<S, true>(a, b.as_ptr(), depth, shape, (out.as_mut_ptr(), stride), add) }
+}
+
+#[inline(always)]
+unsafe fn stretches<S: Lanes, const PLAIN: bool>(
+    a: Left,
+    b: *const f32,
+    depth: usize,
+    [rows, columns]: [usize; 2],
+    (out, stride): (*mut f32, usize),
+    add: bool,
+) {
     let stretch = depth.div_ceil(depth.div_ceil(DEPTH).max(1)).max(1);
+    let near = (NEAR / (stretch * STRIP_COLUMNS)).max(1) * STRIP_COLUMNS;
     let mut start = 0;
     loop {
         let length = stretch.min(depth - start);
-        for j in (0..columns).step_by(COLUMNS) {
+        for j in (0..columns).step_by(near) {
             for i in (0..rows).step_by(STRIP_ROWS) {
-                // SAFETY: strips `i` and from `j` on exist, and rows `i` of the result from column `j` on.
+                // SAFETY: rows `i` of A, strips from `j` on and rows `i` of the result from column `j` on exist.
                 unsafe {
                     let place = Place {
-                        out: out.as_mut_ptr().add(i * stride + j),
+                        out: out.add(i * stride + j),
                         stride,
                         rows: STRIP_ROWS.min(rows - i),
-                        columns: COLUMNS.min(columns - j),
+                        columns: near.min(columns - j),
                     };
-                    let a = a.as_ptr().add(i * depth + start * STRIP_ROWS);
-                    let b = b.as_ptr().add(j * depth + start * STRIP_COLUMNS);
-                    row_of_tiles::<S>((a, b), depth, length, place, add || start > 0);
+                    let step = if PLAIN { 1 } else { STRIP_ROWS };
+                    let a = Left { at: a.at.add(i * a.stride + start * step), ..a };
+                    let b = b.add(j * depth + start * STRIP_COLUMNS);
+                    row_of_tiles::<S, PLAIN>((a, b), depth, length, place, add || start > 0);
                 }
             }
         }
@@ -59,10 +108,10 @@ pub unsafe fn gemm<S: Lanes>(
     }
 }
 
-/// One strip of A by the strips of B that `place` covers.
+/// Up to [`STRIP_ROWS`] rows of A by the strips of B that `place` covers.
 #[inline(always)]
-unsafe fn row_of_tiles<S: Lanes>(
-    (a, b): (*const f32, *const f32),
+unsafe fn row_of_tiles<S: Lanes, const PLAIN: bool>(
+    (a, b): (Left, *const f32),
     depth: usize,
     length: usize,
     place: Place,
@@ -74,50 +123,96 @@ unsafe fn row_of_tiles<S: Lanes>(
             let b = b.add(j * depth);
             let columns = STRIP_COLUMNS.min(place.columns - j);
             let place = Place { out: place.out.add(j), columns, ..place };
-            match (S::WIDE, columns > 16, place.rows) {
-                (true, true, 9..) => tile::<S, 12, 2>((a, b), length, place, add),
-                (true, true, 5..) => tile::<S, 8, 2>((a, b), length, place, add),
-                (true, true, _) => tile::<S, 4, 2>((a, b), length, place, add),
-                (true, false, _) => tile::<S, 12, 1>((a, b), length, place, add),
-                (false, ..) => quarters::<S>((a, b), length, place, add),
+            match (S::WIDE, columns > 16) {
+                (true, true) => wide::<S, PLAIN>((a, b), length, place, add),
+                (true, false) if !PLAIN => tile::<S, 12, 1, PLAIN>((a, b), length, place, add),
+                _ => {
+                    for j in (0..columns).step_by(16) {
+                        let columns = 16.min(columns - j);
+                        let place = Place { out: place.out.add(j), columns, ..place };
+                        narrow::<S, PLAIN>((a, b.add(j)), length, place, add);
+                    }
+                }
             }
         }
     }
 }
 
-/// A tile where there are too few registers for a whole one.
+/// The rows of a tile that begin at row `i`.
 #[inline(always)]
-unsafe fn quarters<S: Lanes>(
-    (a, b): (*const f32, *const f32),
+unsafe fn rows_from<const PLAIN: bool>(i: usize, a: Left, place: Place) -> (Left, Place) {
+    let step = if PLAIN { a.stride } else { 1 };
+    // SAFETY: row `i` lies within the tile.
+    unsafe {
+        let place = Place { out: place.out.add(i * place.stride), rows: place.rows - i, ..place };
+        (Left { at: a.at.add(i * step), ..a }, place)
+    }
+}
+
+/// All columns of a strip of B; rows that are not there are never read of plain rows.
+#[inline(always)]
+unsafe fn wide<S: Lanes, const PLAIN: bool>(
+    (a, b): (Left, *const f32),
     length: usize,
     place: Place,
     add: bool,
 ) {
-    for i in (0..place.rows).step_by(6) {
-        for j in (0..place.columns).step_by(16) {
-            // SAFETY: row `i` and column `j` lie within the tile.
-            unsafe {
-                let out = place.out.add(i * place.stride + j);
-                let (rows, columns) = (6.min(place.rows - i), 16.min(place.columns - j));
-                let place = Place { out, rows, columns, ..place };
-                tile::<S, 6, 1>((a.add(i), b.add(j)), length, place, add);
-            }
+    let mut i = 0;
+    while i < place.rows {
+        // SAFETY: row `i` lies within the tile.
+        unsafe {
+            let (a, place) = rows_from::<PLAIN>(i, a, place);
+            i += match place.rows + if PLAIN { 0 } else { 3 } {
+                12.. => size!(12, 2, (a, b), length, place, add),
+                10.. => size!(10, 2, (a, b), length, place, add),
+                8.. => size!(8, 2, (a, b), length, place, add),
+                4.. => size!(4, 2, (a, b), length, place, add),
+                _ => size!(1, 2, (a, b), length, place, add),
+            };
+        }
+    }
+}
+
+/// A register of columns, where there are too few registers for more, or too few columns.
+#[inline(always)]
+unsafe fn narrow<S: Lanes, const PLAIN: bool>(
+    (a, b): (Left, *const f32),
+    length: usize,
+    place: Place,
+    add: bool,
+) {
+    let mut i = 0;
+    while i < place.rows {
+        // SAFETY: row `i` lies within the tile.
+        unsafe {
+            let (a, place) = rows_from::<PLAIN>(i, a, place);
+            i += match place.rows {
+                6.. => size!(6, 1, (a, b), length, place, add),
+                2.. if PLAIN => size!(2, 1, (a, b), length, place, add),
+                _ if PLAIN => size!(1, 1, (a, b), length, place, add),
+                _ => size!(6, 1, (a, b), length, place, add),
+            };
         }
     }
 }
 
 /// R rows by V times 16 columns.
 #[inline(always)]
-unsafe fn tile<S: Lanes, const R: usize, const V: usize>(
-    (mut a, mut b): (*const f32, *const f32),
+unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
+    (a, mut b): (Left, *const f32),
     length: usize,
     place: Place,
     add: bool,
 ) {
-    // SAFETY: both strips are `length` deep; `store` keeps to the place.
+    // SAFETY: rows and strips are `length` deep; `put` keeps to the place. Plain rows are as many as R.
     unsafe {
         for r in 0..R {
             S::prefetch(place.out.wrapping_add(r.min(place.rows) * place.stride).cast());
+        }
+        // Of plain rows every fourth has a pointer: the others are within reach of it by multiples of the stride.
+        let mut at = [a.at; 3];
+        for k in 1..3 {
+            at[k] = at[k - 1].wrapping_add(4 * a.stride);
         }
         let mut sums = [[S::splat(0.0); V]; R];
         for _ in 0..length {
@@ -126,14 +221,33 @@ unsafe fn tile<S: Lanes, const R: usize, const V: usize>(
                 S::prefetch(b.add(v * 16).cast::<u8>().wrapping_add(AHEAD));
                 w[v] = S::load(b.add(v * 16));
             }
+            if !PLAIN {
+                S::prefetch(at[0].cast::<u8>().wrapping_add(NARROW_AHEAD));
+            }
             for r in 0..R {
-                let x = S::splat(*a.add(r));
+                let x = if PLAIN { *at[r / 4].add(r % 4 * a.stride) } else { *at[0].add(r) };
+                let x = S::splat(x);
                 for v in 0..V {
                     sums[r][v] = S::mul_add(w[v], x, sums[r][v]);
                 }
             }
-            a = a.add(STRIP_ROWS);
+            for at in &mut at {
+                *at = at.wrapping_add(if PLAIN { 1 } else { STRIP_ROWS });
+                if PLAIN {
+                    *at = S::kept(*at);
+                }
+            }
             b = b.add(STRIP_COLUMNS);
+        }
+        if place.rows >= R && place.columns >= V * 16 {
+            let mut out = place.out;
+            for r in 0..R {
+                for v in 0..V {
+                    put::<S>(out.add(v * 16), 16, sums[r][v], add);
+                }
+                out = out.wrapping_add(place.stride);
+            }
+            return;
         }
         for r in 0..R {
             for v in 0..V {
@@ -184,6 +298,35 @@ pub unsafe fn transpose<S: Lanes>(
                         store_some::<S>(strip.as_mut_ptr().add(at), room.min(16), columns[k]);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// `strip[d, l]` = element l of the row at `d * step`, zero from line `live` on, as [`transpose`] lays them.
+#[inline(always)]
+pub unsafe fn copy<S: Lanes>(
+    rows: &[f32],
+    step: usize,
+    [live, depth]: [usize; 2],
+    width: usize,
+    strip: &mut [f32],
+) {
+    let (rows, out) = (rows.as_ptr(), strip.as_mut_ptr());
+    // SAFETY: rows have `live` elements, a strip has `depth` times `width`; in one of less than 16 lines, what is
+    // stored beyond a step is stored over by the next, and the last keeps to its own.
+    unsafe {
+        if width < 16 && live == width {
+            for d in 0..depth.saturating_sub(2) {
+                S::store(out.add(d * width), load_some::<S>(rows.add(d * step), width, 0.0));
+            }
+        }
+        let first = if width < 16 && live == width { depth.saturating_sub(2) } else { 0 };
+        for d in first..depth {
+            for l in (0..width).step_by(16) {
+                let left = live.saturating_sub(l);
+                let v = load_some::<S>(rows.wrapping_add(d * step + l), left, 0.0);
+                store_some::<S>(out.add(d * width + l), width - l, v);
             }
         }
     }

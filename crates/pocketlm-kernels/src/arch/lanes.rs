@@ -128,6 +128,12 @@ pub trait Lanes: Copy {
     /// Adds the products of four columns of weights 0..=15 (or of any bytes: [`BYTES`](Self::BYTES)),
     /// exactly.
     unsafe fn dot_half(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
+    /// The same pointer, of which the compiler does not know that it is: so it keeps it in its register instead
+    /// of working out many addresses from it beforehand, for which there are no registers.
+    #[inline(always)]
+    fn kept(p: *const f32) -> *const f32 {
+        p
+    }
     /// Asks for the cache line at `p`, which may lie outside of any allocation.
     unsafe fn prefetch(p: *const u8);
 

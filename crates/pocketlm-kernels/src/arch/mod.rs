@@ -39,6 +39,8 @@ macro_rules! table {
             grouped_matmul,
             fit,
             gemm,
+            gemm_rows,
+            copy,
             transpose,
             max_abs,
             quantise,
@@ -51,6 +53,8 @@ macro_rules! table {
             gru,
             max,
             exp_sums,
+            probabilities,
+            add,
             first_above,
             sum_words,
         };
@@ -66,6 +70,8 @@ macro_rules! table {
             grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
             grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
             matrix_product::gemm(a: &[f32], b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
+            matrix_product::gemm_rows(a: (&[f32], usize), b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
+            matrix_product::copy(rows: &[f32], step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
             matrix_product::transpose(lines: &[f32], line_step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
             elementwise::max_abs(x: &[f32]) -> f32;
             elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
@@ -77,6 +83,8 @@ macro_rules! table {
             elementwise::gru(gx: &[f32], gh: &[f32], h: &mut [f32]);
             elementwise::max(x: &[f32]) -> f32;
             elementwise::exp_sums(x: &[f32], exponent: f32, sums: &mut [f32; 16]);
+            elementwise::probabilities(x: &mut [f32], shift: f32, factor: f32);
+            elementwise::add(sums: &mut [f32], x: &[f32]);
             elementwise::first_above(x: &[f32], threshold: f32) -> usize;
             elementwise::sum_words(words: &[i32]) -> i32;
         }

@@ -5,8 +5,8 @@ Run as a program it measures one thing in its own process and prints one JSON ob
     python torch_lm.py --threads 2 train --hidden 650 --steps 20
     python torch_lm.py --threads 2 evaluate [--checkpoint DIR --data DIR]
 
-With a checkpoint, `evaluate` scores the test split with its weights and prints the perplexity too;
-without one it times random weights (2 layers of 200) on as many random tokens as PTB's test split has.
+With a checkpoint, `evaluate` scores the validation split with its weights and prints the perplexity too;
+without one it times random weights (2 layers of 200) on as many random tokens as PTB's validation split has.
 `import_bytes` is the memory that `import torch` takes before any model exists.
 """
 
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 VOCABULARY = 10_000
 BATCH, STEPS = 20, 35
 CHUNKS = (35, 256)
-TEST_TOKENS = 82_430
+VALID_TOKENS = 73_760
 
 State = list[tuple[Tensor, Tensor]]
 
@@ -81,10 +81,10 @@ def load(checkpoint: Path) -> Model:
 
 
 def read_tokens(checkpoint: Path, data: Path) -> Tensor:
-    """The test split as ids, one `<eos>` a line, preceded by the `<eos>` that predicts the first."""
+    """The validation split as ids, one `<eos>` a line, preceded by the `<eos>` that predicts the first."""
     words = (checkpoint / "vocab.txt").read_text(encoding="utf-8").splitlines()
     ids = {word: i for i, word in enumerate(words)}
-    lines = (data / "test.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    lines = (data / "valid.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
     text = ["<eos>"] + [word for line in lines for word in [*line.split(), "<eos>"]]
     return torch.tensor([ids[w] if w in ids else ids["<unk>"] for w in text])
 
@@ -127,7 +127,7 @@ def evaluate(checkpoint: Path | None, data: Path | None) -> dict:
         model, tokens = load(checkpoint), read_tokens(checkpoint, data)
     else:
         model = Model(VOCABULARY, 200, [200] * 2)
-        tokens = torch.randint(VOCABULARY, (TEST_TOKENS + 1,))
+        tokens = torch.randint(VOCABULARY, (VALID_TOKENS + 1,))
     speeds, count = {}, len(tokens) - 1
     for chunk in CHUNKS:
         score(model, tokens[:2_000], chunk)

@@ -7,7 +7,8 @@
 One step is embedding, two LSTM layers, full softmax cross-entropy over 10,000 words, backward pass,
 clipping of the gradient's norm and SGD, on a batch of 20 x 35 in f32. Every round starts a fresh
 process of either side; the figures are medians over the rounds. Build ours first
-(`cargo build --release`), or name another build in the environment variable POCKETLM.
+(`cargo build --release`), or name another build in the environment variable POCKETLM. The evaluation is of
+the validation split.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def torch_evaluation(checkpoint: Path | None, data: Path | None) -> dict:
 
 
 def our_evaluation(checkpoint: Path, data: Path) -> dict:
-    command = [POCKETLM, "eval", checkpoint, "--data", data, "--split", "test"]
+    command = [POCKETLM, "eval", checkpoint, "--data", data, "--split", "valid"]
     return run_json([*command, "--threads", THREADS, "--json"])
 
 
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=15, help="timed steps of each round")
     parser.add_argument("--checkpoint", type=Path, help="2x200 checkpoint, for the evaluation")
-    parser.add_argument("--data", type=Path, help="folder with test.txt, for the evaluation")
+    parser.add_argument("--data", type=Path, help="folder with valid.txt, for the evaluation")
     parser.add_argument("--output", type=Path, default=ROOT / "results/training_step.json")
     args = parser.parse_args()
     if bool(args.checkpoint) != bool(args.data):

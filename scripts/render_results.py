@@ -83,6 +83,51 @@ def packed() -> list[str]:
             table("model | split | tokens | perplexity", rows)]
 
 
+# The order of the rows of results/bases.json.
+BASES = ("inan-small", "keyboard", "melis-10m", "awd", "mogrifier")
+
+
+def bases() -> str | None:
+    """results/bases.json, written by `pocketlm reproduce bases`."""
+    rows = {row["name"]: row for row in (load("bases.json") or {"rows": []})["rows"]}
+    found = [rows[name] for name in BASES if name in rows]
+    if not found:
+        return None
+    header = ("base model | parameters | published test | valid | test | recall@1 | recall@3 | "
+              "hours of training | device | state")
+    machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
+    papers = "; ".join(f"`{row['name']}`: {row['paper']}" for row in found)
+    hashes = sorted({row["data_sha256"][:12] for row in found if "data_sha256" in row})
+    data = f"Data SHA-256 {', '.join(f'`{h}…`' for h in hashes)}; " if hashes else ""
+    return "\n\n".join([
+        table(header, [base_row(row) for row in found]),
+        f"{papers}. Recall is of the test split.",
+        f"{data}{'; '.join(sorted(machines))}.",
+    ])
+
+
+def base_row(row: dict) -> list[str]:
+    name, published = f"`{row['name']}`", f"{row['published']:.1f}" if row["published"] else "–"
+    if row["status"] == "not-run":
+        state = f"not run; about {row['estimated_hours']:.0f} hours"
+        return [name, "–", published, *["–"] * 5, row["device"], state]
+    state = f"{row['epochs_done']} of {row['epochs']} epochs"
+    if row["status"] == "partial":
+        state += f"; about {row['estimated_hours']:.0f} hours in all"
+    return [
+        name,
+        f"{row['parameters']:,}",
+        published,
+        f"{row['valid_perplexity']:.2f}",
+        f"**{row['test_perplexity']:.2f}**",
+        f"{100 * row['recall_at_1']:.1f} %",
+        f"{100 * row['recall_at_3']:.1f} %",
+        f"{row['hours']:.2f}",
+        row["device"],
+        state,
+    ]
+
+
 # The order of the rows of results/paper: that of the paper's two tables.
 PAPER = ("original", "pruned", "pruned-retrained", "int8", "lstm-650", "lstm-1500", "low-rank-650",
          "tensor-train-600", "low-rank-1500")
@@ -149,7 +194,7 @@ def paper_row(row: dict) -> list[str]:
 
 
 def speed() -> str | None:
-    parts = training_step() + peers()
+    parts = training_step() + recipes_step() + peers()
     return "\n\n".join(parts) if parts else None
 
 
@@ -187,6 +232,30 @@ def training_step() -> list[str]:
     return [*parts, f"{where(found['machine'], found['commit'])}."]
 
 
+def recipes_step() -> list[str]:
+    """results/recipes_step.json, written by benches/recipes.py."""
+    found = load("recipes_step.json")
+    if not found or found["sanity_only"]:
+        return []
+    rows = []
+    for name, row in found["recipes"].items():
+        for side in ("pocketlm", "torch", "torch_compiled"):
+            if figures := row.get(side):
+                rows.append([
+                    f"`{name}` {side.replace('_', ' ')}",
+                    f"{figures['median_ms']:.1f}",
+                    f"{row[row['baseline']]['median_ms'] / figures['median_ms']:.2f}",
+                    megabytes(figures.get("peak_bytes")),
+                ])
+    setting = found["setting"]
+    return [
+        f"All of one update of a recipe, {setting['vocabulary']:,} words, {setting['threads']} threads, beside "
+        f"PyTorch {found['versions']['torch']} in the same run (× is the ratio to the faster of its two forms):",
+        table("recipe | ms a step | × PyTorch | peak MB", rows),
+        f"{where(found['machine'], found['commit'])}.",
+    ]
+
+
 def peers() -> list[str]:
     """results/peers.json, written by benches/peers/report.py."""
     found = load("peers.json")
@@ -222,7 +291,7 @@ def peer_row(name: str, f: dict) -> list[str]:
     ]
 
 
-BLOCKS = {"ptb": ptb, "paper": paper, "methods": methods, "speed": speed}
+BLOCKS = {"ptb": ptb, "bases": bases, "paper": paper, "methods": methods, "speed": speed}
 
 
 def render(text: str) -> str:

@@ -8,6 +8,7 @@ macro_rules! say {
     }};
 }
 
+mod bases;
 mod cmd;
 mod evaluation;
 mod input;
@@ -15,6 +16,7 @@ mod machine;
 mod model;
 mod progress;
 mod table;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,7 @@ struct Cli {
 enum Command {
     Demo(cmd::demo::Args),
     Train(cmd::train::Args),
+    Sweep(cmd::sweep::Args),
     Eval(cmd::eval::Args),
     Compress(cmd::compress::Args),
     Pack(cmd::pack::Args),
@@ -65,6 +68,7 @@ impl Command {
         match self {
             Self::Demo(args) => args.run(),
             Self::Train(args) => args.run(),
+            Self::Sweep(args) => args.run(),
             Self::Eval(args) => args.run(),
             Self::Compress(args) => args.run(),
             Self::Pack(args) => args.run(),

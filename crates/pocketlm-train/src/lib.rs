@@ -24,4 +24,5 @@ pub mod recipe;
 pub mod reproduce;
 pub mod sequence;
 pub mod softmax;
+pub mod sweep;
 pub mod train;

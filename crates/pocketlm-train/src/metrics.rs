@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::corpus::write_atomically;
@@ -36,6 +36,33 @@ pub struct Event {
     /// For a validation: whether it is the best so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<bool>,
+}
+
+/// What is told of the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Validation {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Seconds since the start, over all sittings.
+    pub seconds: f64,
+    /// On the whole validation split.
+    pub perplexity: f64,
+    /// Whether it is the best so far.
+    pub best: bool,
+}
+
+/// The validations of the training in `folder` so far, even while it runs; none where it has not begun.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn validations(folder: &Path) -> Result<Vec<Validation>> {
+    let path = folder.join("metrics.jsonl");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    // A last line may be cut off; the events of the training loss have no `best`.
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 /// The file of a training.

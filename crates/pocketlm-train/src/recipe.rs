@@ -90,9 +90,14 @@ impl Draft {
     ///
     /// # Errors
     /// [`Error::Recipe`] with the place of what does not parse or is not a key of a recipe.
-    pub fn file(mut self, place: &str, text: &str) -> Result<Self> {
+    pub fn file(self, place: &str, text: &str) -> Result<Self> {
         let parsed: std::result::Result<Table, _> = text.parse();
-        let mut over = parsed.map_err(|e| recipe_error(place, e.to_string().trim_end()))?;
+        let over = parsed.map_err(|e| recipe_error(place, e.to_string().trim_end()))?;
+        self.over(over, place, text)
+    }
+
+    /// The same with what was read from the text, or a part of it.
+    pub(crate) fn over(mut self, mut over: Table, place: &str, text: &str) -> Result<Self> {
         if let Some(base) = over.remove("base") {
             let name = base.as_str().ok_or_else(|| recipe_error(place, "base is not a string"))?;
             self = Self::base(name)?;
@@ -118,12 +123,14 @@ impl Draft {
         self.value(key, parsed.unwrap_or_else(|| Value::String(value.to_owned())))
     }
 
-    /// Sets one key to a value.
+    /// Sets one key to a value; one of an inner table, as `train.variational.state`, leaves the others there.
     ///
     /// # Errors
     /// [`Error::Recipe`] when no table of a recipe has that key.
     pub fn value(mut self, key: &str, value: Value) -> Result<Self> {
-        let (table, field) = locate(key)?;
+        let (table, field, inner) = locate(key)?;
+        let before = self.table.get(&table).and_then(|fields| fields.get(&field));
+        let value = nested(before, &inner, value);
         let over = Table::from_iter([(field, value)]);
         merge(&mut self.table, Table::from_iter([(table, Value::Table(over))]));
         self.place = format!("setting {key}");
@@ -167,17 +174,29 @@ fn known_keys() -> Table {
     table
 }
 
-/// Splits `train.lr` or finds the table that has `lr`.
-fn locate(key: &str) -> Result<(String, String)> {
+/// `before` with `value` at the end of `path`.
+fn nested(before: Option<&Value>, path: &[&str], value: Value) -> Value {
+    let Some((&key, rest)) = path.split_first() else { return value };
+    let mut table = before.and_then(Value::as_table).cloned().unwrap_or_default();
+    let inner = nested(table.get(key), rest, value);
+    table.insert(key.to_owned(), inner);
+    Value::Table(table)
+}
+
+/// Splits `train.lr` or finds the table that has `lr`; what follows the field is a path within it.
+fn locate(key: &str) -> Result<(String, String, Vec<&str>)> {
     let known = known_keys();
-    let (wanted, field) = key.split_once('.').map_or((None, key), |(t, f)| (Some(t), f));
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let wanted = (parts.len() > 1 && known.contains_key(parts[0])).then(|| parts.remove(0));
+    let field = parts.remove(0);
     let has = |inner: &Value| inner.as_table().is_some_and(|t| t.contains_key(field));
     let found = known.iter().find(|(t, inner)| wanted.is_none_or(|w| w == *t) && has(inner));
     let (table, _) = found.ok_or_else(|| {
         let all = known.iter().flat_map(|(t, inner)| dotted(t, inner)).collect::<Vec<_>>();
-        recipe_error(&format!("setting {key}"), unknown_key(field, &all))
+        let wrong = if wanted.is_some() { field } else { parts.last().unwrap_or(&field) };
+        recipe_error(&format!("setting {key}"), unknown_key(wrong, &all))
     })?;
-    Ok((table.clone(), field.to_owned()))
+    Ok((table.clone(), field.to_owned(), parts))
 }
 
 fn dotted(table: &str, inner: &Value) -> Vec<String> {
@@ -257,6 +276,18 @@ mod tests {
         let draft = Draft::base("zaremba-small").unwrap();
         let message = draft.file("my.toml", "[train]\nepoch = 2\n").unwrap_err().to_string();
         assert!(message.contains("my.toml:2") && message.contains("train.epochs"), "{message}");
+    }
+
+    #[test]
+    fn a_setting_within_a_table_leaves_the_others() {
+        let before = Recipe::base("inan-small").unwrap().train.variational;
+        let draft = Draft::base("inan-small").unwrap();
+        let draft = draft.set("train.variational.state", "0.5").unwrap();
+        let after = draft.set("variational.word", "0.25").unwrap().finish().unwrap();
+        let wanted = crate::dropout::Variational { state: 0.5, word: 0.25, ..before };
+        assert_eq!(after.train.variational, wanted);
+        let draft = Draft::base("inan-small").unwrap().set("train.variational.sate", "0.5");
+        assert!(draft.unwrap().finish().unwrap_err().to_string().contains("sate"));
     }
 
     #[test]

@@ -72,6 +72,59 @@ pub struct Row {
     pub compression: CompressionRecipe,
 }
 
+/// A base model to be trained as its recipe says, and what was published of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Base {
+    /// Name of the base model.
+    pub name: &'static str,
+    /// What it is.
+    pub title: &'static str,
+    /// Where its shape is from.
+    pub paper: &'static str,
+    /// Test perplexity on the Penn Treebank as published, one model, no dynamic evaluation.
+    pub published: Option<f64>,
+}
+
+/// The base models that are worth compressing.
+const BASES: [Base; 5] = [
+    Base {
+        name: "inan-small",
+        title: "LSTM 2 × 200, tied, augmented loss",
+        paper: "Inan, Khosravi & Socher 2017 (arXiv 1611.01462)",
+        published: Some(82.7),
+    },
+    Base {
+        name: "keyboard",
+        title: "CIFG 670, recurrent projection 96, tied",
+        paper: "shape of Hard et al. 2018 (arXiv 1811.03604)",
+        published: None,
+    },
+    Base {
+        name: "melis-10m",
+        title: "LSTM 1 × 1194, embedding and output 268, tied",
+        paper: "Melis, Dyer & Blunsom 2018 (arXiv 1707.05589)",
+        published: Some(59.6),
+    },
+    Base {
+        name: "awd",
+        title: "AWD-LSTM 1150, 1150, 400, tied",
+        paper: "Merity, Keskar & Socher 2018 (arXiv 1708.02182), without fine-tuning",
+        published: Some(58.8),
+    },
+    Base {
+        name: "mogrifier",
+        title: "Mogrifier LSTM, tied",
+        paper: "Melis, Kočiský & Blunsom 2020 (arXiv 1909.01792)",
+        published: Some(50.1),
+    },
+];
+
+/// The base models of the suite `bases` that there are recipes for.
+pub fn bases() -> Vec<Base> {
+    let is_known = |base: &Base| Recipe::base_names().any(|name| name == base.name);
+    BASES.into_iter().filter(is_known).collect()
+}
+
 /// Names of the suites.
 pub fn suites() -> impl Iterator<Item = &'static str> {
     SUITES.iter().map(|suite| suite.name)

@@ -1,22 +1,30 @@
 //! `pocketlm bench-train`
 
-use std::time::Instant;
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use pocketlm_kernels::probe::multiply_add;
+use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::config::{CellKind, ModelConfig, OptimizerKind, TrainConfig};
+use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
 use pocketlm_train::network::{Network, initialise};
 use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
 use pocketlm_train::recipe::Recipe;
+use pocketlm_train::train::{Options, Trainer};
 use serde::Serialize;
 
 use crate::machine::{Machine, peak_bytes};
 
-/// Time one training step: forward, backward, gradient-norm clipping, SGD.
+/// Time one training step: forward, backward, gradient-norm clipping, SGD; or all that a base model's recipe does.
 ///
 /// Example: pocketlm bench-train --hidden 650 --layers 2 --steps 20
 #[derive(clap::Args)]
 pub struct Args {
+    /// A base model by its recipe: shape, batch, window, dropout, losses, clipping, optimiser.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["hidden", "layers", "batch", "window"])]
+    model: Option<String>,
     /// Units of each layer and width of the embedding.
     #[arg(long, default_value_t = 200)]
     hidden: usize,
@@ -41,6 +49,20 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
+struct RecipeReport<'a> {
+    model: &'a str,
+    parameters: usize,
+    batch: usize,
+    window: usize,
+    threads: usize,
+    median_ms: f64,
+    min_ms: f64,
+    tokens_per_second: f64,
+    peak_bytes: Option<u64>,
+    machine: Machine,
+}
+
+#[derive(Serialize)]
 struct Report {
     hidden: usize,
     layers: usize,
@@ -56,6 +78,9 @@ struct Report {
 impl Args {
     /// Times the steps.
     pub fn run(self) -> Result<()> {
+        if let Some(name) = &self.model {
+            return self.run_recipe(name);
+        }
         let config = ModelConfig {
             cell: CellKind::Lstm,
             embedding: self.hidden,
@@ -90,6 +115,64 @@ impl Args {
             );
         }
         Ok(())
+    }
+
+    fn run_recipe(&self, name: &str) -> Result<()> {
+        let mut recipe = Recipe::base(name)?;
+        // Every window as long as the recipe says; that is their mean length.
+        recipe.train.random_steps = false;
+        let (batch, window) = (recipe.train.batch, recipe.train.steps);
+        let folder = std::env::temp_dir().join(format!("pocketlm-bench-{}", std::process::id()));
+        let timed = self.recipe_times(recipe, &folder);
+        std::fs::remove_dir_all(&folder)?;
+        let (parameters, mut times) = timed?;
+        times.sort_by(f64::total_cmp);
+        let median = times[times.len() / 2];
+        let report = RecipeReport {
+            model: name,
+            parameters,
+            batch,
+            window,
+            threads: rayon::current_num_threads(),
+            median_ms: median * 1e3,
+            min_ms: times[0] * 1e3,
+            tokens_per_second: (batch * window) as f64 / median,
+            peak_bytes: peak_bytes(),
+            machine: Machine::here(),
+        };
+        if self.json {
+            say!("{}", serde_json::to_string(&report)?);
+        } else {
+            say!(
+                "{name}: {:.1} ms a step (best {:.1}), {:.0} tokens/s",
+                report.median_ms,
+                report.min_ms,
+                report.tokens_per_second
+            );
+        }
+        Ok(())
+    }
+
+    /// The number of parameters, and the seconds of each update of a training on a made-up text.
+    fn recipe_times(&self, recipe: Recipe, folder: &Path) -> Result<(usize, Vec<f64>)> {
+        let (text, out) = (folder.join("text"), folder.join("model"));
+        let updates = self.steps.max(1) + 2;
+        let train = &recipe.train;
+        let tokens = (updates + 2) * train.accumulate * train.batch * train.steps;
+        write_text(&text, self.vocabulary, tokens)?;
+        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
+        let corpus = Corpus::open(&text, &options)?;
+        let options = Options { out: out.clone(), seed: 1, save_every: Duration::MAX };
+        let mut trainer = Trainer::start(&corpus, recipe, options)?;
+        let times = RefCell::new(Vec::new());
+        let last = Cell::new(Instant::now());
+        let stop = || {
+            times.borrow_mut().push(last.replace(Instant::now()).elapsed().as_secs_f64());
+            times.borrow().len() == updates
+        };
+        trainer.run(&stop, &mut |_| ())?;
+        let parameters = Checkpoint::load(&out)?.leaves.data.len();
+        Ok((parameters, times.into_inner().split_off(2)))
     }
 
     fn times(&self, config: &ModelConfig) -> Result<Vec<f64>> {
@@ -130,6 +213,22 @@ impl Args {
         let weights = self.layers * 8 * self.hidden * self.hidden + self.vocabulary * self.hidden;
         6.0 * (weights * self.batch * self.window) as f64
     }
+}
+
+/// Splits of a text with so many types, `<eos>` among them: at least as many tokens for training, one line of
+/// words for each of the others.
+fn write_text(folder: &Path, types: usize, tokens: usize) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let words = types.saturating_sub(1).max(1);
+    let line = |number: usize| -> String {
+        let word = |at: usize| format!("w{} ", (number * 100 + at) * 7919 % words);
+        (0..100).map(word).chain(["\n".to_owned()]).collect()
+    };
+    // 7919 is a prime: every word comes once in so many tokens.
+    let train: String = (0..tokens.max(words).div_ceil(100)).map(line).collect();
+    std::fs::write(folder.join("train.txt"), train)?;
+    std::fs::write(folder.join("valid.txt"), line(0))?;
+    Ok(std::fs::write(folder.join("test.txt"), line(1))?)
 }
 
 /// Fused multiply-adds on registers by all threads at once: the best of several tries, operations a second.

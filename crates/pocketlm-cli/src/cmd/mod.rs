@@ -11,4 +11,5 @@ pub mod pack;
 pub mod reproduce;
 pub mod score;
 pub mod suggest;
+pub mod sweep;
 pub mod train;

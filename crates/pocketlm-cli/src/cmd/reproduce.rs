@@ -10,10 +10,12 @@ use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{Context, StepReport, compress};
 use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
 use pocketlm_train::pack::pack;
-use pocketlm_train::reproduce::{Row, rows};
+use pocketlm_train::recipe::Recipe;
+use pocketlm_train::reproduce::{Row, bases, rows};
 use pocketlm_train::train::{Options, Outcome, Trainer};
 use serde::Serialize;
 
+use crate::bases::Folders;
 use crate::cmd::bench::words;
 use crate::cmd::pack::measured;
 use crate::cmd::train::interruptible;
@@ -27,7 +29,8 @@ use crate::progress::show_epoch;
 /// Example: pocketlm reproduce paper --data data/ptb --rows original,int8
 #[derive(clap::Args)]
 pub struct Args {
-    /// The table: paper (Grachev, Ignatov & Savchenko 2017), or methods (every method on the small model).
+    /// The table: paper (Grachev, Ignatov & Savchenko 2017), methods (every method on the small model), or bases
+    /// (the regularised base models, trained).
     suite: String,
     /// Penn Treebank: a folder with train.txt, valid.txt and test.txt.
     #[arg(long, value_name = "PATH")]
@@ -38,7 +41,7 @@ pub struct Args {
     /// Folder for the trainings.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     work: PathBuf,
-    /// Folder for the results: SUITE/ROW.json and SUITE/ROW.plm below it.
+    /// Folder for the results: SUITE/ROW.json below it, or bases.json.
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
     /// Do not train: report every row whose training has begun as far as it is.
@@ -69,9 +72,12 @@ struct Report<'a> {
 
 #[derive(Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Status {
+pub enum Status {
+    /// Trained to the end.
     Done,
+    /// Trained in part.
     Partial,
+    /// Only estimated.
     NotRun,
 }
 
@@ -91,15 +97,13 @@ struct Measured {
 impl Args {
     /// Makes the rows.
     pub fn run(self) -> Result<()> {
-        let all = rows(&self.suite)?;
-        for name in &self.rows {
-            if !all.iter().any(|row| row.name == *name) {
-                let names: Vec<_> = all.iter().map(|row| &*row.name).collect();
-                bail!("no row is called {name:?}: there are {}", names.join(", "));
-            }
+        if self.suite == "bases" {
+            return self.bases();
         }
+        let all = rows(&self.suite)?;
+        self.check_names(all.iter().map(|row| &*row.name))?;
         let stop = interruptible();
-        for row in all.iter().filter(|row| self.rows.is_empty() || self.rows.contains(&row.name)) {
+        for row in all.iter().filter(|row| self.is_wanted(&row.name)) {
             if self.row(row, &stop)? == Outcome::Stopped {
                 eprintln!("stopped; the same command goes on");
                 break;
@@ -108,18 +112,49 @@ impl Args {
         Ok(())
     }
 
+    fn bases(&self) -> Result<()> {
+        let all = bases();
+        self.check_names(all.iter().map(|base| base.name))?;
+        let folders = Folders { data: &self.data, work: &self.work, results: &self.results };
+        let stop = interruptible();
+        for base in all.iter().filter(|base| self.is_wanted(base.name)) {
+            if let Some(updates) = self.estimate {
+                folders.estimate(base, updates)?;
+            } else if self.as_is {
+                folders.report(base)?;
+            } else if folders.train(base, &stop)? == Outcome::Stopped {
+                eprintln!("stopped; the same command goes on");
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|row| row == name)
+    }
+
+    fn check_names<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<()> {
+        let names: Vec<&str> = names.collect();
+        match self.rows.iter().find(|row| !names.contains(&row.as_str())) {
+            Some(name) => bail!("no row is called {name:?}: there are {}", names.join(", ")),
+            None => Ok(()),
+        }
+    }
+
     fn row(&self, row: &Row, stop: &dyn Fn() -> bool) -> Result<Outcome> {
-        let corpus = self.corpus(row)?;
         let training = self.work.join(row.training_name());
         if let Some(updates) = self.estimate {
-            self.estimate(row, &corpus, updates)?;
+            self.estimate(row, updates)?;
             return Ok(Outcome::Finished);
         }
         if self.as_is && !training.join("config.json").exists() {
             return Ok(Outcome::Finished);
         }
         eprintln!("{}: {}", row.name, row.title);
-        let mut trainer = trainer(&corpus, row, &training)?;
+        let begun = Begun { data: &self.data, folder: &training };
+        let corpus = begun.corpus()?;
+        let mut trainer = begun.trainer(&corpus, &row.training, row.seed)?;
         if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
@@ -135,17 +170,6 @@ impl Args {
         };
         self.store(&report)?;
         Ok(Outcome::Finished)
-    }
-
-    /// The text, with the vocabulary of the row's training where it has begun.
-    fn corpus(&self, row: &Row) -> Result<Corpus> {
-        let training = self.work.join(row.training_name());
-        if training.join("config.json").exists() {
-            let encoder = pocketlm_train::corpus::Encoder::load(&training, Unit::Word)?;
-            return Ok(Corpus::open_with(&self.data, encoder)?);
-        }
-        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
-        Ok(Corpus::open(&self.data, &options)?)
     }
 
     fn compress(
@@ -189,21 +213,10 @@ impl Args {
         Ok(measured)
     }
 
-    /// Times some updates of a training in a folder of its own, which is removed again.
-    fn estimate(&self, row: &Row, corpus: &Corpus, updates: u64) -> Result<()> {
+    fn estimate(&self, row: &Row, updates: u64) -> Result<()> {
         let folder = self.work.join(format!("{}-estimate", row.name));
-        let options = options(&folder, row);
-        let mut trainer = Trainer::start(corpus, row.training.clone(), options)?;
-        let count = std::cell::Cell::new(0);
-        let stop = || {
-            count.set(count.get() + 1);
-            count.get() >= updates
-        };
-        trainer.run(&stop, &mut |_| {})?;
-        let (seconds, tokens) = (trainer.progress.seconds, trainer.progress.tokens);
-        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let all = (corpus.train.ids.len() * row.training.train.epochs) as f64;
-        let hours = seconds / tokens as f64 * all / 3600.0;
+        let begun = Begun { data: &self.data, folder: &folder };
+        let (seconds, hours) = estimate(&begun, &row.training, row.seed, updates)?;
         eprintln!("{}: about {hours:.1} hours on this machine", row.name);
         self.store(&Report {
             row,
@@ -224,25 +237,65 @@ impl Args {
     }
 }
 
-fn options(folder: &Path, row: &Row) -> Options {
-    let save_every = Duration::from_secs(120);
-    Options { out: folder.to_owned(), seed: row.seed, save_every }
+/// A training in a folder, begun or not.
+pub struct Begun<'a> {
+    /// The text.
+    pub data: &'a Path,
+    /// The checkpoint's folder.
+    pub folder: &'a Path,
 }
 
-fn trainer<'a>(corpus: &'a Corpus, row: &Row, folder: &Path) -> Result<Trainer<'a>> {
-    let options = options(folder, row);
-    if !folder.join("config.json").exists() {
-        return Ok(Trainer::start(corpus, row.training.clone(), options)?);
+impl Begun<'_> {
+    fn is_begun(&self) -> bool {
+        self.folder.join("config.json").exists()
     }
-    let trainer = Trainer::resume(corpus, options)?;
-    if trainer.config.recipe != row.training || trainer.config.provenance.seed != row.seed {
-        bail!(
-            "{} holds another training than row {}: give another --work",
-            folder.display(),
-            row.name
-        );
+
+    /// The text, with the vocabulary of the training where it has begun.
+    pub fn corpus(&self) -> Result<Corpus> {
+        if self.is_begun() {
+            let encoder = pocketlm_train::corpus::Encoder::load(self.folder, Unit::Word)?;
+            return Ok(Corpus::open_with(self.data, encoder)?);
+        }
+        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
+        Ok(Corpus::open(self.data, &options)?)
     }
-    Ok(trainer)
+
+    /// The training, resumed or started.
+    pub fn trainer<'c>(
+        &self,
+        corpus: &'c Corpus,
+        recipe: &Recipe,
+        seed: u64,
+    ) -> Result<Trainer<'c>> {
+        let save_every = Duration::from_secs(120);
+        let options = Options { out: self.folder.to_owned(), seed, save_every };
+        if !self.is_begun() {
+            return Ok(Trainer::start(corpus, recipe.clone(), options)?);
+        }
+        let trainer = Trainer::resume(corpus, options)?;
+        if trainer.config.recipe != *recipe || trainer.config.provenance.seed != seed {
+            let folder = self.folder.display();
+            bail!("{folder} holds a training by another recipe or seed: give another --work");
+        }
+        Ok(trainer)
+    }
+}
+
+/// Times some updates of a training in a folder of its own, which is removed again: the seconds that they took,
+/// and the hours of the whole.
+pub fn estimate(begun: &Begun, recipe: &Recipe, seed: u64, updates: u64) -> Result<(f64, f64)> {
+    let corpus = begun.corpus()?;
+    let mut trainer = begun.trainer(&corpus, recipe, seed)?;
+    let count = std::cell::Cell::new(0);
+    let stop = || {
+        count.set(count.get() + 1);
+        count.get() >= updates
+    };
+    trainer.run(&stop, &mut |_| {})?;
+    let (seconds, tokens) = (trainer.progress.seconds, trainer.progress.tokens);
+    std::fs::remove_dir_all(begun.folder).with_context(|| begun.folder.display().to_string())?;
+    let all = (corpus.train.ids.len() * recipe.train.epochs) as f64;
+    Ok((seconds, seconds / tokens as f64 * all / 3600.0))
 }
 
 /// Words a second at batch 1 on one thread with the full distribution.

@@ -44,15 +44,8 @@ pub struct Args {
     /// Short for `--set hidden=[N,..]`.
     #[arg(long, value_name = "N,..")]
     hidden: Option<String>,
-    /// What a token is: word, char or bpe.
-    #[arg(long, default_value_t = Unit::Word)]
-    unit: Unit,
-    /// Keep at most so many types; the rest become `<unk>`.
-    #[arg(long, value_name = "N")]
-    max_vocab: Option<usize>,
-    /// Keep only types that come at least so often; the rest become `<unk>`.
-    #[arg(long, value_name = "N")]
-    min_count: Option<u64>,
+    #[command(flatten)]
+    text: TextArgs,
     /// Seed of the initial weights and of dropout.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -68,9 +61,47 @@ pub struct Args {
     /// What to show while training (default: a bar on a terminal, else plain).
     #[arg(long, value_enum)]
     progress: Option<Mode>,
+    /// Do not look at the test split: for choosing among trainings.
+    #[arg(long)]
+    no_test: bool,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
+    /// Stop, as by an interrupt, when standard input closes: for a process that starts this one.
+    #[arg(long, hide = true)]
+    leash: bool,
+}
+
+/// How text becomes tokens.
+#[derive(clap::Args)]
+pub struct TextArgs {
+    /// What a token is: word, char or bpe.
+    #[arg(long, default_value_t = Unit::Word)]
+    unit: Unit,
+    /// Keep at most so many types; the rest become `<unk>`.
+    #[arg(long, value_name = "N")]
+    max_vocab: Option<usize>,
+    /// Keep only types that come at least so often; the rest become `<unk>`.
+    #[arg(long, value_name = "N")]
+    min_count: Option<u64>,
+}
+
+impl TextArgs {
+    /// As the corpus takes them.
+    pub fn options(&self) -> CorpusOptions {
+        let Self { unit, max_vocab, min_count } = *self;
+        CorpusOptions { unit, max_vocab, min_count }
+    }
+
+    /// As they are given on a command line.
+    pub fn arguments(&self) -> Vec<String> {
+        let max_vocab = self.max_vocab.map(|n| format!("--max-vocab={n}"));
+        let min_count = self.min_count.map(|n| format!("--min-count={n}"));
+        [Some(format!("--unit={}", self.unit)), max_vocab, min_count]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
 }
 
 /// The result of a training.
@@ -81,7 +112,8 @@ struct Report {
     parameters: usize,
     best_epoch: Option<usize>,
     valid: Evaluation,
-    test: Evaluation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<Evaluation>,
     seconds: f64,
     tokens_per_second: f64,
     peak_bytes: Option<u64>,
@@ -141,14 +173,16 @@ impl Args {
             let encoder = Encoder::load(&self.out, config.unit)?;
             return Ok(Corpus::open_with(&self.data, encoder)?);
         }
-        let Self { unit, max_vocab, min_count, .. } = *self;
-        Ok(Corpus::open(&self.data, &CorpusOptions { unit, max_vocab, min_count })?)
+        Ok(Corpus::open(&self.data, &self.text.options())?)
     }
 
     fn train(&self, trainer: &mut Trainer) -> Result<Outcome> {
         let mode = self.progress.unwrap_or_else(Mode::default_for_stderr);
         let mut progress = Progress::new(mode, trainer.config.recipe.train.epochs);
         let stop = interruptible();
+        if self.leash {
+            stop_at_end_of_input();
+        }
         Ok(trainer.run(&stop, &mut |event| progress.observe(event))?)
     }
 
@@ -163,7 +197,7 @@ impl Args {
             parameters: model.parameters.data.len(),
             best_epoch: progress.best.map(|(epoch, _)| epoch),
             valid: on(&corpus.valid)?,
-            test: on(&corpus.test)?,
+            test: (!self.no_test).then(|| on(&corpus.test)).transpose()?,
             seconds: progress.seconds,
             tokens_per_second: progress.tokens as f64 / progress.seconds.max(1e-9),
             peak_bytes: peak_bytes(),
@@ -175,23 +209,44 @@ impl Args {
             return Ok(());
         }
         say!(
-            "{}: {} parameters, perplexity {:.2} on valid, {:.2} on test (the word itself first in {:.1} % \
-             of its places, among the first three in {:.1} %); {:.0} s of training",
+            "{}: {} parameters, {}; {:.0} s of training",
             self.out.display(),
             report.parameters,
-            report.valid.perplexity,
-            report.test.perplexity,
-            100.0 * report.test.recall_at_1,
-            100.0 * report.test.recall_at_3,
+            report.quality(),
             report.seconds
         );
         Ok(())
     }
 }
 
+impl Report {
+    /// `perplexity 70.23 on valid, 71.86 on test (…)`
+    fn quality(&self) -> String {
+        let Some(test) = &self.test else {
+            return format!("perplexity {:.2} on valid", self.valid.perplexity);
+        };
+        format!(
+            "perplexity {:.2} on valid, {:.2} on test (recall@1 {:.1} %, recall@3 {:.1} %)",
+            self.valid.perplexity,
+            test.perplexity,
+            100.0 * test.recall_at_1,
+            100.0 * test.recall_at_3
+        )
+    }
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Asks for a stop when standard input closes.
+fn stop_at_end_of_input() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        STOP.store(true, Ordering::Relaxed);
+    });
+}
+
 /// Asks a training to stop at the first interrupt; the second ends the program.
 pub fn interruptible() -> impl Fn() -> bool {
-    static STOP: AtomicBool = AtomicBool::new(false);
     // Without a handler, which only fails where there is one already, an interrupt just ends the program.
     let _ = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {

@@ -1,0 +1,212 @@
+//! One trial of a sweep: a folder with its recipe, checkpoint, log and result, and the process that trains it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use pocketlm::pack::write_file;
+use pocketlm_train::metrics::{Validation, validations};
+use pocketlm_train::recipe::Recipe;
+use pocketlm_train::sweep::Trial;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How far a trial is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// All epochs are done.
+    Finished,
+    /// Its loss was no longer a number: it would be again.
+    Diverged,
+    /// Begun, to be resumed.
+    Stopped,
+    /// It ended with an error.
+    Failed,
+    /// Not begun.
+    Waiting,
+}
+
+/// What is known of a trial; that of one which need not run again is its `result.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Standing {
+    pub state: State,
+    /// Epochs done.
+    pub epochs_done: usize,
+    /// The best validation so far.
+    pub best_epoch: Option<usize>,
+    pub valid_perplexity: Option<f64>,
+    pub recall_at_1: Option<f64>,
+    pub recall_at_3: Option<f64>,
+    pub parameters: Option<usize>,
+    pub seconds: Option<f64>,
+    pub tokens_per_second: Option<f64>,
+    /// The error, where there was one.
+    pub message: Option<String>,
+}
+
+/// The folder of a trial.
+pub struct Place {
+    pub folder: PathBuf,
+}
+
+impl Place {
+    /// In the folder of the sweep.
+    pub fn new(sweep: &Path, number: usize) -> Self {
+        Self { folder: sweep.join(format!("{number:03}")) }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes the recipe, or checks that the one there is the trial's.
+    pub fn prepare(&self, trial: &Trial) -> Result<()> {
+        let path = self.file("recipe.toml");
+        if path.exists() {
+            let text = read(&path)?;
+            if toml::from_str::<Recipe>(&text).ok().as_ref() != Some(&trial.recipe) {
+                bail!(
+                    "{} holds a trial with other settings: give another --out, or the specification \
+                     that it was made by",
+                    self.folder.display()
+                );
+            }
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
+        Ok(write_file(&path, toml::to_string(&trial.recipe)?.as_bytes())?)
+    }
+
+    /// How far it is, from its result or else its metrics.
+    pub fn standing(&self) -> Result<Standing> {
+        let path = self.file("result.json");
+        if path.exists() {
+            let text = read(&path)?;
+            return serde_json::from_str(&text)
+                .with_context(|| format!("{}: remove it to run the trial again", path.display()));
+        }
+        let is_begun = self.is_begun();
+        let mut standing = Standing::of(if is_begun { State::Stopped } else { State::Waiting });
+        if is_begun {
+            standing.read_validations(&validations(&self.folder)?);
+        }
+        Ok(standing)
+    }
+
+    /// Whether there is something to resume.
+    pub fn is_begun(&self) -> bool {
+        self.file("training_state.safetensors").exists()
+    }
+
+    /// Starts the process: `arguments` are those of `train` that all trials share. It stops, so that it can be
+    /// resumed, when its standard input closes: at the latest when this process ends, however that happens.
+    pub fn spawn(&self, arguments: &[String], threads: usize) -> Result<Child> {
+        let path = self.file("log.txt");
+        let log = OpenOptions::new().append(true).create(true).open(&path);
+        let log = log.with_context(|| path.display().to_string())?;
+        // The process inherits the lock with the file, and holds it to its end.
+        wait_for(&log, &self.folder)?;
+        log.set_len(0)?;
+        // A start that was cut off before the first save leaves nothing to resume.
+        if !self.is_begun() && self.file("config.json").exists() {
+            std::fs::remove_file(self.file("config.json"))?;
+        }
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["train", "--json", "--no-test", "--leash", "--progress", "plain"]);
+        command.arg("--threads").arg(threads.to_string()).args(arguments);
+        command.arg("--recipe").arg(self.file("recipe.toml")).arg("--out").arg(&self.folder);
+        if self.is_begun() {
+            command.arg("--resume");
+        }
+        let report = File::create(self.file("report.json"))?;
+        command.stdin(Stdio::piped()).stdout(report).stderr(log);
+        command.spawn().context("cannot start a process of this program")
+    }
+
+    /// What a process that has ended leaves, stored where it need not run again. One that was killed stands where
+    /// it last saved.
+    pub fn conclude(&self, status: ExitStatus) -> Result<Standing> {
+        let mut standing = self.standing()?;
+        if status.success() {
+            standing.read_report(&serde_json::from_str(&read(&self.file("report.json"))?)?);
+        } else if status.code().is_some() {
+            let log = read(&self.file("log.txt"))?;
+            let error = log.lines().rev().find_map(|line| line.strip_prefix("error: "));
+            let message = error.unwrap_or("the process ended without a word").to_owned();
+            let diverged = message.starts_with("training diverged");
+            standing.state = if diverged { State::Diverged } else { State::Failed };
+            standing.message = Some(message);
+        }
+        if standing.is_final() {
+            let text = serde_json::to_string_pretty(&standing)? + "\n";
+            write_file(self.file("result.json"), text.as_bytes())?;
+        }
+        Ok(standing)
+    }
+}
+
+impl Standing {
+    fn of(state: State) -> Self {
+        Self {
+            state,
+            epochs_done: 0,
+            best_epoch: None,
+            valid_perplexity: None,
+            recall_at_1: None,
+            recall_at_3: None,
+            parameters: None,
+            seconds: None,
+            tokens_per_second: None,
+            message: None,
+        }
+    }
+
+    /// Whether it need not run again.
+    pub fn is_final(&self) -> bool {
+        matches!(self.state, State::Finished | State::Diverged)
+    }
+
+    /// Takes in the validations so far.
+    fn read_validations(&mut self, validations: &[Validation]) {
+        for validation in validations {
+            self.epochs_done = validation.epoch;
+            self.seconds = Some(validation.seconds);
+            if validation.best {
+                self.best_epoch = Some(validation.epoch);
+                self.valid_perplexity = Some(validation.perplexity);
+            }
+        }
+    }
+
+    /// Takes in the report of `train`.
+    fn read_report(&mut self, report: &Value) {
+        let finished = report["finished"] == true;
+        self.state = if finished { State::Finished } else { State::Stopped };
+        self.parameters = report["parameters"].as_u64().map(|n| n as usize);
+        self.best_epoch = report["best_epoch"].as_u64().map(|n| n as usize);
+        self.seconds = report["seconds"].as_f64();
+        self.tokens_per_second = report["tokens_per_second"].as_f64();
+        let valid = &report["valid"];
+        self.valid_perplexity = valid["perplexity"].as_f64();
+        self.recall_at_1 = valid["recall_at_1"].as_f64();
+        self.recall_at_3 = valid["recall_at_3"].as_f64();
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Locks the log of a trial; waits for a process of an earlier sweep that is still saving.
+fn wait_for(log: &File, folder: &Path) -> Result<()> {
+    match log.try_lock() {
+        Ok(()) => return Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("{}: waiting for an earlier process to leave it", folder.display());
+        }
+        Err(TryLockError::Error(_)) => {}
+    }
+    log.lock().with_context(|| folder.display().to_string())
+}

@@ -6,7 +6,8 @@ use pocketlm::{Model, Random, Sampler, Sampling, Session};
 pub fn exercise(bytes: &[u8]) -> bool {
     let Ok(model) = Model::from_bytes(bytes.to_vec()) else { return false };
     let _ = model.verify();
-    assert_eq!(model.arrays().is_empty(), model.matrices().is_empty());
+    assert!(!model.arrays().is_empty() && model.matrices().is_empty() != model.orders().is_empty());
+    let _ = model.ngrams();
     let vocabulary = model.vocabulary();
     let mut buffer = Vec::new();
     for id in 0..(vocabulary.len() as u32).min(100) {

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::network::Network;
 use crate::output::{Output, Tally};
+use crate::recurrent::Recurrent;
 use crate::score::{Score, closed};
 use crate::stream::Stream;
 
@@ -27,11 +28,25 @@ impl Model {
         for (index, text) in texts.iter().enumerate() {
             queue.push((index, self.ids(text.as_ref(), &mut scores[index])?));
         }
+        let Some(recurrent) = self.recurrent() else {
+            self.score_each(&queue, &mut scores);
+            return Ok(scores);
+        };
         // Texts of like length finish together, so few lanes run empty at the end.
         queue.sort_by_key(|(_, ids)| ids.len());
-        let mut lanes = Lanes::new(self, LANES.min(texts.len().max(1)));
-        lanes.run(self, queue, &mut scores);
+        let lanes = LANES.min(texts.len().max(1));
+        let mut lanes = Lanes::new(recurrent, Stream::new(self), self.vocabulary().eos(), lanes);
+        lanes.run(recurrent, queue, &mut scores);
         Ok(scores)
+    }
+
+    /// Scores texts one after another: an n-gram model has no weights that all of them read.
+    fn score_each(&self, queue: &[(usize, Vec<u32>)], scores: &mut [Score]) {
+        let mut stream = Stream::new(self);
+        for (index, ids) in queue {
+            stream.reset();
+            ids.iter().for_each(|&id| scores[*index].add(true, stream.advance(self, id)));
+        }
     }
 
     /// The ids of a text to be scored; counts unknown words in `score`.
@@ -63,10 +78,11 @@ struct Lanes {
     tallies: Vec<Tally>,
     /// The state and what the last layer gave at the beginning of a text.
     start: Stream,
+    eos: u32,
 }
 
 impl Lanes {
-    fn new(model: &Model, lanes: usize) -> Self {
+    fn new(model: &Recurrent, start: Stream, eos: u32, lanes: usize) -> Self {
         Self {
             network: Network::new(model, 1, lanes),
             output: Output::new(model, lanes),
@@ -74,13 +90,14 @@ impl Lanes {
             tops: vec![0.0; lanes * model.top()],
             jobs: (0..lanes).map(|_| None).collect(),
             tallies: vec![Tally::default(); lanes],
-            start: Stream::new(model),
+            start,
+            eos,
         }
     }
 
     /// Takes all texts of `queue` through the lanes, the last first.
-    fn run(&mut self, model: &Model, mut queue: Vec<(usize, Vec<u32>)>, scores: &mut [Score]) {
-        let mut targets = vec![model.vocabulary().eos(); self.jobs.len()];
+    fn run(&mut self, model: &Recurrent, mut queue: Vec<(usize, Vec<u32>)>, scores: &mut [Score]) {
+        let mut targets = vec![self.eos; self.jobs.len()];
         loop {
             for (lane, target) in targets.iter_mut().enumerate() {
                 *target = self.next(model, lane, &mut queue);
@@ -93,7 +110,7 @@ impl Lanes {
     }
 
     /// The next token of `lane`, from a new text where the last is done.
-    fn next(&mut self, model: &Model, lane: usize, queue: &mut Vec<(usize, Vec<u32>)>) -> u32 {
+    fn next(&mut self, model: &Recurrent, lane: usize, queue: &mut Vec<(usize, Vec<u32>)>) -> u32 {
         if self.jobs[lane].is_none()
             && let Some((index, ids)) = queue.pop()
         {
@@ -101,11 +118,11 @@ impl Lanes {
             self.begin(model, lane);
         }
         // A lane without a text goes on with <eos>, which nobody looks at.
-        self.jobs[lane].as_ref().map_or(model.vocabulary().eos(), |job| job.ids[job.at])
+        self.jobs[lane].as_ref().map_or(self.eos, |job| job.ids[job.at])
     }
 
     /// Scores and feeds one token in each lane.
-    fn step(&mut self, model: &Model, targets: &[u32], scores: &mut [Score]) {
+    fn step(&mut self, model: &Recurrent, targets: &[u32], scores: &mut [Score]) {
         self.output.load(model, &self.tops);
         self.output.tally(model, targets, false, &mut self.tallies);
         for (job, tally) in self.jobs.iter_mut().zip(&self.tallies) {
@@ -122,7 +139,7 @@ impl Lanes {
     }
 
     /// Puts `lane` at the beginning of a text.
-    fn begin(&mut self, model: &Model, lane: usize) {
+    fn begin(&mut self, model: &Recurrent, lane: usize) {
         let lanes = self.jobs.len();
         let mut from = self.start.state.values();
         let mut to = &mut self.state[..];

@@ -72,6 +72,10 @@ impl Unit {
     pub fn name(self) -> &'static str {
         name_of(&UNITS, &self)
     }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        named(&UNITS, name)
+    }
 }
 
 /// The configuration of a model. From it follow the names and shapes of all its matrices.
@@ -250,7 +254,7 @@ impl Configuration {
             cell_projection: count("cell_projection")?,
             projection: count("projection")?,
             tied: value.get("tied").and_then(Value::bool).ok_or_else(|| fault("tied"))?,
-            unit: text("unit").and_then(|name| named(&UNITS, name)).ok_or_else(|| fault("unit"))?,
+            unit: text("unit").and_then(Unit::from_name).ok_or_else(|| fault("unit"))?,
             layer_norm: match value.get("layer_norm") {
                 None => false,
                 Some(flag) => flag.bool().ok_or_else(|| fault("layer_norm"))?,

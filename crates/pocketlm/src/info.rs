@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::format::checksum::Crc32;
 use crate::format::metadata;
 use crate::matrix::{Matrix, Scratch, factor_name};
-use crate::model::Model;
+use crate::model::{Kind, Model};
+use crate::ngram::OrderInfo;
+use crate::recurrent::Recurrent;
 
 /// What the file holds of one matrix or bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +52,13 @@ pub struct ArrayInfo {
 }
 
 impl Model {
-    /// Every matrix and bias, in the order of the configuration.
+    /// Every matrix and bias, in the order of the configuration; none for an n-gram model.
     #[must_use]
     pub fn matrices(&self) -> Vec<MatrixInfo> {
-        let matrices = self.named().into_iter().map(|(name, matrix)| self.info(name, matrix));
+        let Some(model) = self.recurrent() else { return Vec::new() };
+        let matrices = model.named().into_iter().map(|(name, matrix)| model.info(name, matrix));
         let types = self.vocabulary.len();
-        let biases = self.configuration.biases(types).into_iter().map(|bias| MatrixInfo {
+        let biases = model.configuration.biases(types).into_iter().map(|bias| MatrixInfo {
             structure: "vector".into(),
             sparsity: "none".into(),
             precision: "f32".into(),
@@ -68,7 +71,9 @@ impl Model {
         });
         matrices.chain(biases).collect()
     }
+}
 
+impl Recurrent {
     fn info(&self, name: String, matrix: &Matrix) -> MatrixInfo {
         let [structure, sparsity, precision] = self.forms.get(&name).cloned().unwrap_or_default();
         let factors = matrix.factors().into_iter().enumerate();
@@ -103,11 +108,25 @@ impl Model {
         }
         list
     }
+}
 
-    /// Parameters of all matrices and biases.
+impl Model {
+    /// Parameters of all matrices and biases; of an n-gram model its probabilities and back-off weights.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.matrices().iter().map(|matrix| matrix.parameters).sum()
+        match &self.kind {
+            Kind::Recurrent(_) => self.matrices().iter().map(|matrix| matrix.parameters).sum(),
+            Kind::Ngram(model) => model.parameters(),
+        }
+    }
+
+    /// What each order of an n-gram model holds, from single words up; none for a recurrent one.
+    #[must_use]
+    pub fn orders(&self) -> Vec<OrderInfo> {
+        match &self.kind {
+            Kind::Recurrent(_) => Vec::new(),
+            Kind::Ngram(model) => model.orders(),
+        }
     }
 
     /// Bytes of the whole file.
@@ -149,7 +168,8 @@ impl Model {
     /// # Errors
     /// [`Error::Matrix`] if there is no such matrix or row, [`Error::Length`] if `out` does not fit.
     pub fn row(&self, name: &str, row: usize, out: &mut [f32]) -> Result<()> {
-        let found = self.named().into_iter().find(|(found, _)| found == name);
+        let named = self.recurrent().map(Recurrent::named).unwrap_or_default();
+        let found = named.into_iter().find(|(found, _)| found == name);
         let (_, matrix) = found.ok_or_else(|| Error::matrix(name, "is not in this model"))?;
         if row >= matrix.rows() {
             return Err(Error::matrix(name, format!("has {} rows, no row {row}", matrix.rows())));
@@ -168,13 +188,15 @@ impl Model {
     /// # Errors
     /// [`Error::Matrix`] if there is no such bias.
     pub fn bias(&self, name: &str) -> Result<&[f32]> {
-        let layers = self.layers.iter().enumerate();
+        let missing = || Error::matrix(name, "is not a bias of this model");
+        let model = self.recurrent().ok_or_else(missing)?;
+        let layers = model.layers.iter().enumerate();
         let mut layers = layers.map(|(k, layer)| (format!("cell.{k}.bias"), &layer.bias));
         let found = match name {
-            "softmax.bias" => Some(&self.softmax_bias),
+            "softmax.bias" => Some(&model.softmax_bias),
             _ => layers.find(|(found, _)| found == name).map(|(_, bias)| bias),
         };
-        let bias = found.ok_or_else(|| Error::matrix(name, "is not a bias of this model"))?;
+        let bias = found.ok_or_else(missing)?;
         Ok(bias.f32())
     }
 
@@ -189,7 +211,11 @@ impl Model {
         if stored != computed {
             return Err(Error::Checksum { stored, computed });
         }
-        for (name, matrix) in self.named() {
+        let model = match &self.kind {
+            Kind::Recurrent(model) => model,
+            Kind::Ngram(model) => return model.verify(),
+        };
+        for (name, matrix) in model.named() {
             if let Some(fault) = matrix.fault() {
                 return Err(Error::matrix(name, fault));
             }

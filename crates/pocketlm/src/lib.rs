@@ -92,6 +92,8 @@
 //! `[V, Q or top]` (tied models use `embedding`) and `softmax.bias` to logits over all V types.
 //! `<eos>` ends every line, and the first token of anything is predicted from `<eos>` with a state of zeros.
 //!
+//! N-gram models need no matrices: [`ngram`].
+//!
 //! Precisions: f32, f16, int8, int4, codebook, int3, int2, ternary. The integer ones are specified to the bit
 //! ([`pocketlm_kernels`]), so every machine gives the same numbers.
 //!
@@ -137,11 +139,13 @@ mod mapping;
 mod matrix;
 mod model;
 mod network;
+pub mod ngram;
 mod normalise;
 mod output;
 #[cfg(feature = "pack")]
 pub mod pack;
 mod recall;
+mod recurrent;
 mod sample;
 mod score;
 mod session;

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::cell::{Buffers, Layer};
-use crate::model::Model;
+use crate::recurrent::Recurrent;
 
 /// Buffers for running a model's cells.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Buffers for up to `steps` steps of `batch` streams.
-    pub(crate) fn new(model: &Model, steps: usize, batch: usize) -> Self {
+    pub(crate) fn new(model: &Recurrent, steps: usize, batch: usize) -> Self {
         let layers = model.layers.iter();
         let mut buffers = Buffers::new(&model.layers, steps, batch);
         model.embedding.reserve(1, &mut buffers.scratch);
@@ -34,7 +34,7 @@ impl Network {
     /// Returns what the last layer gives, `[steps, batch, R]`.
     pub(crate) fn run(
         &mut self,
-        model: &Model,
+        model: &Recurrent,
         tokens: &[u32],
         batch: usize,
         mut state: &mut [f32],

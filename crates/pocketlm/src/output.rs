@@ -7,8 +7,8 @@ use core::ops::Range;
 use pocketlm_kernels::softmax::LogSumExp;
 
 use crate::matrix::{PANEL, Scratch};
-use crate::model::Model;
 use crate::recall::Ranking;
+use crate::recurrent::Recurrent;
 
 /// Rows of logits that are held at once, for each vector.
 const BLOCK: usize = 16 * PANEL;
@@ -46,7 +46,7 @@ impl Tally {
 
 impl Output {
     /// Buffers for up to `vectors` vectors.
-    pub(crate) fn new(model: &Model, vectors: usize) -> Self {
+    pub(crate) fn new(model: &Recurrent, vectors: usize) -> Self {
         let mut scratch = Scratch::default();
         model.softmax().reserve(vectors, &mut scratch);
         if let Some(projection) = &model.projection {
@@ -61,7 +61,7 @@ impl Output {
     }
 
     /// Takes what the last layer gave, `top` `[vectors, R]`.
-    pub(crate) fn load(&mut self, model: &Model, top: &[f32]) {
+    pub(crate) fn load(&mut self, model: &Recurrent, top: &[f32]) {
         let softmax = model.softmax();
         self.vectors = top.len() / model.top();
         let features = &mut self.features[..self.vectors * softmax.columns()];
@@ -79,7 +79,7 @@ impl Output {
     /// included, `[vectors, block]`. The first block starts at the panel that holds `rows.start`.
     pub(crate) fn blocks(
         &mut self,
-        model: &Model,
+        model: &Recurrent,
         rows: Range<usize>,
         mut visit: impl FnMut(usize, &mut [f32]),
     ) {
@@ -102,7 +102,7 @@ impl Output {
     /// `is_ranked`.
     pub(crate) fn tally(
         &mut self,
-        model: &Model,
+        model: &Recurrent,
         targets: &[u32],
         is_ranked: bool,
         tallies: &mut [Tally],

@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::network::Network;
 use crate::output::{Output, Tally};
 use crate::recall::Recall;
+use crate::recurrent::Recurrent;
 use crate::session::Session;
 use crate::stream::{Stream, top};
 use crate::text::Token;
@@ -77,17 +78,20 @@ impl<M: Borrow<Model>> Session<M> {
     ///
     /// The result is that of feeding the tokens one by one, to the bit where the matrices are
     /// integer, but several times as fast: the weights of the output layer and of the cells' inputs
-    /// are read once for 32 steps. Buffers for that are allocated on each call.
+    /// are read once for 32 steps. Buffers for that are allocated on each call. An n-gram model takes the
+    /// tokens one by one.
     ///
     /// # Errors
     /// [`Error::Token`](crate::Error::Token) if the vocabulary does not have one of them; what stands
     /// before its block of 32 has been fed.
     pub fn evaluate(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<Score> {
-        self.evaluate_blocks(tokens, None)
+        let mut score = Score::default();
+        self.evaluate_each(tokens, |log_probability| score.add(true, log_probability))?;
+        Ok(score)
     }
 
     /// [`evaluate`](Self::evaluate), and how often the token was among the likeliest: the same score, at
-    /// somewhat more work.
+    /// somewhat more work (for an n-gram model much more).
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
@@ -95,30 +99,50 @@ impl<M: Borrow<Model>> Session<M> {
         &mut self,
         tokens: impl IntoIterator<Item = u32>,
     ) -> Result<(Score, Recall)> {
-        let mut recall = Recall::default();
-        let score = self.evaluate_blocks(tokens, Some(&mut recall))?;
+        let (mut score, mut recall) = (Score::default(), Recall::default());
+        self.evaluate_blocks(tokens, true, |log_probability, rank| {
+            score.add(true, log_probability);
+            recall.add(rank);
+        })?;
         Ok((score, recall))
     }
 
+    /// As [`evaluate`](Self::evaluate), but calls `each` with the log-probability in nats of every token.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_each(
+        &mut self,
+        tokens: impl IntoIterator<Item = u32>,
+        mut each: impl FnMut(f64),
+    ) -> Result<()> {
+        self.evaluate_blocks(tokens, false, |log_probability, _| each(log_probability))
+    }
+
+    /// Calls `each` with the log-probability of every token, and its rank where `is_ranked`.
     fn evaluate_blocks(
         &mut self,
         tokens: impl IntoIterator<Item = u32>,
-        mut recall: Option<&mut Recall>,
-    ) -> Result<Score> {
+        is_ranked: bool,
+        mut each: impl FnMut(f64, usize),
+    ) -> Result<()> {
         let model = self.model.borrow();
-        let mut blocks = Blocks::new(model);
+        let mut blocks = model.recurrent().map(|recurrent| (recurrent, Blocks::new(recurrent)));
         let mut tokens = tokens.into_iter();
-        let mut score = Score::default();
         loop {
             let block: Vec<u32> = tokens.by_ref().take(STEPS).collect();
             block.iter().try_for_each(|&token| model.check(token))?;
             if block.is_empty() {
-                return Ok(score);
+                return Ok(());
             }
-            let tallies = blocks.advance(model, &mut self.stream, &block, recall.is_some());
-            tallies.iter().for_each(|tally| score.add(true, tally.log_probability()));
-            if let Some(recall) = &mut recall {
-                tallies.iter().for_each(|tally| recall.add(tally.rank()));
+            if let Some((recurrent, blocks)) = &mut blocks {
+                let tallies = blocks.advance(recurrent, &mut self.stream, &block, is_ranked);
+                tallies.iter().for_each(|tally| each(tally.log_probability(), tally.rank()));
+                continue;
+            }
+            for token in block {
+                let rank = if is_ranked { self.stream.rank(model, token) } else { 0 };
+                each(self.stream.advance(model, token), rank);
             }
         }
     }
@@ -140,8 +164,7 @@ impl Stream {
         let mut score = Score::default();
         for token in tokens {
             let id = model.vocabulary().resolve(token)?;
-            score.add(token.id.is_some(), self.log_probability(model, id));
-            self.feed(model, id);
+            score.add(token.id.is_some(), self.advance(model, id));
         }
         Ok(score)
     }
@@ -157,7 +180,7 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn new(model: &Model) -> Self {
+    fn new(model: &Recurrent) -> Self {
         Self {
             network: Network::new(model, STEPS, 1),
             output: Output::new(model, STEPS),
@@ -169,7 +192,7 @@ impl Blocks {
     /// Tallies and feeds up to `STEPS` tokens.
     fn advance(
         &mut self,
-        model: &Model,
+        model: &Recurrent,
         stream: &mut Stream,
         tokens: &[u32],
         is_ranked: bool,

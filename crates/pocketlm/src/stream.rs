@@ -8,9 +8,12 @@ use pocketlm_kernels::softmax::LogSumExp;
 use pocketlm_kernels::topk::Candidate;
 
 use crate::cell::Layer;
-use crate::model::Model;
+use crate::model::{Kind, Model};
 use crate::network::Network;
+use crate::ngram::{Ngram, Walk};
 use crate::output::Output;
+use crate::recall::Ranking;
+use crate::recurrent::Recurrent;
 use crate::session::SUGGESTIONS;
 use crate::state::State;
 
@@ -22,9 +25,8 @@ pub(crate) struct Stream {
     start: State,
     /// A state put aside while a text is scored.
     saved: State,
-    network: Network,
-    output: Output,
-    /// Whether `output` has taken in the present state.
+    engine: Engine,
+    /// Whether `engine` has taken in the present state.
     is_loaded: bool,
     /// The log-sum-exp of the present state's logits, once it is known.
     normaliser: Option<f64>,
@@ -37,6 +39,16 @@ pub(crate) struct Stream {
     pub(crate) ends: Vec<usize>,
 }
 
+/// What goes from a state to probabilities, of the model's kind.
+#[derive(Debug)]
+enum Engine {
+    Recurrent(Network, Output),
+    Ngram(Walk),
+}
+
+/// Why an engine and a model are always of one kind.
+const MISMATCH: &str = "a stream runs the model that it was made for";
+
 impl Stream {
     /// A stream that has been fed the first `<eos>`.
     pub(crate) fn new(model: &Model) -> Self {
@@ -46,8 +58,12 @@ impl Stream {
             start: zero.clone(),
             saved: zero.clone(),
             state: zero,
-            network: Network::new(model, 1, 1),
-            output: Output::new(model, 1),
+            engine: match &model.kind {
+                Kind::Recurrent(model) => {
+                    Engine::Recurrent(Network::new(model, 1, 1), Output::new(model, 1))
+                }
+                Kind::Ngram(model) => Engine::Ngram(Walk::new(model)),
+            },
             is_loaded: false,
             normaliser: None,
             hidden: [vocabulary.eos()].into_iter().chain(vocabulary.unk()).collect(),
@@ -69,12 +85,22 @@ impl Stream {
 
     /// Feeds a token that the vocabulary has.
     pub(crate) fn feed(&mut self, model: &Model, token: u32) {
-        self.network.run(model, &[token], 1, self.state.values_mut());
-        self.forget();
+        match (&mut self.engine, &model.kind) {
+            (Engine::Recurrent(network, _), Kind::Recurrent(model)) => {
+                network.run(model, &[token], 1, self.state.values_mut());
+                self.forget();
+            }
+            _ => {
+                self.advance(model, token);
+            }
+        }
     }
 
     /// The log-probability in nats of a token that the vocabulary has.
     pub(crate) fn log_probability(&mut self, model: &Model, token: u32) -> f64 {
+        if let Kind::Ngram(ngram) = &model.kind {
+            return self.walk(ngram).log_probability(ngram, token);
+        }
         let normaliser = self.normaliser(model);
         let at = token as usize;
         let mut logit = f32::NAN;
@@ -82,8 +108,26 @@ impl Stream {
         f64::from(logit) - normaliser
     }
 
+    /// Feeds a token that the vocabulary has; returns its log-probability in nats before that.
+    pub(crate) fn advance(&mut self, model: &Model, token: u32) -> f64 {
+        let Kind::Ngram(ngram) = &model.kind else {
+            let log_probability = self.log_probability(model, token);
+            self.feed(model, token);
+            return log_probability;
+        };
+        let log_probability = self.walk(ngram).advance(ngram, token);
+        let Self { engine: Engine::Ngram(walk), state, .. } = self else {
+            unreachable!("{MISMATCH}")
+        };
+        walk.save(token, state.values_mut());
+        log_probability
+    }
+
     /// Writes the log-probabilities of all tokens into `out` `[types]`.
     pub(crate) fn log_probabilities(&mut self, model: &Model, out: &mut [f32]) {
+        if let Kind::Ngram(ngram) = &model.kind {
+            return self.walk(ngram).fill(ngram, 0, out);
+        }
         let mut sum = LogSumExp::new();
         self.logits(model, 0..out.len(), |first, block| {
             sum.push(block);
@@ -93,8 +137,9 @@ impl Stream {
         out.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - normaliser) as f32);
     }
 
-    /// ln of the sum of exp of all logits, computed once a state.
-    pub(crate) fn normaliser(&mut self, model: &Model) -> f64 {
+    /// ln of the sum of exp of all logits, computed once a state. The "logits" of an n-gram model are
+    /// log-probabilities already.
+    fn normaliser(&mut self, model: &Model) -> f64 {
         if let Some(normaliser) = self.normaliser {
             return normaliser;
         }
@@ -103,9 +148,13 @@ impl Stream {
         *self.normaliser.insert(sum.value())
     }
 
-    /// Keeps the present state's normaliser, found on the way.
-    pub(crate) fn set_normaliser(&mut self, normaliser: f64) {
-        self.normaliser = Some(normaliser);
+    /// Keeps the log-sum-exp of all of the present state's logits, found on the way, and returns what to take
+    /// off each of them.
+    pub(crate) fn set_normaliser(&mut self, sum: f64) -> f64 {
+        match self.engine {
+            Engine::Recurrent(..) => *self.normaliser.insert(sum),
+            Engine::Ngram(_) => 0.0,
+        }
     }
 
     /// Calls `visit` with blocks of logits: see [`Output::blocks`].
@@ -113,13 +162,43 @@ impl Stream {
         &mut self,
         model: &Model,
         rows: Range<usize>,
-        visit: impl FnMut(usize, &mut [f32]),
+        mut visit: impl FnMut(usize, &mut [f32]),
     ) {
+        match (&mut self.engine, &model.kind) {
+            (Engine::Recurrent(_, output), Kind::Recurrent(model)) => {
+                if !self.is_loaded {
+                    output.load(model, top(model, &self.state));
+                    self.is_loaded = true;
+                }
+                output.blocks(model, rows, visit);
+            }
+            (_, Kind::Ngram(model)) => {
+                let block = self.walk(model).block(model, rows.clone());
+                visit(rows.start, block);
+            }
+            _ => unreachable!("{MISMATCH}"),
+        }
+    }
+
+    /// The walk through an n-gram model, at the present state.
+    fn walk(&mut self, model: &Ngram) -> &mut Walk {
+        let Engine::Ngram(walk) = &mut self.engine else { unreachable!("{MISMATCH}") };
         if !self.is_loaded {
-            self.output.load(model, top(model, &self.state));
+            walk.load(model, self.state.values());
             self.is_loaded = true;
         }
-        self.output.blocks(model, rows, visit);
+        walk
+    }
+
+    /// How many other tokens are at least as likely to come next as `token`, which the vocabulary has.
+    pub(crate) fn rank(&mut self, model: &Model, token: u32) -> usize {
+        let mut ranking = Ranking::default();
+        let mut own = f32::NAN;
+        self.logits(model, 0..model.vocabulary().len(), |first, block| {
+            ranking.push(block);
+            own = block.get((token as usize).wrapping_sub(first)).copied().unwrap_or(own);
+        });
+        ranking.rank(own)
     }
 
     /// Puts the present state aside.
@@ -141,7 +220,7 @@ impl Stream {
 }
 
 /// What the last layer gave in `state`.
-pub(crate) fn top<'s>(model: &Model, state: &'s State) -> &'s [f32] {
+pub(crate) fn top<'s>(model: &Recurrent, state: &'s State) -> &'s [f32] {
     let last = model.layers.last().map_or(0, Layer::state);
     &state.values()[model.state_len() - last..][..model.top()]
 }

@@ -65,8 +65,8 @@ impl<M: Borrow<Model>> Session<M> {
     pub fn suggest(&mut self, k: usize) -> Suggestions<'_> {
         let model = self.model.borrow();
         let all = 0..model.vocabulary().len();
-        let normaliser = self.stream.find(model, all, k);
-        self.stream.set_normaliser(normaliser);
+        let sum = self.stream.find(model, all, k);
+        let normaliser = self.stream.set_normaliser(sum);
         self.stream.suggestions(model, normaliser)
     }
 

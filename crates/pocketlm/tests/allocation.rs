@@ -69,6 +69,13 @@ fn a_session_allocates_nothing_in_any_form() {
     }
 }
 
+#[test]
+fn a_session_of_an_ngram_model_allocates_nothing() {
+    for order in 1..=6 {
+        check(&common::ngram::model(&common::ngram::table(order, 300, 100, 1)), "n-grams");
+    }
+}
+
 /// That a session of `model` does not allocate in ordinary use.
 fn check(model: &Model, what: &str) {
     let mut session = Session::new(model);

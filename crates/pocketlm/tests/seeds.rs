@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Forms, Kind, Parts};
-use pocketlm::pack::{Precision, Sparsity};
+use pocketlm::pack::{Notes, Precision, Sparsity};
 use pocketlm::{CellKind, Configuration, Unit};
 
 fn folder() -> PathBuf {
@@ -56,7 +56,16 @@ fn models() -> Vec<(String, Vec<u8>)> {
         }
         (format!("{name}.plm"), parts.bytes(precision))
     };
-    list.map(model).into_iter().chain(forms()).collect()
+    list.map(model).into_iter().chain(forms()).chain(ngrams()).collect()
+}
+
+/// N-gram models, rounded and not.
+fn ngrams() -> Vec<(String, Vec<u8>)> {
+    let model = |(name, order, levels): (&str, usize, u64)| {
+        let table = common::ngram::table(order, 36, levels, 1);
+        (format!("{name}.plm"), table.pack(&Notes::default()).unwrap())
+    };
+    [("ngram-1", 1, 0), ("ngram-3", 3, 10), ("ngram-6-f32", 6, 0)].map(model).into()
 }
 
 /// The same of models in every structure and sparsity.

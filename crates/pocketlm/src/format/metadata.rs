@@ -7,9 +7,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::VERSION;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Unit};
 use crate::error::{Error, Result};
 use crate::json::{self, Value};
+use crate::ngram::MAX_ORDER;
 
 /// Where a model comes from, for those who must account for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +61,24 @@ pub(crate) struct VocabularyEntry {
 
 type Fields = BTreeMap<String, String>;
 
+/// An n-gram model, still to be matched with its arrays.
+#[derive(Debug, Clone)]
+pub(crate) struct NgramEntry {
+    pub(crate) unit: Unit,
+    /// From single words up.
+    pub(crate) orders: Vec<NgramOrder>,
+}
+
+/// The n-grams of one length.
+#[derive(Debug, Clone)]
+pub(crate) struct NgramOrder {
+    pub(crate) ngrams: usize,
+    /// Bits of a probability, 32 for an f32.
+    pub(crate) probability_bits: u32,
+    /// The same of a back-off weight.
+    pub(crate) backoff_bits: u32,
+}
+
 fn text<'a>(fields: &'a Fields, key: &str) -> Result<&'a str> {
     fields.get(key).map(String::as_str).ok_or_else(|| Error::metadata(key, "is missing"))
 }
@@ -86,6 +105,39 @@ pub(crate) fn check_version(fields: &Fields) -> Result<()> {
 
 pub(crate) fn configuration(fields: &Fields) -> Result<Configuration> {
     Configuration::from_json(&value(fields, "configuration")?)
+}
+
+/// The description of an n-gram model, if the file holds one.
+pub(crate) fn ngram(fields: &Fields) -> Result<Option<NgramEntry>> {
+    if !fields.contains_key("ngram") {
+        return Ok(None);
+    }
+    let value = value(fields, "ngram")?;
+    let fault = |field: &str, problem: &str| Error::metadata(format!("ngram.{field}"), problem);
+    let unit = value.get("unit").and_then(Value::string).and_then(Unit::from_name);
+    let unit = unit.filter(|unit| *unit != Unit::Bpe);
+    let orders = value.get("orders").and_then(Value::array).unwrap_or_default();
+    if !(1..=MAX_ORDER).contains(&orders.len()) {
+        return Err(fault("orders", "is not a list of 1 to 6 orders"));
+    }
+    let order = |(at, order): (usize, &Value<'_>)| {
+        let bits = |field| match order.get(field) {
+            // Single words are few and read for every distribution.
+            None if at == 0 => Some(32),
+            bits => bits.and_then(Value::number).filter(|n| at > 0 && matches!(n, 1..=16 | 32)),
+        };
+        Some(NgramOrder {
+            ngrams: order.get("ngrams").and_then(Value::number)?,
+            probability_bits: bits("probability_bits")? as u32,
+            backoff_bits: if at + 1 == orders.len() { 32 } else { bits("backoff_bits")? as u32 },
+        })
+    };
+    let read: Option<Vec<_>> = orders.iter().enumerate().map(order).collect();
+    Ok(Some(NgramEntry {
+        unit: unit.ok_or_else(|| fault("unit", "is neither word nor character"))?,
+        orders: read
+            .ok_or_else(|| fault("orders", "one lacks a count, or bits of 1 to 16 or 32"))?,
+    }))
 }
 
 pub(crate) fn vocabulary(fields: &Fields) -> Result<VocabularyEntry> {

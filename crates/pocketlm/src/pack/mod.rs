@@ -44,6 +44,8 @@ mod dense;
 #[cfg(feature = "std")]
 mod file;
 mod form;
+mod ngram;
+mod notes;
 mod panels;
 mod product;
 mod unstructured;
@@ -53,6 +55,7 @@ pub use dense::{round_trip, stored_bytes};
 #[cfg(feature = "std")]
 pub use file::write_file;
 pub use form::{Factor, Form, Sparsity, factor_bytes, round_trip_factor};
+pub use notes::Notes;
 pub use product::Product;
 pub use vocabulary::sorted_order;
 
@@ -145,9 +148,7 @@ pub struct Packer {
     unk: Option<u32>,
     matrices: BTreeMap<String, Encoded>,
     biases: BTreeMap<String, container::Leaf>,
-    recipe: String,
-    provenance: Provenance,
-    perplexity: Vec<Perplexity>,
+    notes: Notes,
 }
 
 impl Packer {
@@ -185,9 +186,7 @@ impl Packer {
             order,
             matrices: BTreeMap::new(),
             biases: BTreeMap::new(),
-            recipe: String::new(),
-            provenance: Provenance::default(),
-            perplexity: Vec::new(),
+            notes: Notes::default(),
         })
     }
 
@@ -220,12 +219,12 @@ impl Packer {
 
     /// Stores the recipe that made the model, any text.
     pub fn recipe(&mut self, recipe: &str) {
-        self.recipe = recipe.into();
+        self.notes.recipe = recipe.into();
     }
 
     /// Stores where the model comes from.
     pub fn provenance(&mut self, provenance: Provenance) {
-        self.provenance = provenance;
+        self.notes.provenance = provenance;
     }
 
     /// Adds a perplexity that was measured on the packed model: finish, measure, add, finish again.
@@ -236,7 +235,7 @@ impl Packer {
         if !perplexity.value.is_finite() {
             return Err(Error::metadata("perplexity", "is not a finite number"));
         }
-        self.perplexity.push(perplexity);
+        self.notes.perplexity.push(perplexity);
         Ok(())
     }
 
@@ -259,41 +258,12 @@ impl Packer {
         }
         let vocabulary = vocabulary::encode(&self.words)?;
         leaves.extend(&vocabulary);
-        let fields = self.metadata(&descriptions.join(","));
-        container::write(&fields, &leaves)
-    }
-
-    /// The metadata, but for the checksum.
-    fn metadata(&self, descriptions: &str) -> Vec<(&'static str, String)> {
-        let unk = self.unk.map_or("null".to_string(), |unk| unk.to_string());
-        let vocabulary = format!(
-            "{{\"types\":{},\"eos\":{},\"unk\":{unk},\"text\":\"vocabulary.text\",\
-             \"blocks\":\"vocabulary.blocks\"}}",
-            self.words.len(),
-            self.eos,
-        );
-        let Provenance { training_data, tool, licence } = &self.provenance;
-        let provenance = container::object(&[
-            ("training_data", training_data),
-            ("tool", tool),
-            ("licence", licence),
-        ]);
-        let perplexity = self.perplexity.iter().map(|Perplexity { data, tokens, value }| {
-            let mut text = String::from("{\"data\":");
-            crate::json::write_string(&mut text, data);
-            text + &format!(",\"tokens\":{tokens},\"value\":{value}}}")
-        });
-        let perplexity: Vec<_> = perplexity.collect();
-        alloc::vec![
-            ("format", "pocketlm".into()),
-            ("format_version", crate::format::VERSION.to_string()),
+        let model = alloc::vec![
             ("configuration", self.configuration.to_json()),
-            ("matrices", format!("[{descriptions}]")),
-            ("vocabulary", vocabulary),
-            ("recipe", self.recipe.clone()),
-            ("provenance", provenance),
-            ("perplexity", format!("[{}]", perplexity.join(","))),
-        ]
+            ("matrices", format!("[{}]", descriptions.join(","))),
+        ];
+        let fields = self.notes.metadata(model, (types, self.eos, self.unk));
+        container::write(&fields, &leaves)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Small random models for the tests, and an independent double-precision computation of them.
 #![allow(dead_code)]
 
+pub mod ngram;
+
 use std::collections::BTreeMap;
 
 use pocketlm::pack::{Factor, Form, Packer, Precision, Sparsity, round_trip_factor};

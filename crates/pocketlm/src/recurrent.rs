@@ -1,0 +1,129 @@
+//! A recurrent model: its configuration and matrices, over the bytes of the file.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::cell::Layer;
+use crate::configuration::{Configuration, Expected};
+use crate::error::{Error, Result};
+use crate::format::metadata::{self, Description};
+use crate::matrix::{self, Leaves, Matrix, factor_name};
+use crate::storage::Array;
+
+/// What a recurrent model computes with.
+#[derive(Debug)]
+pub(crate) struct Recurrent {
+    pub(crate) configuration: Configuration,
+    pub(crate) embedding: Matrix,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) projection: Option<Matrix>,
+    /// `None` where the embedding is used.
+    softmax: Option<Matrix>,
+    pub(crate) softmax_bias: Array,
+    /// What the file says of each matrix: structure, sparsity, precision.
+    pub(crate) forms: BTreeMap<String, [String; 3]>,
+}
+
+impl Recurrent {
+    /// The matrices and biases that `configuration` asks for.
+    pub(crate) fn open(
+        configuration: Configuration,
+        types: usize,
+        leaves: &Leaves<'_>,
+    ) -> Result<Self> {
+        let parts = Parts {
+            descriptions: metadata::matrices(&leaves.header.metadata)?,
+            expected: configuration.matrices(types),
+            leaves,
+        };
+        let projection = (configuration.projection > 0).then(|| parts.matrix("projection"));
+        let softmax = (!configuration.tied).then(|| parts.matrix("softmax"));
+        Ok(Self {
+            embedding: parts.matrix("embedding")?,
+            layers: parts.layers(&configuration)?,
+            projection: projection.transpose()?,
+            softmax: softmax.transpose()?,
+            softmax_bias: leaves.finite("softmax.bias", &[types])?,
+            forms: parts.forms(),
+            configuration,
+        })
+    }
+
+    /// Numbers of a state: those of all layers.
+    pub(crate) fn state_len(&self) -> usize {
+        self.layers.iter().map(Layer::state).sum()
+    }
+
+    /// The matrix of the output layer.
+    pub(crate) fn softmax(&self) -> &Matrix {
+        self.softmax.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Width of what the last layer gives.
+    pub(crate) fn top(&self) -> usize {
+        self.configuration.top()
+    }
+}
+
+/// What a model is put together from.
+struct Parts<'a> {
+    descriptions: BTreeMap<String, Description<'a>>,
+    expected: Vec<Expected>,
+    leaves: &'a Leaves<'a>,
+}
+
+impl Parts<'_> {
+    /// The matrix `name`, with the shape that the configuration gives it.
+    fn matrix(&self, name: &str) -> Result<Matrix> {
+        let missing = || Error::matrix(name, "is missing, but the configuration asks for it");
+        let description = self.descriptions.get(name).ok_or_else(missing)?;
+        let expected = self.expected.iter().find(|expected| expected.name == name);
+        let expected = expected.ok_or_else(missing)?;
+        let (found, wanted) =
+            ([description.rows, description.columns], [expected.rows, expected.columns]);
+        if found != wanted {
+            let problem = alloc::format!("is {found:?}, but the configuration asks for {wanted:?}");
+            return Err(Error::matrix(name, problem));
+        }
+        Matrix::open(description, self.leaves)
+    }
+
+    fn layers(&self, configuration: &Configuration) -> Result<Vec<Layer>> {
+        let layers = configuration.hidden.iter().enumerate().map(|(k, &hidden)| {
+            let matrix = |part: &str| self.matrix(&alloc::format!("cell.{k}.{part}"));
+            let length = configuration.cell.biases() * hidden;
+            let vector = |part| self.leaves.finite(&alloc::format!("cell.{k}.{part}"), &[length]);
+            let projected = configuration.cell_projection > 0;
+            Ok(Layer {
+                kind: configuration.cell,
+                hidden,
+                input: matrix("input")?,
+                recurrent: matrix("recurrent")?,
+                projection: projected.then(|| matrix("projection")).transpose()?,
+                bias: vector("bias")?,
+                gain: configuration.layer_norm.then(|| vector("gain")).transpose()?,
+                rounds: (0..configuration.mogrifier)
+                    .map(|i| matrix(&alloc::format!("mogrifier.{i}")))
+                    .collect::<Result<_>>()?,
+            })
+        });
+        layers.collect()
+    }
+
+    /// Structure, sparsity and precision of every matrix and every factor of one.
+    fn forms(&self) -> BTreeMap<String, [String; 3]> {
+        let form =
+            |d: &Description<'_>| [d.structure.clone(), d.sparsity.clone(), d.precision.clone()];
+        let mut forms = BTreeMap::new();
+        for (name, description) in &self.descriptions {
+            // What has no factors has none to list; what has, has been opened.
+            let factors = matrix::factors(description).unwrap_or_default();
+            for (k, factor) in factors.iter().enumerate() {
+                forms.insert(factor_name(name, &description.structure, k), form(factor));
+            }
+            forms.insert(name.clone(), form(description));
+        }
+        forms
+    }
+}

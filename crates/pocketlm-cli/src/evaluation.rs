@@ -1,14 +1,18 @@
 //! Evaluation of a model of any form on a split of any text.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
 use pocketlm_train::evaluate::{Evaluation, evaluate};
+use pocketlm_train::ngram::mix;
 use serde::Serialize;
+
+use crate::model::Loaded;
 
 /// One row of `pocketlm eval`.
 #[derive(Serialize)]
@@ -17,6 +21,9 @@ pub struct Row {
     pub model: PathBuf,
     /// The data's path.
     pub data: PathBuf,
+    /// The model that it is mixed with, and that one's weight.
+    #[serde(flatten)]
+    pub mix: Option<Mixture>,
     /// `train`, `valid` or `test`.
     pub split: &'static str,
     /// SHA-256 of the split's text.
@@ -30,6 +37,26 @@ pub struct Row {
     pub tokens_per_second: f64,
 }
 
+impl Row {
+    /// What was evaluated, for people.
+    pub fn name(&self) -> String {
+        let model = self.model.display();
+        match &self.mix {
+            None => model.to_string(),
+            Some(Mixture { mix, weight }) => format!("{model} + {weight:.3} {}", mix.display()),
+        }
+    }
+}
+
+/// The second model of a mixture.
+#[derive(Clone, Serialize)]
+pub struct Mixture {
+    /// Its path.
+    mix: PathBuf,
+    /// Its share of the probability.
+    weight: f64,
+}
+
 /// Evaluates a checkpoint or a packed file on some splits of `data`: a checkpoint by the trainer's own network,
 /// a packed file by the runtime on its bytes.
 pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row>> {
@@ -38,7 +65,7 @@ pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row
         let eos = model.encoder.vocabulary().eos();
         let read = |source: &Source| Ok(model.encoder.read(source)?);
         let run = |text: &Split| Ok(evaluate(&model.network, &model.parameters, text, eos)?);
-        return each_split(path, data, splits, read, run);
+        return each_split((path, None), data, splits, read, run);
     }
     let model = Model::open(path)?;
     let read = |source: &Source| packed_split(&model, source);
@@ -47,7 +74,73 @@ pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row
             Session::new(&model).evaluate_with_recall(text.ids.iter().copied())?;
         Ok(Evaluation::new(score.nll, recall, text))
     };
-    each_split(path, data, splits, read, run)
+    each_split((path, None), data, splits, read, run)
+}
+
+/// Evaluates the mixture of two models, each by the runtime. Without a weight it is the one that makes the valid split
+/// of `data` likeliest.
+pub fn mixed_rows(
+    path: &Path,
+    second: &Path,
+    weight: Option<f64>,
+    data: &Path,
+    splits: &[&'static str],
+) -> Result<Vec<Row>> {
+    let pair = Pair::open(path, second)?;
+    let read = |source: &Source| packed_split(&pair.first.model, source);
+    let weight = match weight {
+        Some(weight) => weight,
+        None => {
+            let valid = pair.log_probabilities(&read(&Source::split(data, "valid")?)?.ids)?;
+            mix::weight(&valid.0, &valid.1)
+        }
+    };
+    let run = |text: &Split| {
+        let (first, second) = pair.log_probabilities(&text.ids)?;
+        let both = first.iter().zip(second);
+        let nll = both.map(|(&a, b)| -mix::log_probability(a, b, weight)).sum();
+        Ok(Evaluation::new(nll, text))
+    };
+    let mixture = Mixture { mix: second.to_owned(), weight };
+    each_split((path, Some(mixture)), data, splits, read, run)
+}
+
+/// Two models over the same words.
+pub struct Pair {
+    /// The first.
+    pub first: Loaded,
+    second: Loaded,
+}
+
+impl Pair {
+    /// Opens two models, which must have the same words.
+    pub fn open(first: &Path, second: &Path) -> Result<Self> {
+        let pair = Self { first: Loaded::words(first)?, second: Loaded::words(second)? };
+        let words =
+            |loaded: &Loaded| -> BTreeSet<String> { loaded.model.vocabulary().words().collect() };
+        let (own, other) = (words(&pair.first), words(&pair.second));
+        if let Some(word) = own.symmetric_difference(&other).next() {
+            let (has, lacks) = if own.contains(word) { (first, second) } else { (second, first) };
+            bail!(
+                "only models over the same words can be mixed: {} has {word:?}, {} does not; make both from the \
+                 same training text",
+                has.display(),
+                lacks.display()
+            );
+        }
+        Ok(pair)
+    }
+
+    /// What both models say of each token of a text from its beginning, in nats.
+    pub fn log_probabilities(&self, ids: &[u32]) -> Result<(Vec<f64>, Vec<f64>)> {
+        // The same words have the same ids, which are ranks.
+        let run = |model: &Model| -> Result<Vec<f64>> {
+            let mut all = Vec::with_capacity(ids.len());
+            Session::new(model).evaluate_each(ids.iter().copied(), |each| all.push(each))?;
+            Ok(all)
+        };
+        Ok((run(&self.first.model)?, run(&self.second.model)?))
+    }
 }
 
 /// A text as the token ids of a packed model.
@@ -62,7 +155,7 @@ pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
 }
 
 fn each_split(
-    path: &Path,
+    (path, mix): (&Path, Option<Mixture>),
     data: &Path,
     splits: &[&'static str],
     read: impl Fn(&Source) -> Result<Split>,
@@ -75,6 +168,7 @@ fn each_split(
         let seconds = start.elapsed().as_secs_f64();
         Ok(Row {
             model: path.to_owned(),
+            mix: mix.clone(),
             data: data.to_owned(),
             split,
             sha256: text.sha256,

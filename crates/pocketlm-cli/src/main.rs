@@ -14,6 +14,7 @@ mod evaluation;
 mod input;
 mod machine;
 mod model;
+mod ngram_file;
 mod progress;
 mod table;
 mod trial;
@@ -42,6 +43,9 @@ enum Command {
     Eval(cmd::eval::Args),
     Compress(cmd::compress::Args),
     Pack(cmd::pack::Args),
+    Ngram(cmd::ngram::Args),
+    Import(cmd::ngram::ImportArgs),
+    Export(cmd::export::Args),
     Inspect(cmd::inspect::Args),
     Suggest(cmd::suggest::Args),
     Complete(cmd::suggest::CompleteArgs),
@@ -72,6 +76,9 @@ impl Command {
             Self::Eval(args) => args.run(),
             Self::Compress(args) => args.run(),
             Self::Pack(args) => args.run(),
+            Self::Ngram(args) => args.run(),
+            Self::Import(args) => args.run(),
+            Self::Export(args) => args.run(),
             Self::Inspect(args) => args.run(),
             Self::Suggest(args) => args.run(),
             Self::Complete(args) => args.run(),

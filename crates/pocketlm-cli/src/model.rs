@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Unit};
@@ -27,6 +27,15 @@ impl Loaded {
             .with_context(|| format!("{} cannot be run", path.display()))?;
         let encoder = (checkpoint.config.unit == Unit::Bpe).then_some(checkpoint.encoder);
         Ok(Self { model: Model::from_bytes(packed)?, encoder })
+    }
+
+    /// Opens a model whose text the runtime can cut itself: of words or characters.
+    pub fn words(path: &Path) -> Result<Self> {
+        let loaded = Self::open(path)?;
+        if loaded.encoder.is_some() {
+            bail!("{} is a model of byte pairs; take one of words", path.display());
+        }
+        Ok(loaded)
     }
 
     /// Token ids of a text and the number of words that the vocabulary lacks.

@@ -44,6 +44,16 @@ pub enum Error {
         /// What is wrong with it and how to mend it.
         what: String,
     },
+    /// An ARPA file that is damaged or cannot be written.
+    #[error("{}: {}{what}", path.display(), place(*line))]
+    Arpa {
+        /// The file.
+        path: PathBuf,
+        /// The line at fault, from 1; 0 for none.
+        line: u64,
+        /// What is wrong there.
+        what: String,
+    },
     /// A compression that was asked to stop in the middle of a training.
     #[error("stopped; the same command goes on where it was, from {}", work.display())]
     Stopped {
@@ -82,4 +92,8 @@ impl Error {
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
+}
+
+fn place(line: u64) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
 }

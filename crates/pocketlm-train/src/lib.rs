@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod metrics;
 pub mod mogrifier;
 pub mod network;
+pub mod ngram;
 pub mod normalise;
 pub mod optimizer;
 pub mod pack;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use pocketlm::{Model, Session};
+use pocketlm::{Model, Random, Sampler, Sampling, Session};
 use pocketlm_kernels::bytes::sum_words;
 use serde::Serialize;
 
@@ -40,11 +40,12 @@ struct Report {
     p99_us: f64,
     open_ms: f64,
     peak_bytes: Option<u64>,
-    /// Bytes of weights that one word reads: all but the embedding, of which it reads a row.
-    bytes_per_token: usize,
+    /// Bytes of weights that one word reads: all but the embedding, of which it reads a row. None for an n-gram
+    /// model, which reads here and there.
+    bytes_per_token: Option<usize>,
     /// Measured speed of reading a buffer of that size, in bytes a second.
-    bandwidth: f64,
-    bound_tokens_per_second: f64,
+    bandwidth: Option<f64>,
+    bound_tokens_per_second: Option<f64>,
     machine: Machine,
 }
 
@@ -69,7 +70,8 @@ impl Args {
         times.sort_by(f64::total_cmp);
         let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
         let bytes = bytes_per_token(&model);
-        let bandwidth = bandwidth(bytes);
+        let bandwidth = bytes.map(bandwidth);
+        let bound = bandwidth.zip(bytes).map(|(bandwidth, bytes)| bandwidth / bytes as f64);
         let report = Report {
             model: self.model.clone(),
             threads: 1,
@@ -81,7 +83,7 @@ impl Args {
             peak_bytes: peak,
             bytes_per_token: bytes,
             bandwidth,
-            bound_tokens_per_second: bandwidth / bytes as f64,
+            bound_tokens_per_second: bound,
             machine: Machine::here(),
         };
         self.print(&report)
@@ -113,10 +115,11 @@ impl Args {
             say!("{}", serde_json::to_string_pretty(report)?);
             return Ok(());
         }
+        let bound = report.bound_tokens_per_second.map(|bound| format!(" (bound {bound:.0})"));
         say!(
-            "{:.0} tokens/s (bound {:.0}), p50 {:.1} us, p99 {:.1} us, open to first suggestion {:.2} ms",
+            "{:.0} tokens/s{}, p50 {:.1} us, p99 {:.1} us, open to first suggestion {:.2} ms",
             report.tokens_per_second,
-            report.bound_tokens_per_second,
+            bound.unwrap_or_default(),
             report.p50_us,
             report.p99_us,
             report.open_ms
@@ -128,27 +131,50 @@ impl Args {
 /// Seconds of each of as many words as `seconds` have room for: fed, then one probability, which takes the sum
 /// over the whole vocabulary.
 pub fn words(session: &mut Session<&Model>, seconds: f64) -> Result<Vec<f64>> {
-    let types = session.model().vocabulary().len() as u32;
+    let text = text(session)?;
+    let mut tokens = text.iter().copied().cycle();
+    let mut next = tokens.next().unwrap_or(0);
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mut times = Vec::new();
-    for i in 0.. {
+    loop {
         let start = Instant::now();
-        if start >= end && i > 0 {
-            break;
+        if start >= end && !times.is_empty() {
+            return Ok(times);
         }
-        session.feed(i * 7919 % types)?;
-        black_box(session.log_probability_of(i * 104_729 % types)?);
+        session.feed(next)?;
+        next = tokens.next().unwrap_or(0);
+        black_box(session.log_probability_of(next)?);
         times.push(start.elapsed().as_secs_f64());
     }
-    Ok(times)
+}
+
+/// What to feed: words from all over the vocabulary, or for an n-gram model, which makes short work of what it has
+/// never seen, a text that it drew itself.
+fn text(session: &mut Session<&Model>) -> Result<Vec<u32>> {
+    const TOKENS: u32 = 4096;
+    let model = session.model();
+    let types = model.vocabulary().len() as u32;
+    if model.configuration().is_some() {
+        return Ok((0..TOKENS).map(|i| i * 7919 % types).collect());
+    }
+    let mut sampler = Sampler::new(model, Sampling { unknown: true, ..Sampling::default() })?;
+    let mut random = Random::new(1);
+    let mut drawn = Session::new(model);
+    let draw = |_| {
+        let token = drawn.sample(&mut sampler, &mut random)?;
+        drawn.feed(token)?;
+        Ok(token)
+    };
+    (0..TOKENS).map(draw).collect()
 }
 
 /// Tokens of each text of a batch.
 const BATCH_TEXT: usize = 20;
 
-fn bytes_per_token(model: &Model) -> usize {
-    let read = |name: &str| name != "embedding" || model.configuration().tied;
-    model.matrices().iter().filter(|m| read(&m.name)).map(|m| m.bytes).sum()
+fn bytes_per_token(model: &Model) -> Option<usize> {
+    let tied = model.configuration()?.tied;
+    let read = |name: &str| name != "embedding" || tied;
+    Some(model.matrices().iter().filter(|m| read(&m.name)).map(|m| m.bytes).sum())
 }
 
 /// Bytes a second of reading a buffer of `bytes` again and again on one thread: the best of several passes.

@@ -6,13 +6,15 @@ use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::Table;
 
-use crate::evaluation::{Row, rows};
+use crate::evaluation::{Row, mixed_rows, rows};
 use crate::machine::Machine;
 use crate::table::table;
 
 /// Measure the perplexity of models on text.
 ///
 /// Example: pocketlm eval runs/small --data data/ptb --split valid --split test
+///
+/// Example: pocketlm eval small.plm --mix ngram.plm --weight 0.3 --data data/ptb
 #[derive(clap::Args)]
 pub struct Args {
     /// Models.
@@ -24,9 +26,29 @@ pub struct Args {
     /// Splits to evaluate.
     #[arg(long, value_enum, default_values_t = [Split::Test])]
     split: Vec<Split>,
+    /// Mix each model with this one, over the same words.
+    #[arg(long, value_name = "MODEL")]
+    mix: Option<PathBuf>,
+    /// Share of the second model in a mixture: 0 to 1, or auto for what suits the valid split best.
+    #[arg(long, default_value = "auto", requires = "mix", value_parser = weight)]
+    weight: Weight,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// The share of a second model; none to choose it.
+#[derive(Clone, Copy, Debug)]
+struct Weight(Option<f64>);
+
+fn weight(text: &str) -> Result<Weight, String> {
+    if text == "auto" { Ok(Weight(None)) } else { share(text).map(|share| Weight(Some(share))) }
+}
+
+/// A number from 0 to 1.
+pub fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
 /// A split of the data.
@@ -53,7 +75,10 @@ impl Args {
         let splits: Vec<_> = self.split.iter().map(|split| split.name()).collect();
         let mut all = Vec::new();
         for model in &self.models {
-            all.extend(rows(model, &self.data, &splits)?);
+            all.extend(match &self.mix {
+                None => rows(model, &self.data, &splits)?,
+                Some(second) => mixed_rows(model, second, self.weight.0, &self.data, &splits)?,
+            });
         }
         match (self.json, &all[..]) {
             (true, [row]) => say!("{}", serde_json::to_string_pretty(row)?),
@@ -84,7 +109,7 @@ fn as_table(rows: &[Row]) -> Table {
     for row in rows {
         let quality = &row.evaluation;
         table.add_row([
-            row.model.display().to_string(),
+            row.name(),
             row.split.to_owned(),
             quality.tokens.to_string(),
             format!("{:.2}", quality.perplexity),

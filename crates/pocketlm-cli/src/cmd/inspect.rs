@@ -46,7 +46,8 @@ impl Args {
             model.parameters(),
             vocabulary.len()
         );
-        say!("{}\n\n{}", matrices(&model), map(&model));
+        let parts = if model.orders().is_empty() { matrices(&model) } else { orders(&model) };
+        say!("{parts}\n\n{}", map(&model));
         for figure in model.perplexity() {
             say!("\n{}: perplexity {:.2} over {} tokens", figure.data, figure.value, figure.tokens);
         }
@@ -65,6 +66,22 @@ fn matrices(model: &Model) -> Table {
             let form = [m.name, m.structure, m.sparsity, m.precision];
             table.add_row(form.into_iter().chain(numbers));
         }
+    }
+    table
+}
+
+/// The n-grams of each length.
+fn orders(model: &Model) -> Table {
+    let header = ["order", "n-grams", "bits of p", "bits of back-off", "bytes"];
+    let mut table = table(&header, 0);
+    for o in model.orders() {
+        table.add_row([
+            o.order.to_string(),
+            o.ngrams.to_string(),
+            o.probability_bits.to_string(),
+            o.backoff_bits.to_string(),
+            o.bytes.to_string(),
+        ]);
     }
     table
 }
@@ -96,6 +113,10 @@ fn object(model: &Model) -> Value {
         json!({ "name": a.name, "dtype": a.dtype, "shape": a.shape, "from": a.range.start,
             "to": a.range.end })
     });
+    let orders = model.orders().into_iter().map(|o| {
+        json!({ "order": o.order, "ngrams": o.ngrams, "probability_bits": o.probability_bits,
+            "backoff_bits": o.backoff_bits, "bytes": o.bytes })
+    });
     let provenance = model.provenance();
     let figures = model.perplexity().iter();
     json!({
@@ -105,6 +126,7 @@ fn object(model: &Model) -> Value {
         "parameters": model.parameters(),
         "vocabulary": model.vocabulary().len(),
         "matrices": matrices.collect::<Vec<_>>(),
+        "orders": orders.collect::<Vec<_>>(),
         "arrays": arrays.collect::<Vec<_>>(),
         "recipe": model.recipe(),
         "provenance": { "training_data": provenance.training_data, "tool": provenance.tool,

@@ -79,7 +79,8 @@ pub fn measured(
     ["valid", "test"].iter().map(|split| measure(&model, data, split)).collect()
 }
 
-fn measure(model: &Model, data: &Path, split: &'static str) -> Result<Perplexity> {
+/// The perplexity of a packed model on a split of `data`.
+pub fn measure(model: &Model, data: &Path, split: &'static str) -> Result<Perplexity> {
     let text = crate::evaluation::packed_split(model, &Source::split(data, split)?)?;
     let score = Session::new(model).evaluate(text.ids)?;
     let name = data.file_name().ok_or_else(|| anyhow!("{} has no name", data.display()))?;

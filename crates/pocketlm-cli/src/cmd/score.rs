@@ -4,21 +4,32 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use pocketlm::Session;
+use pocketlm::{Score, Session};
+use pocketlm_train::ngram::mix;
 use serde_json::json;
 
+use super::eval::share;
+use crate::evaluation::Pair;
 use crate::input::each_text;
 use crate::model::Loaded;
 
 /// Score texts: negative log-likelihood in nats and perplexity, the end of the sentence included.
 ///
 /// Example: pocketlm score runs/small "the cat sat on the mat"
+///
+/// Example: pocketlm score small.plm --mix ngram.plm --weight 0.3 < sentences.txt
 #[derive(clap::Args)]
 pub struct Args {
     /// Checkpoint or .plm file.
     model: PathBuf,
     /// Texts; without them, lines of standard input.
     text: Vec<String>,
+    /// Mix the model with this one, over the same words.
+    #[arg(long, value_name = "MODEL")]
+    mix: Option<PathBuf>,
+    /// Share of the second model in a mixture, 0 to 1.
+    #[arg(long, default_value_t = 0.5, requires = "mix", value_parser = share)]
+    weight: f64,
     /// Print a JSON object a text.
     #[arg(long)]
     json: bool,
@@ -27,6 +38,17 @@ pub struct Args {
 impl Args {
     /// Scores every text from the beginning.
     pub fn run(self) -> Result<()> {
+        if let Some(second) = &self.mix {
+            let pair = Pair::open(&self.model, second)?;
+            return each_text(&self.text, |text| {
+                let (mut ids, oov) = pair.first.tokens(text)?;
+                ids.push(pair.first.model.vocabulary().eos());
+                let (first, second) = pair.log_probabilities(&ids)?;
+                let both = first.iter().zip(second);
+                let each = both.map(|(&a, b)| -mix::log_probability(a, b, self.weight));
+                self.print(text, Score { tokens: ids.len() as u64, oov, nll: each.sum() })
+            });
+        }
         let loaded = Loaded::open(&self.model)?;
         let mut session = Session::new(&loaded.model);
         each_text(&self.text, |text| {
@@ -34,16 +56,21 @@ impl Args {
             ids.push(loaded.model.vocabulary().eos());
             session.reset();
             let score = session.evaluate(ids)?;
-            let (nll, perplexity, tokens) = (score.nll, score.perplexity(), score.tokens);
-            let mut out = std::io::stdout().lock();
-            if self.json {
-                let object = json!({ "text": text, "tokens": tokens, "nll": nll,
-                    "perplexity": perplexity, "oov": oov });
-                writeln!(out, "{object}")?;
-            } else {
-                writeln!(out, "{nll:10.4} nats  perplexity {perplexity:9.2}  oov {oov}  {text}")?;
-            }
-            Ok(())
+            self.print(text, Score { oov, ..score })
         })
+    }
+
+    fn print(&self, text: &str, score: Score) -> Result<()> {
+        let (nll, perplexity, tokens, oov) =
+            (score.nll, score.perplexity(), score.tokens, score.oov);
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let object = json!({ "text": text, "tokens": tokens, "nll": nll,
+                "perplexity": perplexity, "oov": oov });
+            writeln!(out, "{object}")?;
+        } else {
+            writeln!(out, "{nll:10.4} nats  perplexity {perplexity:9.2}  oov {oov}  {text}")?;
+        }
+        Ok(())
     }
 }

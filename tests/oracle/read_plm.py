@@ -31,6 +31,11 @@ def dense(description, weights, *scales):  # section 5
     rows, columns = description["rows"], description["columns"]
     if description["precision"] in ("f32", "f16"):
         return weights.transpose(0, 2, 1).reshape(-1, columns)[:rows].astype("<f4")
+    if description["precision"].startswith("binary"):
+        planes = [dense({**description, "precision": "plane"}, *plane) for plane in zip(weights, *scales)]
+        for plane in planes[1:]:
+            planes[0] = planes[0] + plane
+        return planes[0]
     if description["precision"] == "int8":
         whole = weights.transpose(0, 2, 1, 3).reshape(len(weights) * 16, -1).astype("<f4") - 128
         return whole[:rows, :columns] * scales[0][:rows, None]
@@ -48,6 +53,8 @@ def levels(precision, lines, book=None):  # codes to levels, panels to rows
         third = [lines[:, :, 2] >> (2 * quad + 2 + line) % 8 & 1 for line in (0, 1) for quad in range(4)]
         low = [lines[:, :, line] >> 2 * quad & 3 for line in (0, 1) for quad in range(4)]
         codes = np.stack([a + 4 * b for a, b in zip(low, third)], 3).astype("<f4") - 4
+    elif precision == "plane":
+        codes = 2 * np.stack([lines >> shift & 1 for shift in range(8)], 3).astype("<f4") - 1
     else:
         codes = np.stack([lines >> shift & 3 for shift in (0, 2, 4, 6)], 3).astype("<f4")
         codes = 2 * codes - 3 if precision == "int2" else codes - 1
@@ -92,6 +99,14 @@ def low_rank(description, arrays):  # section 7
     return out
 
 
+def block_low_rank(description, arrays):  # section 7
+    factors, columns = description["factors"], description["columns"]
+    pairs = [{"rows": left["rows"], "columns": columns, "factors": [left, right]}
+             for left, right in zip(factors[::2], factors[1::2])]
+    whole = np.concatenate([low_rank(pair, arrays) for pair in pairs])
+    return whole[arrays[description["order"]]] if "order" in description else whole
+
+
 def tensor_train(description, arrays):  # section 7
     done = np.ones((1, 1, 1), "<f4")  # rows, columns, rank
     for m, n, factor in zip(description["row_modes"], description["column_modes"], description["factors"]):
@@ -105,9 +120,40 @@ def tensor_train(description, arrays):  # section 7
     return np.ascontiguousarray(done[order, :description["columns"], 0])
 
 
+def turned(vectors, block, sign=1):  # [..., b] to [..., b, b]: element r, c is element r - c, or sign * r - c + b
+    r, c = np.indices((block, block))
+    return vectors[..., (r - c) % block] * np.where(r < c, np.float32(sign), np.float32(1))
+
+
+def in_order(blocks, description, arrays):  # [rows of blocks, columns of blocks, b, b] to the matrix
+    high, wide, block, _ = blocks.shape
+    whole = blocks.transpose(0, 2, 1, 3).reshape(high * block, wide * block)
+    order = arrays[description["order"]] if "order" in description else np.arange(description["rows"])
+    return np.ascontiguousarray(whole[order, :description["columns"]])
+
+
+def block_circulant(description, arrays):  # section 7
+    vectors, block = matrix(description["factors"][0], arrays), description["block"]
+    return in_order(turned(vectors.reshape(len(vectors), -1, block), block), description, arrays)
+
+
+def toeplitz_like(description, arrays):  # section 7
+    block, rank, wide = description["block"], description["rank"], -(-description["columns"] // description["block"])
+    g, h = [matrix(factor, arrays).reshape(-1, wide, rank, block) for factor in description["factors"]]
+    g, h = turned(g, block), turned(h, block, -1)
+    out = np.zeros((*g.shape[:2], block, block), "<f4")
+    for k in range(rank):
+        for c in range(block):
+            out += g[:, :, k, :, c, None] * h[:, :, k, c, None, :]
+    return in_order(out, description, arrays)
+
+
 def matrix(description, arrays):  # section 4
     if description["structure"] != "dense":
-        return {"low-rank": low_rank, "tensor-train": tensor_train}[description["structure"]](description, arrays)
+        readers = {"low-rank": low_rank, "tensor-train": tensor_train,
+                   "block-circulant": block_circulant, "toeplitz-like": toeplitz_like,
+                   "block-low-rank": block_low_rank}
+        return readers[description["structure"]](description, arrays)
     leaf = {"none": dense, "unstructured": unstructured, "panels": panels}[description["sparsity"]]
     return leaf(description, *[arrays[name] for name in description["arrays"]])
 

@@ -42,6 +42,34 @@ def tensor_train() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
     return {"kind": "tensor-train", **TRAIN}, leaves, dense
 
 
+def turned(vectors: torch.Tensor, sign: int = 1) -> torch.Tensor:
+    """[..., n] to [..., n, n]: element r, c is element r - c, or sign times element r - c + n."""
+    n = vectors.shape[-1]
+    r, c = torch.arange(n)[:, None], torch.arange(n)[None, :]
+    return vectors[..., (r - c) % n] * torch.where(r < c, float(sign), 1.0).double()
+
+
+def blocks(whole: torch.Tensor) -> torch.Tensor:
+    """[rows of blocks, columns of blocks, n, n] to the matrix."""
+    high, wide, n, _ = whole.shape
+    return whole.permute(0, 2, 1, 3).reshape(high * n, wide * n)[:ROWS, :COLUMNS]
+
+
+def block_circulant() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    n = 4
+    stored = leaf(-(-ROWS // n), -(-COLUMNS // n) * n)
+    return {"kind": "block-circulant", "block": n}, [stored], blocks(turned(stored.reshape(len(stored), -1, n)))
+
+
+def toeplitz_like() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    n, rank = 6, 2
+    high, wide = -(-ROWS // n), -(-COLUMNS // n)
+    g, h = leaf(high * wide * rank, n), leaf(high * wide * rank, n)
+    products = turned(g) @ turned(h, -1)
+    whole = products.reshape(high, wide, rank, n, n).sum(2)
+    return {"kind": "toeplitz-like", "block": n, "rank": rank}, [g, h], blocks(whole)
+
+
 def arrays(make) -> tuple[dict, dict[str, np.ndarray]]:
     torch.manual_seed(7)
     structure, leaves, dense = make()
@@ -59,7 +87,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, make in {"low_rank": low_rank, "tensor_train": tensor_train}.items():
+    for make in (low_rank, tensor_train, block_circulant, toeplitz_like):
+        name = make.__name__
         structure, found = arrays(make)
         path = FOLDER / f"{name}.safetensors"
         if check:

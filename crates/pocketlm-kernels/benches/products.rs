@@ -131,7 +131,7 @@ fn grouped_1(code: Code, rows: usize, cols: usize) {
 }
 
 fn name(code: Code) -> &'static str {
-    ["int4", "int3", "int2", "ternary", "codebook"][code as usize]
+    ["int4", "int3", "int2", "ternary", "codebook", "binary"][code as usize]
 }
 
 /// Seconds to pack a matrix.

@@ -56,6 +56,7 @@ impl Grid {
             Code::Int3 => even(-4.0, 3.0, 0.0, 1.0, (14, 1.3, 0.45)),
             Code::Int2 => even(-2.0, 1.0, 0.5, 2.0, (12, 1.0, 0.3)),
             Code::Ternary => even(-1.0, 1.0, 0.0, 1.0, (12, 1.0, 0.2)),
+            Code::Binary => even(-1.0, 0.0, 0.5, 2.0, (8, 1.0, 0.2)),
             Code::Codebook => Self::Table(Table::new(levels)),
         }
     }

@@ -14,7 +14,7 @@ use crate::fit::Grid;
 use crate::half;
 use crate::layout::{MAX_INTEGER_COLS, PANEL_ROWS, padded_rows, panels};
 
-/// Columns per scale, unless a model says otherwise.
+/// Columns per scale of all codes but binary ones, unless a model says otherwise.
 pub const GROUP: usize = 64;
 
 /// What each code stands for; of codes of fewer bits only the first places count.
@@ -34,11 +34,14 @@ pub enum Code {
     Ternary,
     /// 4 bits, sixteen levels that the matrix brings along.
     Codebook,
+    /// 1 bit: −1 or 1. A plane of a binary code ([`binary`](crate::binary)).
+    Binary,
 }
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Int4, Self::Int3, Self::Int2, Self::Ternary, Self::Codebook];
+    pub const ALL: [Self; 6] =
+        [Self::Int4, Self::Int3, Self::Int2, Self::Ternary, Self::Codebook, Self::Binary];
 
     /// Bits of a code.
     pub const fn bits(self) -> usize {
@@ -46,6 +49,7 @@ impl Code {
             Self::Int4 | Self::Codebook => 4,
             Self::Int3 => 3,
             Self::Int2 | Self::Ternary => 2,
+            Self::Binary => 1,
         }
     }
 
@@ -53,9 +57,15 @@ impl Code {
     pub const fn block(self) -> usize {
         match self {
             Self::Int4 | Self::Codebook => 8,
-            Self::Int3 => 32,
+            Self::Int3 | Self::Binary => 32,
             Self::Int2 | Self::Ternary => 16,
         }
+    }
+
+    /// Columns per scale, unless a model says otherwise: a binary code has a scale for each of its planes, so
+    /// more columns share one.
+    pub const fn usual_group(self) -> usize {
+        if matches!(self, Self::Binary) { crate::binary::GROUP } else { GROUP }
     }
 
     /// Columns as stored. Quantised vectors have this length.
@@ -80,6 +90,7 @@ impl Code {
             Self::Int2 => [-3, -1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             Self::Ternary => [-1, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             Self::Codebook => [0; 16],
+            Self::Binary => [-1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         }
     }
 
@@ -92,6 +103,7 @@ impl Code {
             Self::Int4 | Self::Codebook => (c / 8 * 64 + byte, c % 8 / 4 * 4),
             Self::Int2 | Self::Ternary => (c / 16 * 64 + byte, c % 16 / 4 * 2),
             Self::Int3 => (c / 32 * 192 + c % 32 / 16 * 64 + byte, c % 16 / 4 * 2),
+            Self::Binary => (c / 32 * 64 + byte, c % 32 / 4),
         }
     }
 
@@ -114,9 +126,9 @@ impl Code {
     }
 
     #[inline]
-    fn put(self, panel: &mut [u8], r: usize, c: usize, code: u8) {
+    pub(crate) fn put(self, panel: &mut [u8], r: usize, c: usize, code: u8) {
         let (at, shift) = self.place(r, c);
-        let mask = if self.bits() == 4 { 15 } else { 3 };
+        let mask = [1, 3, 3, 15][self.bits() - 1];
         panel[at] = panel[at] & !(mask << shift) | (code & mask) << shift;
         if self == Self::Int3 {
             let (at, shift) = Self::third(r, c);
@@ -191,12 +203,56 @@ pub fn pack(
     }
 }
 
+/// Rounds number by number what [`pack`] rounds group by group.
+pub struct Rounding {
+    code: Code,
+    grid: Grid,
+    levels: Levels,
+}
+
+impl Rounding {
+    /// For a code and its levels, as [`pack`] takes them.
+    pub fn new(code: Code, levels: &Levels) -> Self {
+        let levels = if code == Code::Codebook { *levels } else { code.levels() };
+        Self { code, grid: Grid::new(code, &levels), levels }
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The scale that [`pack`] gives a group of these weights.
+    pub fn scale(&self, weights: &[f32]) -> f32 {
+        half::to_f32(call!(fit(&self.grid, weights)))
+    }
+
+    /// The nearest number that the code has with this scale.
+    pub fn round(&self, w: f32, scale: f32) -> f32 {
+        let code = self.grid.code(w, crate::fit::inverse(scale));
+        f32::from(self.levels[usize::from(code)]) * scale
+    }
+}
+
 impl Grouped<'_> {
     /// Row `row` as numbers, `level · scale`, into `out` `[cols]`.
     ///
     /// # Panics
     /// If the matrix does not hold that row with `out.len()` columns.
     pub fn row(&self, row: usize, out: &mut [f32]) {
+        self.each(row, out, |y, value| *y = value);
+    }
+
+    /// Adds row `row` to `out` `[cols]`, as the further planes of a binary code are.
+    ///
+    /// # Panics
+    /// As [`row`](Self::row).
+    pub fn add_row(&self, row: usize, out: &mut [f32]) {
+        self.each(row, out, |y, value| *y += value);
+    }
+
+    #[inline(always)]
+    fn each(&self, row: usize, out: &mut [f32], put: impl Fn(&mut f32, f32)) {
         let Self { code, group, .. } = *self;
         let (panel, r) = (row / PANEL_ROWS, row % PANEL_ROWS);
         let (step, groups) = (code.len(PANEL_ROWS, out.len()), out.len().div_ceil(group));
@@ -206,7 +262,7 @@ impl Grouped<'_> {
             let scale = half::to_f32(scales[g * PANEL_ROWS + r]);
             let blocks = &bytes[code.len(PANEL_ROWS, g * group)..];
             for (c, y) in out.iter_mut().enumerate() {
-                *y = f32::from(self.levels[usize::from(code.get(blocks, r, c))]) * scale;
+                put(y, f32::from(self.levels[usize::from(code.get(blocks, r, c))]) * scale);
             }
         }
     }

@@ -107,6 +107,7 @@ pub mod activation;
 ))]
 mod arch;
 pub mod backend;
+pub mod binary;
 pub mod bytes;
 pub mod codebook;
 mod fit;

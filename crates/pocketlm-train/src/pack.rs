@@ -92,6 +92,17 @@ fn pack_as(
                 column_modes: &train.column_modes,
                 cores: factors.collect(),
             },
+            Some(Structure::BlockCirculant(form)) => {
+                Form::BlockCirculant { block: form.block, vectors: next() }
+            }
+            Some(Structure::ToeplitzLike(form)) => {
+                let (block, rank) = (form.block, form.rank);
+                Form::ToeplitzLike { block, rank, g: next(), h: next() }
+            }
+            Some(Structure::BlockLowRank(form)) => {
+                let groups = form.ranks.iter().map(|_| [next(), next()]).collect();
+                Form::BlockLowRank { groups }
+            }
         };
         packer.form(name, &form)?;
     }

@@ -55,6 +55,23 @@ fn tensor_train([rows, columns]: [usize; 2], m: &[usize], n: &[usize], rank: usi
     Product::new(rows, columns, &form, 1).unwrap()
 }
 
+fn circulant([rows, columns]: [usize; 2], block: usize, precision: Precision) -> Product {
+    let shape = [rows.div_ceil(block), columns.next_multiple_of(block)];
+    let form = (Sparsity::None, precision);
+    let vectors = weights(shape, form.0, 1.0);
+    let form = Form::BlockCirculant { block, vectors: factor(shape, &vectors, form) };
+    Product::new(rows, columns, &form, 1).unwrap()
+}
+
+fn toeplitz([rows, columns]: [usize; 2], rank: usize) -> Product {
+    let block = rows.min(columns);
+    let shape = [rows.div_ceil(block) * columns.div_ceil(block) * rank, block];
+    let form = (Sparsity::None, Precision::Int8);
+    let leaf = weights(shape, form.0, 1.0);
+    let [g, h] = [0, 1].map(|_| factor(shape, &leaf, form));
+    Product::new(rows, columns, &Form::ToeplitzLike { block, rank, g, h }, 1).unwrap()
+}
+
 /// The forms to be measured, with their names.
 fn forms(shape: [usize; 2]) -> Vec<(String, Product)> {
     use Precision::{F32, Int8};
@@ -73,6 +90,15 @@ fn forms(shape: [usize; 2]) -> Vec<(String, Product)> {
             let product = leaf(shape, (Sparsity::Panels, precision), density);
             list.push((format!("panels {}, {pruned} %", precision.name()), product));
         }
+    }
+    for block in [4, 8, 16] {
+        list.push((format!("circulant int8, blocks of {block}"), circulant(shape, block, Int8)));
+    }
+    for block in [8, 16, 32, 64] {
+        list.push((format!("circulant f32, blocks of {block}"), circulant(shape, block, F32)));
+    }
+    for rank in [1, 4] {
+        list.push((format!("toeplitz-like int8, rank {rank}"), toeplitz(shape, rank)));
     }
     let m: &[usize] = if shape[0] == 2600 { &[10, 13, 20] } else { &[20, 20, 25] };
     let n: &[usize] = if shape[1] == 650 { &[5, 10, 13] } else { &[5, 5, 8] };

@@ -23,7 +23,8 @@ pub struct MatrixInfo {
     pub rows: usize,
     /// Columns: values that go in; 1 for a bias.
     pub columns: usize,
-    /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, or `vector` for a bias.
+    /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, `block-circulant`, `toeplitz-like`,
+    /// `block-low-rank`, or `vector` for a bias.
     pub structure: String,
     /// Which of them are kept: `none` for all, `unstructured`, `panels`, `mixed` where factors differ.
     pub sparsity: String,
@@ -33,8 +34,8 @@ pub struct MatrixInfo {
     pub parameters: usize,
     /// Bytes that it takes in the file, scales, positions and padding of panels counted.
     pub bytes: usize,
-    /// The same of each factor of a low-rank matrix (`softmax.left`, `softmax.right`) and each core of a tensor
-    /// train (`softmax.core.0`, …); empty for others.
+    /// The same of each factor of a low-rank matrix (`softmax.left`, `softmax.right`), each core of a tensor
+    /// train (`softmax.core.0`, …), and so on; empty for dense ones.
     pub factors: Vec<MatrixInfo>,
 }
 

@@ -133,8 +133,13 @@ fn apply(product: &mut Product, x: &[f32], [rows, columns]: [usize; 2], exact: b
 
 /// What the product of `leaf` alone gives for `x`.
 fn composed(leaf: &Leaf, x: &[f32]) -> Vec<f32> {
+    composed_onto(0.0, leaf, x)
+}
+
+/// The same added to `start`, plane by plane where the leaf is of several.
+fn composed_onto(start: f32, leaf: &Leaf, x: &[f32]) -> Vec<f32> {
     let batch = x.len() / leaf.shape[1];
-    let mut out = vec![0.0; batch * leaf.shape[0]];
+    let mut out = vec![start; batch * leaf.shape[0]];
     leaf.product(batch).apply(x, &mut out).unwrap();
     out
 }
@@ -201,7 +206,7 @@ proptest! {
             let x = numbers(batch * columns, &mut random);
             let exact = !left.is_float() && !right.is_float();
             let found = apply(&mut product, &x, [rows, columns], exact);
-            let wanted = plus_quarter(&composed(&left, &composed(&right, &x)));
+            let wanted = composed_onto(0.25, &left, &composed(&right, &x));
             if exact { prop_assert_eq!(bits(&found), bits(&wanted)) } else { near(&found, &wanted, 1e-5) }
             let (l, r) = (left.read(), right.read());
             let columns_of_right: Vec<f32> =
@@ -250,6 +255,103 @@ proptest! {
             }
         }
     }
+
+    /// However a product is computed (turns of the vector, or Fourier transform from 16 on), it is the dense one.
+    #[test]
+    fn a_block_circulant_matrix_is_its_turned_vectors(
+        rows in 1usize..80, columns in 1usize..80, block in prop_oneof![1usize..13, (2u32..7).prop_map(|k| 1 << k)],
+        batch in 1usize..5, density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        for form in leaves() {
+            let shape = [rows.div_ceil(block), columns.next_multiple_of(block)];
+            let leaf = Leaf::new(shape, form, density, &mut random);
+            let whole = Form::BlockCirculant { block, vectors: leaf.factor() };
+            let mut product = Product::new(rows, columns, &whole, batch).unwrap();
+            let dense = common::circulant(&leaf.read(), block, [rows, columns]);
+            prop_assert_eq!(bits(&product.dense()), bits(&dense));
+            let x = numbers(batch * columns, &mut random);
+            let found = apply(&mut product, &x, [rows, columns], !leaf.is_float());
+            let wanted = plus_quarter(&times(&dense, &x, columns));
+            if leaf.is_float() {
+                near(&found, &wanted, 1e-5);
+            } else {
+                near(&found, &wanted, 0.5 / 127.0 * columns as f32);
+                let turned = turns(&x, columns, block);
+                let products = composed(&leaf, &turned);
+                let at = |v: usize, i: usize| products[(v * block + i % block) * shape[0] + i / block];
+                let exact: Vec<f32> = (0..batch * rows).map(|k| at(k / rows, k % rows)).collect();
+                prop_assert_eq!(bits(&found), bits(&plus_quarter(&exact)));
+            }
+        }
+    }
+
+    #[test]
+    fn block_wise_low_rank_is_low_rank_block_by_block(
+        sizes in prop::collection::vec((1usize..30, 1usize..9), 1..5), columns in 1usize..60,
+        batch in 1usize..6, density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let rows = sizes.iter().map(|(rows, _)| rows).sum();
+        for (k, &form) in leaves().iter().enumerate() {
+            let other = leaves()[(k * 5 + 3) % leaves().len()];
+            let mut pair = |&(rows, rank): &(usize, usize)| {
+                let left = Leaf::new([rows, rank], form, density, &mut random);
+                [left, Leaf::new([rank, columns], other, density, &mut random)]
+            };
+            let groups: Vec<[Leaf; 2]> = sizes.iter().map(&mut pair).collect();
+            let factors = groups.iter().map(|pair| pair.each_ref().map(Leaf::factor)).collect();
+            let whole = Form::BlockLowRank { groups: factors };
+            let mut product = Product::new(rows, columns, &whole, batch).unwrap();
+            let x = numbers(batch * columns, &mut random);
+            let exact = !groups[0].iter().any(Leaf::is_float);
+            let found = apply(&mut product, &x, [rows, columns], exact);
+            let (mut first, dense) = (0, product.dense());
+            for ([left, right], &(count, _)) in groups.iter().zip(&sizes) {
+                let form = Form::LowRank { left: left.factor(), right: right.factor() };
+                let mut alone = Product::new(count, columns, &form, batch).unwrap();
+                let mut wanted = vec![0.0; batch * count];
+                alone.apply(&x, &mut wanted).unwrap();
+                let wanted = plus_quarter(&wanted);
+                for (found, wanted) in found.chunks(rows).zip(wanted.chunks(count)) {
+                    prop_assert_eq!(bits(&found[first..first + count]), bits(wanted));
+                }
+                prop_assert_eq!(bits(&dense[first * columns..][..count * columns]), bits(&alone.dense()));
+                first += count;
+            }
+        }
+    }
+
+    #[test]
+    fn a_toeplitz_like_matrix_is_its_reconstruction(
+        rows in 1usize..50, columns in 1usize..50, block in 1usize..24, rank in 1usize..4,
+        batch in 1usize..4, density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let rank = rank.min(block);
+        for form in leaves() {
+            let shape = [rows.div_ceil(block) * columns.div_ceil(block) * rank, block];
+            let [g, h] = [0, 1].map(|_| Leaf::new(shape, form, density, &mut random));
+            let whole = Form::ToeplitzLike { block, rank, g: g.factor(), h: h.factor() };
+            let mut product = Product::new(rows, columns, &whole, batch).unwrap();
+            let dense = common::toeplitz(&[g.read(), h.read()], [block, rank], [rows, columns]);
+            near(&product.dense(), &dense, 1e-5);
+            let x = numbers(batch * columns, &mut random);
+            let found = apply(&mut product, &x, [rows, columns], true);
+            near(&found, &plus_quarter(&times(&dense, &x, columns)), 2e-5);
+        }
+    }
+}
+
+/// All turns of the blocks of vectors, padded: `[batch · block, padded columns]`.
+fn turns(x: &[f32], columns: usize, block: usize) -> Vec<f32> {
+    let wide = columns.next_multiple_of(block);
+    let element = |at: usize| {
+        let (v, r, place) = (at / wide / block, at / wide % block, at % wide);
+        let turned = place - place % block + (r + block - place % block) % block;
+        if turned < columns { x[v * columns + turned] } else { 0.0 }
+    };
+    (0..x.len() / columns * block * wide).map(element).collect()
 }
 
 /// Element `i, j` of a tensor train in double precision.
@@ -371,4 +473,16 @@ fn impossible_forms_are_refused_by_the_packer() {
         "is 5 x 18 instead of 5 x 12",
     );
     refused(train(&[4, 5], &[5, 6], vec![dense(9, 5), dense(5, 12)]), "is 9 x 5 instead of 8 x 5");
+    let groups = |groups| Form::BlockLowRank { groups };
+    refused(groups(vec![]), "has 0 groups of 0 rows");
+    refused(groups(vec![[dense(19, 2), dense(2, 30)]]), "1 groups of 19 rows");
+    refused(groups(vec![[dense(20, 2), dense(3, 30)]]), "is 3 x 30 instead of 2 x 30");
+    let blocks = |block, vectors| Form::BlockCirculant { block, vectors };
+    refused(blocks(0, dense(5, 32)), "blocks of 0");
+    refused(blocks(1025, dense(1, 30)), "blocks of 1025");
+    refused(blocks(4, dense(5, 30)), "is 5 x 30 instead of 5 x 32");
+    let blocks = |block, rank, g| Form::ToeplitzLike { block, rank, g, h: dense(12, 10) };
+    refused(blocks(10, 0, dense(12, 10)), "blocks of 10 of rank 0");
+    refused(blocks(10, 11, dense(12, 10)), "blocks of 10 of rank 11");
+    refused(blocks(10, 2, dense(6, 10)), "is 6 x 10 instead of 12 x 10");
 }

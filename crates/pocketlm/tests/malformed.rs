@@ -415,6 +415,18 @@ const CODES: [Precision; 5] =
     [Precision::Int4, Precision::Codebook, Precision::Int3, Precision::Int2, Precision::Ternary];
 
 #[test]
+fn binary_codes_of_other_groups_or_planes() {
+    let bytes = tiny_parts().bytes(Precision::Binary2);
+    for group in ["0", "16", "131104", "\\\"\\\""] {
+        let to = format!("\\\"group\\\":{group}");
+        says(replaced(&bytes, "\\\"group\\\":128", &to), &["`embedding`", "group"]);
+    }
+    says(replaced(&bytes, "\\\"binary2", "\\\"binary3"), &["`embedding`", "shape"]);
+    says(replaced(&bytes, "\\\"binary2", "\\\"binary9"), &["`embedding`", "binary9"]);
+    says(replaced(&bytes, "\\\"binary2", "\\\"ternary"), &["`embedding`", "shape"]);
+}
+
+#[test]
 fn codebook_without_sixteen_levels() {
     let bytes = tiny_parts().bytes(Precision::Codebook);
     let list = ",\\\"embedding.scales\\\",\\\"embedding.levels\\\"";
@@ -438,7 +450,7 @@ fn bias_that_is_not_finite() {
 fn scale_that_is_not_finite() {
     let bytes = poked(valid(), "softmax.scales", 4, &f32::NAN.to_le_bytes());
     says(bytes, &["array `softmax.scales`", "element 1", "finite"]);
-    for precision in CODES {
+    for precision in CODES.into_iter().chain([Precision::Binary2, Precision::Binary3]) {
         let bytes = tiny_parts().bytes(precision);
         let bytes = poked(bytes, "softmax.scales", 4, &0x7c00u16.to_le_bytes());
         says(bytes, &["array `softmax.scales`", "element 2", "finite"]);
@@ -814,7 +826,16 @@ fn factors_that_do_not_fit_the_matrix() {
 
 #[test]
 fn factors_that_have_factors_themselves() {
-    for (bytes, structure) in [(low_rank(), "low-rank"), (train(), "tensor-train")] {
+    let circulant = formed(Kind::BlockCirculant(4, DENSE));
+    let toeplitz = formed(Kind::ToeplitzLike(4, DENSE));
+    let groups = formed(Kind::BlockLowRank(DENSE, DENSE));
+    for (bytes, structure) in [
+        (low_rank(), "low-rank"),
+        (train(), "tensor-train"),
+        (circulant, "block-circulant"),
+        (toeplitz, "toeplitz-like"),
+        (groups, "block-low-rank"),
+    ] {
         let to = format!("\"structure\":\"{structure}\"");
         form_fault(&bytes, "\"structure\":\"dense\"", &to, &["`embedding.", structure]);
     }
@@ -857,10 +878,75 @@ fn modes_that_do_not_fit() {
     form_fault(&bytes, "\"rows\":21,", "\"rows\":9007199254740991,", &["core 0"]);
 }
 
+/// A number after `"field":` in the description of the embedding.
+fn field(name: &str, from: usize, to: &str, bytes: &[u8], parts: &[&str]) {
+    let (from, to) = (format!("\"{name}\":{from},"), format!("\"{name}\":{to},"));
+    form_fault(bytes, &from, &to, parts);
+}
+
+#[test]
+fn circulant_blocks_that_do_not_fit() {
+    let bytes = formed(Kind::BlockCirculant(4, DENSE));
+    // The embedding is 40 x 6: ten rows of two blocks.
+    for block in ["0", "1025", "\"4\"", "9007199254740991"] {
+        field("block", 4, block, &bytes, &["`embedding`", "no block, or one that is too large"]);
+    }
+    for block in ["3", "5", "8"] {
+        field("block", 4, block, &bytes, &["`embedding`", "blocks of 10 x 8 instead of"]);
+    }
+    let vectors = "\"name\":\"embedding.blocks\",\"rows\":";
+    let to = |rows: usize| format!("{vectors}{rows}");
+    form_fault(&bytes, &to(10), &to(11), &["`embedding`", "blocks of 11 x 8 instead of 10 x 8"]);
+    form_fault(&bytes, "\"factors\":[", "\"factors\":[{},", &["matrices", "has no name"]);
+    form_fault(&bytes, "\"block\":4", "\"blocks\":4", &["`embedding`", "no block"]);
+}
+
+#[test]
+fn groups_that_do_not_make_up_the_matrix() {
+    let bytes = formed(Kind::BlockLowRank(DENSE, DENSE));
+    let left = "\"name\":\"embedding.left.0\",\"rows\":";
+    let to = |rows: usize| format!("{left}{rows},");
+    form_fault(&bytes, &to(13), &to(14), &["`embedding`", "groups of 41 rows, not 40"]);
+    let columns = to(13) + "\"columns\":";
+    form_fault(&bytes, &(columns.clone() + "3"), &(columns + "2"), &["`embedding`", "factors are"]);
+    let right = "\"name\":\"embedding.right.1\",\"rows\":2,";
+    form_fault(&bytes, right, &right.replace('2', "3"), &["`embedding`", "its factors are"]);
+    let (header, data) = split(&bytes);
+    let begin = header.find("{\\\"name\\\":\\\"embedding.left.0").unwrap();
+    let second = header.find("{\\\"name\\\":\\\"embedding.right.0").unwrap();
+    let end = header.find("{\\\"name\\\":\\\"embedding.left.1").unwrap();
+    let three = format!("{}{}", &header[..begin], &header[second..]);
+    says(joined(&three, &data), &["`embedding`", "3 factors instead of two for each"]);
+    let two = format!("{}{}", &header[..begin], &header[end..]);
+    says(joined(&two, &data), &["`embedding`", "groups of 27 rows, not 40"]);
+    form_fault(&bytes, "\"factors\":[", "\"factors\":[],\"f\":[", &["0 factors instead of two"]);
+}
+
+#[test]
+fn toeplitz_like_blocks_that_do_not_fit() {
+    let bytes = formed(Kind::ToeplitzLike(4, DENSE));
+    for block in ["0", "20000", "9007199254740991", "\"4\""] {
+        field("block", 4, block, &bytes, &["`embedding`", "no block and rank"]);
+    }
+    for rank in ["0", "5", "9007199254740991"] {
+        field("rank", 2, rank, &bytes, &["`embedding`", "no block and rank"]);
+    }
+    field("block", 4, "5", &bytes, &["`embedding`", "a factor of 40 x 4 instead of 32 x 5"]);
+    field("rank", 2, "3", &bytes, &["`embedding`", "a factor of 40 x 4 instead of 60 x 4"]);
+    let (header, data) = split(&bytes);
+    let begin = header.find("{\\\"name\\\":\\\"embedding.circulant").unwrap();
+    let end = header.find("{\\\"name\\\":\\\"embedding.skew").unwrap();
+    let one = format!("{}{}", &header[..begin], &header[end..]);
+    says(joined(&one, &data), &["`embedding`", "1 factors instead of 2"]);
+}
+
 #[test]
 fn order_that_leaves_the_matrix() {
-    let bytes = train();
     let problem = ["`embedding`", "order", "beyond its rows"];
+    for kind in [Kind::BlockCirculant(4, DENSE), Kind::ToeplitzLike(4, DENSE)] {
+        says(poked(formed(kind), "embedding.order", 8, &40u32.to_le_bytes()), &problem);
+    }
+    let bytes = train();
     says(poked(bytes.clone(), "embedding.order", 8, &40u32.to_le_bytes()), &problem);
     says(poked(bytes.clone(), "embedding.order", 8, &u32::MAX.to_le_bytes()), &problem);
     form_fault(&bytes, "\"order\":\"embedding.order\"", "\"order\":7", &["`embedding`", "order"]);
@@ -889,6 +975,10 @@ fn no_damage_to_a_form_makes_a_panic() {
         Kind::Leaf(Panels, Int4),
         Kind::LowRank((Unstructured, F16), (Panels, Int8)),
         Kind::TensorTrain(Panels, Int8),
+        Kind::BlockCirculant(16, (Sparsity::None, F16)),
+        Kind::BlockCirculant(3, (Panels, Int8)),
+        Kind::ToeplitzLike(5, (Unstructured, Int8)),
+        Kind::BlockLowRank((Unstructured, F16), (Panels, Int8)),
     ];
     for kind in kinds {
         let bytes = formed(kind);

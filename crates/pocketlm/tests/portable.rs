@@ -53,11 +53,13 @@ fn integer_models_give_the_same_bits_everywhere() {
 }
 
 /// In the order of `Precision::ALL`.
-const EXPECTED: [&str; 6] = [
+const EXPECTED: [&str; 8] = [
     "2f4e8d764d4b3f31",
     "cbec69a80fd39738",
     "fd443cc69514aa83",
     "2d99ca3919be6662",
     "4a4db3c2d6df796c",
     "f61160abc19974a3",
+    "049886cb3ac755b2",
+    "3c932e0ac8ac1a79",
 ];

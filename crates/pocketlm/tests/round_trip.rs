@@ -41,6 +41,7 @@ fn weights_come_back_within_half_a_step() {
                         Precision::Int3 => largest(wanted) / 3.0,
                         Precision::Int2 => largest(wanted) / 2.0,
                         Precision::Ternary => largest(wanted) * 0.75,
+                        Precision::Binary3 | Precision::Binary2 => largest(wanted) * 0.75,
                     };
                     assert!(error <= bound, "{precision:?} {} {error} {bound}", matrix.name);
                 }

@@ -45,6 +45,8 @@ fn models() -> Vec<(String, Vec<u8>)> {
         ("lstm-int3", Precision::Int3, base.clone()),
         ("lstm-int2", Precision::Int2, base.clone()),
         ("lstm-ternary", Precision::Ternary, base.clone()),
+        ("lstm-binary2", Precision::Binary2, base.clone()),
+        ("lstm-binary3", Precision::Binary3, base.clone()),
         ("characters-int4", Precision::Int4, Configuration { unit: Unit::Character, ..base }),
     ];
     let model = |(name, precision, configuration): (&str, Precision, Configuration)| {
@@ -77,6 +79,10 @@ fn forms() -> Vec<(String, Vec<u8>)> {
         ("low-rank-panels", Kind::LowRank((Panels, F16), (Panels, Int8))),
         ("tensor-train", Kind::TensorTrain(None, F32)),
         ("tensor-train-sparse", Kind::TensorTrain(Unstructured, Int8)),
+        ("block-circulant-int8", Kind::BlockCirculant(3, (None, Int8))),
+        ("block-circulant-f32", Kind::BlockCirculant(16, (None, F32))),
+        ("block-low-rank", Kind::BlockLowRank((None, Int8), (None, F32))),
+        ("toeplitz-like", Kind::ToeplitzLike(3, (None, F16))),
         ("unstructured-int8", Kind::Leaf(Unstructured, Int8)),
         ("unstructured-f16", Kind::Leaf(Unstructured, F16)),
         ("panels-f32", Kind::Leaf(Panels, F32)),

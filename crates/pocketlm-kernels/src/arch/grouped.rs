@@ -197,6 +197,47 @@ impl Decode for Int3 {
     }
 }
 
+/// Bits, times 2 less 1.
+#[derive(Clone, Copy)]
+struct Binary;
+
+impl Decode for Binary {
+    const CODE: Code = Code::Binary;
+
+    #[inline(always)]
+    unsafe fn sums<S: Lanes, const B: usize>(
+        self,
+        p: *const u8,
+        q: *const i8,
+        stride: usize,
+        blocks: usize,
+        sums: [i32; B],
+    ) -> [S::I; B] {
+        // SAFETY: 64 bytes, and 32 activations of each vector, for each block.
+        unsafe {
+            let mut acc = [[S::isplat(0); 4]; B];
+            for block in 0..blocks {
+                let p = p.add(block * 64);
+                S::prefetch(p.wrapping_add(AHEAD));
+                let line = S::bytes(p);
+                // Four fields of a half of a byte stay in place, so that sums need only four registers.
+                for half in 0..2 {
+                    let bits = S::field(line, 4 * half as i32, 15);
+                    for k in 0..4 {
+                        let w = if in_place::<S>(B) {
+                            S::field(bits, 0, 1 << k)
+                        } else {
+                            S::field(bits, k as i32, 1)
+                        };
+                        add::<S, B>(&mut acc, k, w, q.add(block * 32 + half * 16 + 4 * k), stride);
+                    }
+                }
+            }
+            finish::<S, B>(acc, [0, 1, 2, 3], (2, -1), sums)
+        }
+    }
+}
+
 /// Halves of bytes that choose among sixteen levels.
 #[derive(Clone, Copy)]
 struct Codebook(*const i8);
@@ -263,7 +304,7 @@ unsafe fn tile<S: Lanes, D: Decode, const B: usize>(
             }
             let (p, q) = (panel.add(bytes::<D>(start)), x.q.as_ptr().add(j * cols + start));
             // At batch 1 the usual group gets a loop of known length, which unrolls.
-            let usual = const { crate::grouped::GROUP / D::CODE.block() };
+            let usual = const { D::CODE.usual_group() / D::CODE.block() };
             let acc = match (cols - start).min(w.group) / D::CODE.block() {
                 blocks if B == 1 && blocks == usual => decode.sums::<S, B>(p, q, cols, usual, sums),
                 blocks => decode.sums::<S, B>(p, q, cols, blocks, sums),
@@ -326,6 +367,7 @@ macro_rules! decoded {
             Code::Int2 => $product::<$s, _>(Quarters::<false>, &$w, $x, $out),
             Code::Ternary => $product::<$s, _>(Quarters::<true>, &$w, $x, $out),
             Code::Codebook => $product::<$s, _>(Codebook($w.levels.as_ptr()), &$w, $x, $out),
+            Code::Binary => $product::<$s, _>(Binary, &$w, $x, $out),
         }
     };
 }

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use crate::checkpoint::Checkpoint;
-use crate::corpus::{Corpus, Streams};
+use crate::corpus::{Corpus, Streams, Window as Piece};
 use crate::error::{Error, Result};
+use crate::network::Window;
 use crate::product::{View, Write, product};
 
 /// Tokens of the training text that are read.
@@ -20,6 +21,64 @@ pub struct Calibration {
     moments: HashMap<String, Vec<f64>>,
     /// Square roots of the words' frequencies, a floor under them for those that did not come.
     frequencies: Vec<f32>,
+    /// By matrix: square roots of the information of its rows.
+    information: HashMap<String, Vec<f32>>,
+}
+
+/// Runs the model over the start of the training text, window by window.
+fn run(
+    model: &Checkpoint,
+    corpus: &Corpus,
+    mut see: impl FnMut(&Piece, &mut Window),
+) -> Result<()> {
+    check(corpus)?;
+    let ids = &corpus.train.ids[..corpus.train.ids.len().min(TOKENS)];
+    let batch = BATCH.min(ids.len());
+    let streams = Streams::new(ids, corpus.encoder.vocabulary().eos(), batch)?;
+    let mut state = model.network.zero_state(batch);
+    let mut window = model.network.window(STEPS, batch);
+    for piece in streams.windows(STEPS) {
+        if piece.steps != window.steps {
+            window = model.network.window(piece.steps, batch);
+        }
+        let network = &model.network;
+        network.forward(&model.parameters, &piece.inputs, &mut state, &mut window, None);
+        see(&piece, &mut window);
+    }
+    Ok(())
+}
+
+/// Square roots of the mean over the windows of each row's squared gradient.
+fn information(model: &Checkpoint, corpus: &Corpus) -> Result<HashMap<String, Vec<f32>>> {
+    let mut gradient = model.parameters.zeros_like();
+    let matrices: Vec<_> =
+        model.parameters.entries().iter().filter(|entry| !entry.vector).cloned().collect();
+    let mut sums: Vec<Vec<f64>> = matrices.iter().map(|entry| vec![0.0; entry.rows]).collect();
+    run(model, corpus, |piece, window| {
+        let (inputs, targets) = (&piece.inputs, &piece.targets);
+        let network = &model.network;
+        network.loss_and_gradients(
+            &model.parameters,
+            &mut gradient,
+            inputs,
+            targets,
+            window,
+            1.0 / inputs.len() as f32,
+        );
+        for (entry, sums) in matrices.iter().zip(&mut sums) {
+            let rows = gradient.data[entry.range.clone()].chunks_exact(entry.columns);
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                *sum += row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+            }
+        }
+    })?;
+    let roots = |sums: Vec<f64>| {
+        let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+        // A row without a gradient in this text still counts a little.
+        let floor = if mean > 0.0 { 1e-4 * mean } else { 1.0 };
+        sums.iter().map(|&sum| sum.max(floor).sqrt() as f32).collect()
+    };
+    Ok(matrices.into_iter().zip(sums).map(|(entry, sums)| (entry.name, roots(sums))).collect())
 }
 
 impl Calibration {
@@ -28,33 +87,45 @@ impl Calibration {
     /// # Errors
     /// When the text has no word that the model knows.
     pub fn measure(model: &Checkpoint, corpus: &Corpus) -> Result<Self> {
-        check(corpus)?;
-        let ids = &corpus.train.ids[..corpus.train.ids.len().min(TOKENS)];
-        let batch = BATCH.min(ids.len());
-        let streams = Streams::new(ids, corpus.encoder.vocabulary().eos(), batch)?;
-        let mut state = model.network.zero_state(batch);
-        let mut window = model.network.window(STEPS, batch);
         let mut sums: HashMap<String, Vec<f64>> = HashMap::new();
         let mut rows = 0;
-        for piece in streams.windows(STEPS) {
-            if piece.steps != window.steps {
-                window = model.network.window(piece.steps, batch);
-            }
-            let network = &model.network;
-            network.forward(&model.parameters, &piece.inputs, &mut state, &mut window, None);
+        run(model, corpus, |piece, window| {
             rows += piece.inputs.len();
-            for (name, width, input) in network.matrix_inputs(&window) {
+            for (name, width, input) in model.network.matrix_inputs(window) {
                 add_moment(sums.entry(name).or_default(), input, width);
             }
-        }
+        })?;
         let mean = |sum: Vec<f64>| sum.into_iter().map(|x| x / rows.max(1) as f64).collect();
         let moments = sums.into_iter().map(|(name, sum)| (name, mean(sum))).collect();
-        Ok(Self { moments, frequencies: frequencies(&corpus.train.ids, model.config.vocabulary) })
+        let frequencies = frequencies(&corpus.train.ids, model.config.vocabulary);
+        Ok(Self { moments, frequencies, information: HashMap::new() })
+    }
+
+    /// The same, and what the loss says of the rows of the matrices.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn measure_with_information(model: &Checkpoint, corpus: &Corpus) -> Result<Self> {
+        let information = information(model, corpus)?;
+        Ok(Self { information, ..Self::measure(model, corpus)? })
+    }
+
+    /// How much an error in each row of a matrix counts for the loss: the square root of its Fisher information
+    /// (Hsu et al. 2022, equation 6), where it was measured; for embedding and softmax, whose rows are words, of
+    /// the words' frequencies.
+    pub fn information(&self, matrix: &str) -> Option<&[f32]> {
+        let words = ["embedding", "softmax"].contains(&matrix).then_some(&self.frequencies[..]);
+        words.or_else(|| self.information.get(matrix).map(Vec::as_slice))
     }
 
     /// The second moment of what a matrix is multiplied with; none for the embedding, whose input is one-hot.
     pub fn moment(&self, matrix: &str) -> Option<&[f64]> {
         self.moments.get(matrix).map(Vec::as_slice)
+    }
+
+    /// Square roots of the words' frequencies.
+    pub fn frequencies(&self) -> &[f32] {
+        &self.frequencies
     }
 
     /// How much an error in each row of a matrix counts, where that differs: in the embedding.

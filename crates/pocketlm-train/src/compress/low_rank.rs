@@ -32,6 +32,10 @@ pub struct LowRank {
     /// embedding: by how often a word comes).
     #[serde(default)]
     pub weighted: bool,
+    /// Whether the error in a row counts by its Fisher information (Hsu et al. 2022): the mean of its squared
+    /// gradient in the training text, for embedding and softmax how often its word comes.
+    #[serde(default)]
+    pub fisher: bool,
 }
 
 impl LowRank {
@@ -82,8 +86,12 @@ impl LowRank {
         match calibration {
             None => decompose(dense, size, Balance::Both, choose),
             Some(calibration) => {
-                let moment = calibration.moment(name);
-                decompose_weighted(dense, size, moment, calibration.row_weights(name), choose)
+                let moment = calibration.moment(name).filter(|_| self.weighted);
+                let rows = match self.fisher {
+                    true => calibration.information(name),
+                    false => calibration.row_weights(name),
+                };
+                decompose_weighted(dense, size, moment, rows, choose)
             }
         }
     }
@@ -108,13 +116,16 @@ impl Method for LowRank {
     }
 
     fn needs_text(&self) -> bool {
-        self.weighted
+        self.weighted || self.fisher
     }
 
     fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
-        let calibration = match (self.weighted, context.corpus) {
-            (true, Some(corpus)) => Some(Calibration::measure(model, corpus)?),
-            _ => None,
+        let calibration = match context.corpus.filter(|_| self.needs_text()) {
+            Some(corpus) if self.fisher => {
+                Some(Calibration::measure_with_information(model, corpus)?)
+            }
+            Some(corpus) => Some(Calibration::measure(model, corpus)?),
+            None => None,
         };
         let mut outline = Outline::of(model);
         let mut found = Vec::new();

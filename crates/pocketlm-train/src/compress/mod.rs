@@ -14,8 +14,12 @@ use crate::error::{Error, Result};
 use crate::metrics::Event;
 use crate::train::Options;
 
+pub mod block_circulant;
+pub mod block_low_rank;
 pub mod calibration;
+pub mod compensate;
 pub mod fine_tune;
+pub mod kronecker;
 pub mod low_rank;
 pub mod outline;
 pub mod plan;
@@ -24,7 +28,9 @@ pub mod quantise;
 pub mod recipe;
 pub mod report;
 pub mod shared_low_rank;
+pub mod structure;
 pub mod tensor_train;
+pub mod toeplitz_like;
 
 pub use outline::Outline;
 pub use recipe::CompressionRecipe;
@@ -108,6 +114,14 @@ methods! {
     "shared-low-rank" => SharedLowRank(shared_low_rank::SharedLowRank),
     /// A chain of small cores.
     "tensor-train" => TensorTrain(tensor_train::TensorTrain),
+    /// Groups of words, each of two thin factors.
+    "block-low-rank" => BlockLowRank(block_low_rank::BlockLowRank),
+    /// A sum of Kronecker products.
+    "kronecker" => Kronecker(kronecker::Kronecker),
+    /// Circulant blocks.
+    "block-circulant" => BlockCirculant(block_circulant::BlockCirculant),
+    /// Blocks of low displacement rank.
+    "toeplitz-like" => ToeplitzLike(toeplitz_like::ToeplitzLike),
     /// More training.
     "fine-tune" => FineTune(fine_tune::FineTune),
 }

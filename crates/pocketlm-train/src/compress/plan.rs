@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Outline;
 use crate::error::Result;
-use crate::matrix::{LowRank, Shape, Structure, TensorTrain};
+use crate::matrix::{BlockCirculant, LowRank, Shape, Structure, TensorTrain, ToeplitzLike};
 
 /// The bytes that one option would leave of one matrix.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,5 +84,15 @@ fn structures(shape: Shape, ratio: f64) -> Vec<(String, Structure)> {
         let rank = form.ranks.iter().max().copied().unwrap_or(0);
         (format!("tensor-train {rank}"), Structure::TensorTrain(form))
     });
-    low_rank.into_iter().chain(train).collect()
+    let block = (1.0 / ratio).round() as usize;
+    let circulant = Structure::BlockCirculant(BlockCirculant { block });
+    let circulant = (format!("block-circulant {block}"), circulant);
+    let block = shape.rows.min(shape.columns);
+    let blocks = shape.rows.div_ceil(block) * shape.columns.div_ceil(block);
+    let rank = room as usize / (2 * blocks * block);
+    let toeplitz = Structure::ToeplitzLike(ToeplitzLike { block, rank });
+    let toeplitz = (format!("toeplitz-like {rank}"), toeplitz);
+    let blocks = [circulant, toeplitz].into_iter();
+    let blocks = blocks.filter(|(_, form)| form.operations().check(shape).is_ok());
+    low_rank.into_iter().chain(train).chain(blocks).collect()
 }

@@ -233,6 +233,34 @@ mod tests {
             ("method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int5\"", "int8"),
             ("method = \"tensor-train\"\nmatrices = [\"softmax\"]\nrank = 0", "rank is 0"),
             ("method = \"shared-low-rank\"\nrank = 500", "from 1 to 200"),
+            ("method = \"block-low-rank\"\nmatrices = [\"cell.*\"]\nratio = 0.5", "no words"),
+            ("method = \"block-low-rank\"\nmatrices = [\"softmax\"]\nratio = 1.5", "ratio is 1.5"),
+            (
+                "method = \"block-low-rank\"\nmatrices = [\"softmax\"]\nratio = 0.5\ngroups = 17",
+                "groups is 17",
+            ),
+            ("method = \"block-low-rank\"\nmatrices = [\"softmax\"]\nratio = 0.01", "no room"),
+            (
+                "method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 5\nfisher = true",
+                "give --data",
+            ),
+            (
+                "method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"codebook\"\ncompensate = true",
+                "cannot be compensated",
+            ),
+            (
+                "method = \"tensor-train\"\nmatrices = [\"softmax\"]\nrank = 3\n[[step]]\n\
+                 method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int4\"\ncompensate = true",
+                "inputs are not known",
+            ),
+            ("method = \"kronecker\"\nmatrices = [\"softmax\"]\nterms = 0", "makes 0 in softmax"),
+            (
+                "method = \"kronecker\"\nmatrices = [\"softmax\"]\nterms = 3\nleft = [0, 2]",
+                "left is 0 x 2",
+            ),
+            ("method = \"block-circulant\"\nmatrices = [\"softmax\"]\nblock = 0", "block is 0"),
+            ("method = \"block-circulant\"\nmatrices = [\"softmax\"]\nblock = 5000", "cannot have"),
+            ("method = \"toeplitz-like\"\nmatrices = [\"softmax\"]\nrank = 201", "with rank 201"),
         ] {
             let message = error(&step(text));
             assert!(message.contains(expected), "{text}: {message}");

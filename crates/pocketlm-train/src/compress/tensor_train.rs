@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::low_rank::{carry, put};
-use super::{Context, Method, Outline, Size};
+use super::{Context, Method, Outline, Size, structure};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::matrix::{Shape, Structure, TensorTrain as Form};
@@ -30,15 +29,17 @@ fn three() -> usize {
 }
 
 impl TensorTrain {
-    fn form(&self, name: &str, shape: Shape) -> Result<Form> {
+    fn form(&self, name: &str, shape: Shape) -> Result<Structure> {
         let size = Size::one_of(&[self.rank.map(Size::Rank), self.ratio.map(Size::Ratio)])?;
         let Size::Ratio(ratio) = size else {
-            return Form::with_rank(shape, self.cores, self.rank.unwrap_or(0));
+            let form = Form::with_rank(shape, self.cores, self.rank.unwrap_or(0));
+            return form.map(Structure::TensorTrain);
         };
         // Asked for its error, in case the number of cores is the fault.
         Form::with_rank(shape, self.cores, 1)?;
         let room = ratio * (shape.rows * shape.columns) as f64;
-        Form::within(shape, self.cores, room as usize).ok_or_else(|| {
+        let form = Form::within(shape, self.cores, room as usize);
+        form.map(Structure::TensorTrain).ok_or_else(|| {
             Error::config("ratio", format!("is {ratio}, which leaves no room in {name} for rank 1"))
         })
     }
@@ -46,33 +47,10 @@ impl TensorTrain {
 
 impl Method for TensorTrain {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
-        for (name, shape) in outline.matrices(&self.matrices)? {
-            super::must_be_dense(outline, &name)?;
-            let form = self.form(&name, shape)?;
-            outline.forms.structures.insert(name, Structure::TensorTrain(form));
-        }
-        outline.parametrization().map(drop)
+        structure::declare(outline, &self.matrices, |name, shape| self.form(name, shape))
     }
 
     fn apply(&self, model: &mut Checkpoint, _: &Context) -> Result<()> {
-        let mut outline = Outline::of(model);
-        let chosen = outline.matrices(&self.matrices)?;
-        self.declare(&mut outline)?;
-        for (name, _) in &chosen {
-            outline.forms.leaves.remove(name);
-        }
-        let (_, mut leaves) = outline.parametrization()?;
-        carry(&model.leaves, &mut leaves);
-        for (name, shape) in chosen {
-            let entry =
-                model.parameters.find(&name).expect("the outline's names are the network's");
-            let structure = outline.forms.structures[&name].operations();
-            let dense = &model.parameters.data[entry.range.clone()];
-            let shapes = structure.leaves(shape);
-            for (leaf, numbers) in shapes.iter().zip(structure.decompose(dense, shape)?) {
-                put(&mut leaves, &format!("{name}{}", leaf.suffix), &numbers);
-            }
-        }
-        model.reform(outline.forms, leaves)
+        structure::apply(model, &self.matrices, |name, shape| self.form(name, shape))
     }
 }

@@ -14,14 +14,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
+pub mod block_low_rank;
+pub mod circulant;
+mod displacement;
 pub mod low_rank;
 pub mod parametrization;
 pub mod svd;
 pub mod tensor_train;
+#[cfg(test)]
+mod testing;
+pub mod toeplitz;
 
+pub use block_low_rank::BlockLowRank;
+pub use circulant::BlockCirculant;
 pub use low_rank::LowRank;
 pub use parametrization::Parametrization;
 pub use tensor_train::TensorTrain;
+pub use toeplitz::ToeplitzLike;
 
 /// Rows and columns of a dense matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +69,14 @@ pub trait Structured {
     /// When the matrix holds numbers that are not finite.
     fn decompose(&self, dense: &[f32], shape: Shape) -> Result<Vec<Vec<f32>>>;
 
-    /// How many products of one number from each leaf add up to a number of the dense matrix: with leaves of
-    /// variance `s²`, that number has variance `terms · s^(2 · leaves)`.
+    /// How many products of one number from each of `depth` leaves add up to a number of the dense matrix: with
+    /// leaves of variance `s²`, that number has variance `terms · s^(2 · depth)`.
     fn terms(&self) -> usize;
+
+    /// How many of its `leaves` leaves have a part in a number of the dense matrix.
+    fn depth(&self, leaves: usize) -> usize {
+        leaves
+    }
 
     /// Writes the dense matrix `[rows, columns]`.
     fn materialise(&self, leaves: &[&[f32]], shape: Shape, out: &mut [f32]);
@@ -103,6 +117,12 @@ structures! {
     LowRank(LowRank),
     /// A chain of small cores.
     TensorTrain(TensorTrain),
+    /// Circulant blocks.
+    BlockCirculant(BlockCirculant),
+    /// Blocks of low displacement rank.
+    ToeplitzLike(ToeplitzLike),
+    /// Groups of rows, each of two thin factors.
+    BlockLowRank(BlockLowRank),
 }
 
 /// Sparsity and precision of a leaf.

@@ -201,8 +201,10 @@ impl Part {
     /// The range of the leaves' numbers for a range of the dense ones.
     fn leaf_range(&self, range: f64) -> f64 {
         let Some(structure) = &self.structure else { return range };
-        let variance = range * range / 3.0 / structure.operations().terms() as f64;
-        (3.0 * variance.powf(1.0 / self.leaves.len() as f64)).sqrt()
+        let operations = structure.operations();
+        let variance = range * range / 3.0 / operations.terms() as f64;
+        let depth = operations.depth(self.leaves.len()) as f64;
+        (3.0 * variance.powf(1.0 / depth)).sqrt()
     }
 }
 
@@ -248,12 +250,15 @@ fn split(mut all: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::{LowRank, TensorTrain};
+    use crate::matrix::{BlockCirculant, BlockLowRank, LowRank, TensorTrain, ToeplitzLike};
 
     fn dense() -> Parameters {
         let mut builder = Builder::default();
         builder.matrix("softmax", 12, 6);
         builder.matrix("cell.0.input", 8, 9);
+        builder.matrix("cell.0.recurrent", 10, 7);
+        builder.matrix("cell.0.projection", 7, 5);
+        builder.matrix("embedding", 12, 5);
         builder.vector("softmax.bias", 12);
         builder.zeros()
     }
@@ -264,6 +269,12 @@ mod tests {
         let mut forms = Forms::default();
         forms.structures.insert("softmax".into(), Structure::LowRank(LowRank { rank: 2 }));
         forms.structures.insert("cell.0.input".into(), Structure::TensorTrain(train));
+        let circulant = Structure::BlockCirculant(BlockCirculant { block: 3 });
+        forms.structures.insert("cell.0.recurrent".into(), circulant);
+        let toeplitz = Structure::ToeplitzLike(ToeplitzLike { block: 4, rank: 2 });
+        forms.structures.insert("cell.0.projection".into(), toeplitz);
+        let groups = BlockLowRank { rows: vec![3, 9], ranks: vec![3, 1] };
+        forms.structures.insert("embedding".into(), Structure::BlockLowRank(groups));
         forms
     }
 
@@ -301,12 +312,21 @@ mod tests {
         let mut builder = Builder::default();
         builder.matrix("a", 200, 100);
         builder.matrix("b", 200, 100);
+        builder.matrix("c", 200, 100);
+        builder.matrix("d", 200, 100);
+        builder.matrix("e", 200, 100);
         let mut dense = builder.zeros();
         let shape = Shape { rows: 200, columns: 100 };
         let mut forms = Forms::default();
         forms.structures.insert("a".into(), Structure::LowRank(LowRank { rank: 20 }));
         let train = TensorTrain::with_rank(shape, 3, 8).unwrap();
         forms.structures.insert("b".into(), Structure::TensorTrain(train));
+        let circulant = BlockCirculant { block: 8 };
+        forms.structures.insert("c".into(), Structure::BlockCirculant(circulant));
+        let toeplitz = ToeplitzLike { block: 100, rank: 4 };
+        forms.structures.insert("d".into(), Structure::ToeplitzLike(toeplitz));
+        let groups = BlockLowRank { rows: vec![50, 150], ranks: vec![30, 10] };
+        forms.structures.insert("e".into(), Structure::BlockLowRank(groups));
         let (parametrization, mut leaves) = Parametrization::new(&forms, &dense).unwrap();
         parametrization.initialise(&mut leaves, 0.1, 3);
         parametrization.materialise(&leaves, &mut dense).unwrap();

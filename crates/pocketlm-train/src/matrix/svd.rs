@@ -21,6 +21,17 @@ pub struct Factors {
     pub values: Vec<f64>,
 }
 
+impl Factors {
+    /// Keeps the first `rank` singular values.
+    pub fn truncate(&mut self, rank: usize) {
+        let width = self.right.len() / self.rank;
+        let rows = self.left.chunks_exact(self.rank);
+        self.left = rows.flat_map(|row| &row[..rank]).copied().collect();
+        self.right.truncate(rank * width);
+        self.rank = rank;
+    }
+}
+
 /// Where the singular values of the factors go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {

@@ -12,6 +12,7 @@ use pocketlm_kernels::layout::{MAX_INTEGER_COLS, padded_rows, panels};
 use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
 use super::leaves::{Leaves, names};
+use super::planes::{self, Planes};
 use super::{PANEL, Scratch, grow};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
@@ -38,6 +39,8 @@ enum Weights {
     Int8 { bytes: Array, scales: Array },
     /// Codes in blocks of lines `[panels, lines, 16, 4]`, scales `[panels, groups, 16]`.
     Codes(Codes),
+    /// Sums of scaled signs.
+    Planes(Planes),
 }
 
 /// A matrix of short codes.
@@ -75,6 +78,11 @@ impl Dense {
             "int8" => open_int8(description, leaves)?,
             precision => match code(precision) {
                 Some(code) => Weights::Codes(open_codes(description, leaves, code)?),
+                None if planes::count(precision).is_some() => {
+                    check_columns(description)?;
+                    let count = planes::count(precision).unwrap_or(1);
+                    Weights::Planes(Planes::open(description, leaves, count)?)
+                }
                 None => {
                     let problem =
                         format!("has the precision {precision:?}, which this version cannot read");
@@ -105,12 +113,14 @@ impl Dense {
                 let levels = if *code == Code::Codebook { size_of::<Levels>() } else { 0 };
                 bytes.bytes().len() + scales.bytes().len() + levels
             }
+            Weights::Planes(planes) => planes.bytes(),
         }
     }
 
     /// Columns of a quantised vector, and how many of them share a sum.
     fn quantised(&self) -> Option<(usize, usize)> {
         match self.weights {
+            Weights::Planes(ref planes) => Some(planes.quantised(self.columns)),
             Weights::F32(_) | Weights::F16(_) => None,
             Weights::Int8 { .. } => {
                 let columns = int8::padded_cols(self.columns);
@@ -175,6 +185,10 @@ impl Dense {
             Weights::Codes(codes) => {
                 apply_codes(&codes.part(self.columns, &panels), scratch, out);
             }
+            Weights::Planes(planes) => {
+                let parts = planes.parts([self.rows, self.columns], &panels);
+                parts.for_each(|part| apply_codes(&part, scratch, out));
+            }
         }
     }
 
@@ -186,6 +200,7 @@ impl Dense {
             Weights::Codes(codes) => {
                 codes.part(self.columns, &(0..panels(self.rows))).row(row, out);
             }
+            Weights::Planes(planes) => planes.row([self.rows, self.columns], row, out),
         }
     }
 
@@ -194,7 +209,7 @@ impl Dense {
             Weights::F32(weights) => weights.f32().iter().position(|value| !value.is_finite()),
             Weights::F16(weights) => weights.u16().iter().position(|&bits| !is_finite(bits)),
             // The bytes are whole numbers, and the scales were checked when the file was opened.
-            Weights::Int8 { .. } | Weights::Codes(_) => None,
+            Weights::Int8 { .. } | Weights::Codes(_) | Weights::Planes(_) => None,
         };
         at.map(|at| format!("element {at} of its array is not a finite number"))
     }
@@ -217,7 +232,7 @@ fn apply_codes(weights: &Grouped<'_>, scratch: &Scratch, out: &mut [f32]) {
 }
 
 /// The panels `panels`, each of `size` elements.
-fn part<'a, T>(all: &'a [T], size: usize, panels: &Range<usize>) -> &'a [T] {
+pub(super) fn part<'a, T>(all: &'a [T], size: usize, panels: &Range<usize>) -> &'a [T] {
     &all[panels.start * size..panels.end * size]
 }
 
@@ -289,7 +304,7 @@ pub(super) fn open_group(description: &Description<'_>, code: Code) -> Result<us
         .ok_or_else(|| Error::matrix(&description.name, problem()))
 }
 
-fn open_scales(name: &str, leaves: &Leaves<'_>, shape: &[usize]) -> Result<Array> {
+pub(super) fn open_scales(name: &str, leaves: &Leaves<'_>, shape: &[usize]) -> Result<Array> {
     let scales = leaves.array(name, Dtype::F16, shape)?;
     match scales.u16().iter().position(|&bits| !is_finite(bits)) {
         None => Ok(scales),

@@ -20,27 +20,30 @@ pub(crate) struct LowRank {
 
 impl LowRank {
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
-        let name = &description.name;
-        let [left, right] = factors(description)?.try_into().map_err(|list: Vec<_>| {
+        let Description { name, rows, columns, .. } = description;
+        let pair: [_; 2] = factors(description)?.try_into().map_err(|list: Vec<_>| {
             Error::matrix(name, format!("lists {} factors instead of 2", list.len()))
         })?;
-        let fits = left.rows == description.rows
-            && right.columns == description.columns
-            && left.columns == right.rows;
+        Self::of_factors(name, [*rows, *columns], &pair, leaves)
+    }
+
+    /// The matrix `[rows, columns]` of these two factors, or that part of the matrix `name`.
+    pub(crate) fn of_factors(
+        name: &str,
+        [rows, columns]: [usize; 2],
+        [left, right]: &[Description<'_>; 2],
+        leaves: &Leaves<'_>,
+    ) -> Result<Self> {
+        let fits = left.rows == rows && right.columns == columns && left.columns == right.rows;
         if !fits {
             let problem = format!(
-                "is {} x {}, but its factors are {} x {} and {} x {}",
-                description.rows,
-                description.columns,
-                left.rows,
-                left.columns,
-                right.rows,
-                right.columns
+                "is {rows} x {columns}, but its factors are {} x {} and {} x {}",
+                left.rows, left.columns, right.rows, right.columns
             );
             return Err(Error::matrix(name, problem));
         }
         let open = |factor| Matrix::open_leaf(factor, leaves).map(Box::new);
-        Ok(Self { left: open(&left)?, right: open(&right)? })
+        Ok(Self { left: open(left)?, right: open(right)? })
     }
 
     pub(crate) fn rows(&self) -> usize {

@@ -17,18 +17,27 @@ use crate::format::metadata::{self, Description};
 use crate::json::Value;
 use crate::storage::Array;
 
+pub(crate) mod block_low_rank;
+pub(crate) mod circulant;
 mod dense;
+mod fft;
 pub(crate) mod leaves;
 mod low_rank;
+mod order;
 pub(crate) mod panels;
+mod planes;
 pub(crate) mod tensor_train;
+pub(crate) mod toeplitz;
 pub(crate) mod unstructured;
 
+use block_low_rank::BlockLowRank;
+use circulant::BlockCirculant;
 pub(crate) use dense::Dense;
 pub(crate) use leaves::Leaves;
 use low_rank::LowRank;
 use panels::Panels;
 use tensor_train::TensorTrain;
+use toeplitz::ToeplitzLike;
 use unstructured::Unstructured;
 
 /// Rows of a panel, the unit in which ranges of rows are multiplied.
@@ -86,6 +95,9 @@ pub(crate) enum Matrix {
     Panels(Panels),
     LowRank(LowRank),
     TensorTrain(TensorTrain),
+    BlockCirculant(BlockCirculant),
+    ToeplitzLike(ToeplitzLike),
+    BlockLowRank(BlockLowRank),
 }
 
 /// Calls the same method of whatever form a matrix has.
@@ -97,6 +109,9 @@ macro_rules! each {
             Matrix::Panels($form) => $call,
             Matrix::LowRank($form) => $call,
             Matrix::TensorTrain($form) => $call,
+            Matrix::BlockCirculant($form) => $call,
+            Matrix::ToeplitzLike($form) => $call,
+            Matrix::BlockLowRank($form) => $call,
         }
     };
 }
@@ -109,6 +124,15 @@ impl Matrix {
             "low-rank" if has_numbers => LowRank::open(description, leaves).map(Matrix::LowRank),
             "tensor-train" if has_numbers => {
                 TensorTrain::open(description, leaves).map(Matrix::TensorTrain)
+            }
+            "block-circulant" if has_numbers => {
+                BlockCirculant::open(description, leaves).map(Matrix::BlockCirculant)
+            }
+            "toeplitz-like" if has_numbers => {
+                ToeplitzLike::open(description, leaves).map(Matrix::ToeplitzLike)
+            }
+            "block-low-rank" if has_numbers => {
+                BlockLowRank::open(description, leaves).map(Matrix::BlockLowRank)
             }
             _ => Self::open_leaf(description, leaves),
         }
@@ -169,6 +193,9 @@ impl Matrix {
             Matrix::Panels(panels) => panels.apply_rows(x, scratch, rows, out),
             Matrix::LowRank(low_rank) => low_rank.apply_rows(scratch, rows, out),
             Matrix::TensorTrain(train) => train.apply_rows(scratch, rows, out),
+            Matrix::BlockCirculant(blocks) => blocks.apply_rows(scratch, rows, out),
+            Matrix::ToeplitzLike(blocks) => blocks.apply_rows(scratch, rows, out),
+            Matrix::BlockLowRank(groups) => groups.apply_rows(scratch, rows, out),
         }
     }
 
@@ -186,6 +213,9 @@ impl Matrix {
             Matrix::Panels(panels) => panels.row(row, scratch, out),
             Matrix::LowRank(low_rank) => low_rank.row(row, scratch, out),
             Matrix::TensorTrain(train) => train.row(row, scratch, out),
+            Matrix::BlockCirculant(blocks) => blocks.row(row, scratch, out),
+            Matrix::ToeplitzLike(blocks) => blocks.row(row, scratch, out),
+            Matrix::BlockLowRank(groups) => groups.row(row, scratch, out),
         }
     }
 
@@ -195,6 +225,9 @@ impl Matrix {
             Matrix::Dense(_) | Matrix::Unstructured(_) | Matrix::Panels(_) => Vec::new(),
             Matrix::LowRank(low_rank) => low_rank.factors(),
             Matrix::TensorTrain(train) => train.factors(),
+            Matrix::BlockCirculant(blocks) => blocks.factors(),
+            Matrix::ToeplitzLike(blocks) => blocks.factors(),
+            Matrix::BlockLowRank(groups) => groups.factors(),
         }
     }
 
@@ -226,6 +259,11 @@ pub(crate) fn factor_name(name: &str, structure: &str, k: usize) -> String {
     match (structure, k) {
         ("low-rank", 0) => format!("{name}.left"),
         ("low-rank", _) => format!("{name}.right"),
+        ("block-low-rank", k) if k % 2 == 0 => format!("{name}.left.{}", k / 2),
+        ("block-low-rank", k) => format!("{name}.right.{}", k / 2),
+        ("block-circulant", _) => format!("{name}.blocks"),
+        ("toeplitz-like", 0) => format!("{name}.circulant"),
+        ("toeplitz-like", _) => format!("{name}.skew"),
         _ => format!("{name}.core.{k}"),
     }
 }

@@ -10,12 +10,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::order::Order;
 use super::{Leaves, Matrix, Scratch, factors};
 use crate::error::{Error, Result};
-use crate::format::container::Dtype;
 use crate::format::metadata::Description;
 use crate::json::Value;
-use crate::storage::Array;
 
 /// Most cores that are read, and most numbers between two of them for one vector.
 pub(crate) const MAX_CORES: usize = 8;
@@ -27,8 +26,7 @@ pub(crate) struct TensorTrain {
     rows: usize,
     columns: usize,
     cores: Vec<Core>,
-    /// The train's row of each row of the matrix, where they differ.
-    order: Option<Array>,
+    order: Order,
 }
 
 /// One core, and the sizes around it.
@@ -85,7 +83,7 @@ impl TensorTrain {
         if most_between(&cores).is_none_or(|size| size > MAX_BETWEEN) {
             return Err(fault("has ranks that leave too much between two cores".into()));
         }
-        let order = open_order(description, leaves)?;
+        let order = Order::open(description, leaves)?;
         Ok(Self { rows, columns, cores, order })
     }
 
@@ -102,8 +100,7 @@ impl TensorTrain {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let order = self.order.as_ref().map_or(0, |order| order.bytes().len());
-        self.cores.iter().map(|core| core.matrix.bytes()).sum::<usize>() + order
+        self.cores.iter().map(|core| core.matrix.bytes()).sum::<usize>() + self.order.bytes()
     }
 
     pub(crate) fn factors(&self) -> Vec<&Matrix> {
@@ -167,23 +164,11 @@ impl TensorTrain {
     }
 
     pub(crate) fn apply_rows(&self, scratch: &Scratch, rows: Range<usize>, out: &mut [f32]) {
-        let products = scratch.inner.chunks_exact(self.padded_rows());
-        for (out, product) in out.chunks_exact_mut(rows.len()).zip(products) {
-            match &self.order {
-                None => {
-                    let product = &product[rows.clone()];
-                    out.iter_mut().zip(product).for_each(|(sum, x)| *sum += x);
-                }
-                Some(order) => {
-                    let order = &order.u32()[rows.clone()];
-                    out.iter_mut().zip(order).for_each(|(sum, &at)| *sum += product[at as usize]);
-                }
-            }
-        }
+        self.order.hand_out(&scratch.inner, self.padded_rows(), rows, out);
     }
 
     pub(crate) fn row(&self, row: usize, scratch: &mut Scratch, out: &mut [f32]) {
-        let mut row = self.order.as_ref().map_or(row, |order| order.u32()[row] as usize);
+        let mut row = self.order.place(row);
         let mut done = core::mem::take(&mut scratch.inner);
         let mut next = core::mem::take(&mut scratch.spare);
         let mut line = core::mem::take(&mut scratch.line);
@@ -273,17 +258,5 @@ fn turn(from: &[f32], Turn { a, n, behind, m, r }: Turn, to: &mut Vec<f32>) {
                 }
             }
         }
-    }
-}
-
-/// The array that `order` names: a row of the train for each row.
-fn open_order(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Option<Array>> {
-    let Some(order) = description.fields.get("order") else { return Ok(None) };
-    let fault = |problem| Err(Error::matrix(&description.name, problem));
-    let Some(name) = order.string() else { return fault("has an order that is no array's name") };
-    let array = leaves.array(name, Dtype::U32, &[description.rows])?;
-    match array.u32().iter().all(|&row| (row as usize) < description.rows) {
-        true => Ok(Some(array)),
-        false => fault("has an order with a row beyond its rows"),
     }
 }

@@ -10,7 +10,7 @@ use pocketlm_kernels::layout::{MAX_INTEGER_COLS, PANEL_ROWS, padded_rows, panels
 use pocketlm_kernels::{bytes, codebook, float16, float32, half, int8};
 
 use super::container::Leaf;
-use super::{Encoded, Precision};
+use super::{Encoded, Precision, planes};
 use crate::configuration::Expected;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
@@ -24,6 +24,11 @@ pub(super) fn encode(
     let Expected { name, columns, .. } = expected;
     check_columns(*columns, precision).map_err(|problem| Error::matrix(name, problem))?;
     let (arrays, extra) = match precision {
+        Precision::Binary3 | Precision::Binary2 => {
+            let count = precision.planes().unwrap_or(1);
+            let group = pocketlm_kernels::binary::GROUP;
+            (planes::encode(expected, weights, count)?, format!(",\"group\":{group}"))
+        }
         Precision::F32 => (vec![encode_f32(expected, weights)], String::new()),
         Precision::F16 => (vec![encode_f16(expected, weights)?], String::new()),
         Precision::Int8 => (encode_int8(expected, weights), String::new()),
@@ -115,6 +120,7 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
         Code::Int3 | Code::Int2 => 3.0,
         Code::Ternary => 1.0,
         Code::Codebook => 127.0,
+        Code::Binary => 1.0,
     };
     let range = furthest * half::to_f32(0x7bff);
     if weights.iter().any(|weight| weight.abs() > range) {
@@ -169,6 +175,9 @@ pub(super) fn read_back(
     precision: Precision,
     back: &mut [f32],
 ) {
+    if let Some(count) = precision.planes() {
+        return planes::read_back(weights, rows, columns, count, back);
+    }
     match (precision, precision.code()) {
         (Precision::F32, _) => back.copy_from_slice(weights),
         (Precision::F16, _) => {
@@ -198,6 +207,9 @@ pub(super) fn read_back(
 /// If they do not fit in a `usize`.
 #[must_use]
 pub fn stored_bytes(rows: usize, columns: usize, precision: Precision) -> usize {
+    if let Some(count) = precision.planes() {
+        return planes::stored_bytes(rows, columns, count);
+    }
     match (precision, precision.code()) {
         (Precision::F32, _) => 4 * float32::len(rows, columns),
         (Precision::F16, _) => 2 * float16::len(rows, columns),

@@ -1,7 +1,7 @@
 //! Matrices in every form that the runtime has: the writing half of [`crate::matrix`].
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use pocketlm_kernels::layout::PANEL_ROWS;
 
 use super::container::Leaf;
 use super::panels::Compact;
-use super::{Encoded, Precision, check, dense, find, panels, unstructured};
+use super::{Encoded, Precision, blocks, check, dense, find, panels, unstructured};
 use crate::configuration::Expected;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
@@ -85,6 +85,29 @@ pub enum Form<'a> {
         /// Core `k` as `[m_k r_k, r_{k-1} n_k]`: row `i_k r_k + β`, column `α n_k + j_k`.
         cores: Vec<Factor<'a>>,
     },
+    /// Circulant blocks: element `r, c` of block `i, j` is element `(r − c) mod block` of its vector.
+    BlockCirculant {
+        /// Rows and columns of a block.
+        block: usize,
+        /// `[⌈rows / block⌉, ⌈columns / block⌉ · block]`: the vectors of a row of blocks one after the other.
+        vectors: Factor<'a>,
+    },
+    /// Blocks of low displacement rank: block `i, j` is `Σ_k Z₁(g_k) · Z₋₁(h_k)` (Sindhwani et al. 2015).
+    ToeplitzLike {
+        /// Rows and columns of a block.
+        block: usize,
+        /// Terms of a block.
+        rank: usize,
+        /// `[blocks · rank, block]`: row `(i · ⌈columns / block⌉ + j) · rank + k` is g_k of block `i, j`.
+        g: Factor<'a>,
+        /// The same of h.
+        h: Factor<'a>,
+    },
+    /// Groups of rows, one below the other, each the product of a left and a right factor.
+    BlockLowRank {
+        /// `[rows of the group, rank]` and `[rank, columns]` for each group.
+        groups: Vec<[Factor<'a>; 2]>,
+    },
 }
 
 impl super::Packer {
@@ -137,18 +160,31 @@ pub(super) fn encode(
                 encoded.push(encode_factor(&format!("{name}.core.{k}"), None, core, shape)?);
                 rank = next;
             }
-            let mut fields =
-                format!(",\"row_modes\":{row_modes:?},\"column_modes\":{column_modes:?}");
-            let mut arrays = Vec::new();
-            if let Some(order) = order {
-                let array = format!("{name}.order");
-                fields += &format!(",\"order\":\"{array}\"");
-                let bytes = bytes::of_u32(order).to_vec();
-                arrays.push(Leaf::new(&array, Dtype::U32, &[order.len()], bytes));
-            }
-            Ok(structured(expected, "tensor-train", &fields.replace(", ", ","), encoded, arrays))
+            let fields = format!(",\"row_modes\":{row_modes:?},\"column_modes\":{column_modes:?}");
+            let (fields, arrays) = ordered(name, order, fields.replace(", ", ","));
+            Ok(structured(expected, "tensor-train", &fields, encoded, arrays))
         }
+        Form::BlockCirculant { block, vectors } => {
+            blocks::encode_circulant(expected, order, *block, vectors)
+        }
+        Form::ToeplitzLike { block, rank, g, h } => {
+            blocks::encode_toeplitz(expected, order, [*block, *rank], [g, h])
+        }
+        Form::BlockLowRank { groups } => blocks::encode_low_rank(expected, order, groups),
     }
+}
+
+/// The fields of a structure that keeps the caller's order of rows, with the array that says where they went.
+pub(super) fn ordered(
+    name: &str,
+    order: Option<&[u32]>,
+    mut fields: String,
+) -> (String, Vec<Leaf>) {
+    let Some(order) = order else { return (fields, Vec::new()) };
+    let array = format!("{name}.order");
+    fields += &format!(",\"order\":\"{array}\"");
+    let bytes = bytes::of_u32(order).to_vec();
+    (fields, vec![Leaf::new(&array, Dtype::U32, &[order.len()], bytes)])
 }
 
 fn check_modes(name: &str, side: &str, modes: &[usize], size: usize, cores: usize) -> Result<()> {
@@ -165,7 +201,7 @@ fn check_modes(name: &str, side: &str, modes: &[usize], size: usize, cores: usiz
 }
 
 /// Encodes a factor of this shape, with rows in `order`.
-fn encode_factor(
+pub(super) fn encode_factor(
     name: &str,
     order: Option<&[u32]>,
     factor: &Factor<'_>,
@@ -193,7 +229,7 @@ pub(super) fn is_by_word(name: &str) -> bool {
 }
 
 /// The description of a matrix made of factors, and all their arrays.
-fn structured(
+pub(super) fn structured(
     expected: &Expected,
     structure: &str,
     fields: &str,

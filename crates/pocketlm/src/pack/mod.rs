@@ -39,6 +39,7 @@ use crate::configuration::{Configuration, Expected, Unit};
 use crate::error::{Error, Result};
 use crate::format::{Perplexity, Provenance};
 
+mod blocks;
 mod container;
 mod dense;
 #[cfg(feature = "std")]
@@ -47,10 +48,12 @@ mod form;
 mod ngram;
 mod notes;
 mod panels;
+mod planes;
 mod product;
 mod unstructured;
 mod vocabulary;
 
+pub use blocks::{circulant_fits, toeplitz_fits};
 pub use dense::{round_trip, stored_bytes};
 #[cfg(feature = "std")]
 pub use file::write_file;
@@ -78,11 +81,15 @@ pub enum Precision {
     Int2,
     /// −1, 0 or 1 in 2 bits, and scales as int4.
     Ternary,
+    /// A sum of three scaled signs: 3 bits, and three scales of 2 bytes for each row and group of 128 columns.
+    Binary3,
+    /// A sum of two scaled signs: 2 bits, and two such scales.
+    Binary2,
 }
 
 impl Precision {
-    /// All precisions, from the widest.
-    pub const ALL: [Self; 8] = [
+    /// All precisions.
+    pub const ALL: [Self; 10] = [
         Self::F32,
         Self::F16,
         Self::Int8,
@@ -91,12 +98,27 @@ impl Precision {
         Self::Int3,
         Self::Int2,
         Self::Ternary,
+        Self::Binary3,
+        Self::Binary2,
     ];
 
-    /// Its name: `f32`, `f16`, `int8`, `int4`, `codebook`, `int3`, `int2` or `ternary`.
+    /// Its name: `f32`, `f16`, `int8`, `int4`, `codebook`, `int3`, `int2`, `ternary`, `binary3` or `binary2`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ["f32", "f16", "int8", "int4", "codebook", "int3", "int2", "ternary"][self as usize]
+        let names = [
+            "f32", "f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "binary3",
+            "binary2",
+        ];
+        names[self as usize]
+    }
+
+    /// How many scaled signs a number is the sum of, if it is one.
+    fn planes(self) -> Option<usize> {
+        match self {
+            Self::Binary3 => Some(3),
+            Self::Binary2 => Some(2),
+            _ => None,
+        }
     }
 
     /// Whether its products are exact in whole numbers, the same on every machine.
@@ -108,7 +130,7 @@ impl Precision {
     /// How the kernels call it, where weights are short codes.
     fn code(self) -> Option<Code> {
         match self {
-            Self::F32 | Self::F16 | Self::Int8 => None,
+            Self::F32 | Self::F16 | Self::Int8 | Self::Binary3 | Self::Binary2 => None,
             Self::Int4 => Some(Code::Int4),
             Self::Codebook => Some(Code::Codebook),
             Self::Int3 => Some(Code::Int3),

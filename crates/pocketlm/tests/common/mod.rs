@@ -129,6 +129,12 @@ pub enum Kind {
     Leaf(Sparsity, Precision),
     LowRank((Sparsity, Precision), (Sparsity, Precision)),
     TensorTrain(Sparsity, Precision),
+    /// Blocks of this size.
+    BlockCirculant(usize, (Sparsity, Precision)),
+    /// Two groups of rows, of ranks 3 and 2.
+    BlockLowRank((Sparsity, Precision), (Sparsity, Precision)),
+    /// Blocks of this size, two terms each.
+    ToeplitzLike(usize, (Sparsity, Precision)),
 }
 
 /// Every form of a leaf, alone and as a factor.
@@ -148,11 +154,14 @@ fn kinds() -> Vec<Kind> {
         (None, Int4),
     ];
     let count = leaves.len();
-    (0..3 * count)
+    (0..6 * count)
         .map(|k| match (leaves[k % count], k / count) {
             ((sparsity, precision), 0) => Kind::Leaf(sparsity, precision),
             (left, 1) => Kind::LowRank(left, leaves[(k + 3) % count]),
-            ((sparsity, precision), _) => Kind::TensorTrain(sparsity, precision),
+            ((sparsity, precision), 2) => Kind::TensorTrain(sparsity, precision),
+            (leaf, 3) => Kind::BlockCirculant([1, 3, 4, 16, 32][k % 5], leaf),
+            (leaf, 4) => Kind::BlockLowRank(leaf, leaves[(k + 3) % count]),
+            (leaf, _) => Kind::ToeplitzLike([2, 4, 5, 7][k % 4], leaf),
         })
         .collect()
 }
@@ -291,6 +300,51 @@ fn pack_kind(
             };
             (0..rows * columns).map(|at| element(at / columns, at % columns)).collect()
         }
+        Kind::BlockCirculant(block, form) => {
+            let wide = columns.next_multiple_of(block);
+            let w = thinned(rows.div_ceil(block), wide, form.0, seed);
+            let vectors = factor(&w, wide, form);
+            packer.form(name, &Form::BlockCirculant { block, vectors }).unwrap();
+            circulant(&read(&w, wide, form), block, [rows, columns])
+        }
+        Kind::BlockLowRank(left, right) => {
+            let first = (rows / 3).max(1);
+            let sizes = [(first, 3), (rows - first, 2)];
+            let parts: Vec<[Vec<f32>; 2]> = sizes
+                .iter()
+                .zip([seed, seed + 2])
+                .map(|(&(rows, rank), seed)| {
+                    let l = thinned(rows, rank, left.0, seed);
+                    [l, thinned(rank, columns, right.0, seed + 1)]
+                })
+                .collect();
+            let groups = sizes
+                .iter()
+                .zip(&parts)
+                .map(|(&(_, rank), [l, r])| [factor(l, rank, left), factor(r, columns, right)]);
+            let form = Form::BlockLowRank { groups: groups.collect() };
+            packer.form(name, &form).unwrap();
+            let mut dense = Vec::new();
+            for (&(rows, rank), [l, r]) in sizes.iter().zip(&parts) {
+                let (l, r) = (read(l, rank, left), read(r, columns, right));
+                let element = |at: usize| {
+                    let (i, j) = (at / columns, at % columns);
+                    (0..rank).map(|k| l[i * rank + k] * r[k * columns + j]).sum::<f32>()
+                };
+                dense.extend((0..rows * columns).map(element));
+            }
+            dense
+        }
+        Kind::ToeplitzLike(block, form) => {
+            let terms = rows.div_ceil(block) * columns.div_ceil(block) * 2;
+            let leaf = |seed| thinned(terms, block, form.0, seed);
+            let (g, h) = (leaf(seed), leaf(seed + 1));
+            let (g_factor, h_factor) = (factor(&g, block, form), factor(&h, block, form));
+            let form_of = Form::ToeplitzLike { block, rank: 2, g: g_factor, h: h_factor };
+            packer.form(name, &form_of).unwrap();
+            let leaves = [read(&g, block, form), read(&h, block, form)];
+            toeplitz(&leaves, [block, 2], [rows, columns])
+        }
     }
 }
 
@@ -302,6 +356,39 @@ fn standardise(block: &mut [f64], gain: &[f32]) {
     let deviation = (variance + 1e-5).sqrt();
     let gained = block.iter_mut().zip(gain);
     gained.for_each(|(x, gain)| *x = f64::from(*gain) * (*x - mean) / deviation);
+}
+
+/// The matrix of circulant blocks with these vectors.
+pub fn circulant(w: &[f32], block: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let wide = columns.next_multiple_of(block);
+    let element = |i: usize, j: usize| {
+        let turn = (i % block + block - j % block) % block;
+        w[i / block * wide + j / block * block + turn]
+    };
+    (0..rows * columns).map(|at| element(at / columns, at % columns)).collect()
+}
+
+/// The matrix of Toeplitz-like blocks with these vectors, by its definition.
+pub fn toeplitz(
+    [g, h]: &[Vec<f32>; 2],
+    [n, rank]: [usize; 2],
+    [rows, columns]: [usize; 2],
+) -> Vec<f32> {
+    let wide = columns.div_ceil(n);
+    let z = |f: f64, v: &[f32], a: usize, c: usize| match a >= c {
+        true => f64::from(v[a - c]),
+        false => f * f64::from(v[a + n - c]),
+    };
+    let element = |i: usize, j: usize| {
+        let first = (i / n * wide + j / n) * rank;
+        let terms = (first..first + rank).flat_map(|term| (0..n).map(move |c| (term, c)));
+        let term = |(term, c): (usize, usize)| {
+            let (g, h) = (&g[term * n..][..n], &h[term * n..][..n]);
+            z(1.0, g, i % n, c) * z(-1.0, h, c, j % n)
+        };
+        terms.map(term).sum::<f64>() as f32
+    };
+    (0..rows * columns).map(|at| element(at / columns, at % columns)).collect()
 }
 
 fn sigmoid(x: f64) -> f64 {

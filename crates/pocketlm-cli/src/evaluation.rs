@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use pocketlm::{Model, Session};
+use pocketlm::{Model, Recall, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
 use pocketlm_train::evaluate::{Evaluation, evaluate};
@@ -99,7 +99,8 @@ pub fn mixed_rows(
         let (first, second) = pair.log_probabilities(&text.ids)?;
         let both = first.iter().zip(second);
         let nll = both.map(|(&a, b)| -mix::log_probability(a, b, weight)).sum();
-        Ok(Evaluation::new(nll, text))
+        // Ranks would take the sum of both distributions, not their values at the token.
+        Ok(Evaluation::new(nll, Recall::default(), text))
     };
     let mixture = Mixture { mix: second.to_owned(), weight };
     each_split((path, Some(mixture)), data, splits, read, run)

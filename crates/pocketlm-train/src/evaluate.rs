@@ -28,7 +28,8 @@ pub struct Evaluation {
     pub bits_per_token: f64,
     /// Total negative log-likelihood in bits over the bytes of the raw text.
     pub bits_per_byte: f64,
-    /// Share of tokens that the model held likeliest of all types, as [`Recall`] has it.
+    /// Share of tokens that the model held likeliest of all types, as [`Recall`] has it; NaN (`null` in JSON)
+    /// where no ranks were counted.
     pub recall_at_1: f64,
     /// Share of tokens among the three likeliest.
     pub recall_at_3: f64,

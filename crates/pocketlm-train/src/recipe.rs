@@ -313,7 +313,8 @@ mod tests {
     fn a_recipe_survives_its_own_toml() {
         let recipe = Recipe::base("keyboard").unwrap();
         let text = toml::to_string(&recipe).unwrap();
-        let again = Draft::base("zaremba-small").unwrap().file("x", &text).unwrap().finish().unwrap();
+        let again =
+            Draft::base("zaremba-small").unwrap().file("x", &text).unwrap().finish().unwrap();
         assert_eq!(again, recipe);
     }
 }

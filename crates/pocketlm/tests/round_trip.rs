@@ -72,7 +72,7 @@ fn everything_else_comes_back() {
     assert_eq!(model.recipe(), "steps = [\"\\u0041\"]\n# é\t");
     assert_eq!(*model.provenance(), provenance);
     assert_eq!(model.perplexity(), [perplexity]);
-    assert_eq!(*model.configuration(), parts.configuration);
+    assert_eq!(model.configuration(), Some(&parts.configuration));
     let mut words = parts.words.clone();
     words.sort();
     assert!(model.vocabulary().words().eq(words));

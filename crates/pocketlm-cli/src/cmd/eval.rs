@@ -126,5 +126,5 @@ fn as_table(rows: &[Row]) -> Table {
 
 /// `27.4 %`
 fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    if share.is_nan() { "–".to_owned() } else { format!("{:.1} %", 100.0 * share) }
 }

@@ -49,8 +49,8 @@ pub fn alternate(weights: &[f32], planes: usize, scales: &Scales) -> Scales {
     for (place, &code) in table.codes.iter().enumerate().take(1 << planes) {
         for i in 0..planes {
             moment[i] += sums[place] * sign(code, i);
-            for j in 0..planes {
-                gram[i][j] += f64::from(counts[place]) * sign(code, i) * sign(code, j);
+            for (j, sum) in gram[i].iter_mut().enumerate().take(planes) {
+                *sum += f64::from(counts[place]) * sign(code, i) * sign(code, j);
             }
         }
     }
@@ -140,9 +140,9 @@ fn solve(
         }
         for row in k + 1..planes {
             let factor = gram[row][k] / gram[k][k];
-            for column in k..planes {
-                gram[row][column] -= factor * gram[k][column];
-            }
+            let upper = gram[k];
+            let columns = gram[row].iter_mut().zip(upper).take(planes).skip(k);
+            columns.for_each(|(x, above)| *x -= factor * above);
             moment[row] -= factor * moment[k];
         }
     }

@@ -167,7 +167,7 @@ impl Mogrifier {
     /// Which values the cell takes: the last of the input and of the state.
     fn last(&self) -> (usize, usize) {
         let top = self.rounds.len() + 1;
-        if top % 2 == 0 { (top, top - 1) } else { (top - 1, top) }
+        if top.is_multiple_of(2) { (top, top - 1) } else { (top - 1, top) }
     }
 
     /// What the cell took as its input, `[steps * batch, width]`.

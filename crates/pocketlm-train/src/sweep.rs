@@ -215,8 +215,9 @@ impl Spec<'_> {
             if values.len() * choices.len() > MOST_TRIALS {
                 return Err(self.at(&key, format!("makes more than {MOST_TRIALS} trials")));
             }
-            let longer =
-                |(before, choice): (&Vec<Value>, &Value)| [&before[..], &[choice.clone()]].concat();
+            let longer = |(before, choice): (&Vec<Value>, &Value)| {
+                [&before[..], std::slice::from_ref(choice)].concat()
+            };
             values = values
                 .iter()
                 .flat_map(|before| choices.iter().map(move |c| (before, c)))

@@ -33,6 +33,10 @@ pub struct Model {
 
 /// What gives the probabilities.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has one, which a box would only put further away"
+)]
 pub(crate) enum Kind {
     Recurrent(Recurrent),
     Ngram(Ngram),

@@ -41,6 +41,10 @@ pub(crate) struct Stream {
 
 /// What goes from a state to probabilities, of the model's kind.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a session has one, which a box would only put further away"
+)]
 enum Engine {
     Recurrent(Network, Output),
     Ngram(Walk),

@@ -151,6 +151,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const BYTES: bool = VNNI;
 
     #[inline(always)]
+    #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through it")]
     fn kept(mut p: *const f32) -> *const f32 {
         // SAFETY: no instruction at all.
         unsafe {

@@ -73,6 +73,7 @@ impl Lanes for Avx512 {
     const BYTES: bool = true;
 
     #[inline(always)]
+    #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through it")]
     fn kept(mut p: *const f32) -> *const f32 {
         // SAFETY: no instruction at all.
         unsafe {

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 const DAMPING: f64 = 0.01;
 
 /// How the numbers of a row are rounded.
+#[expect(clippy::large_enum_variant, reason = "one for each matrix that is rounded")]
 pub enum Grid {
     /// To whole multiples of the largest magnitude / 127.
     Int8,

@@ -40,7 +40,7 @@ pub fn round_trip(
     tolerance: f32,
 ) -> Result<(), TestCaseError> {
     let leaves = structure.leaves(shape).into_iter().enumerate();
-    let leaves = leaves.map(|(k, leaf)| numbers(leaf.rows * leaf.columns, seed ^ k as u32 * 77));
+    let leaves = leaves.map(|(k, leaf)| numbers(leaf.rows * leaf.columns, seed ^ (k as u32 * 77)));
     let wanted = dense(structure, &leaves.collect::<Vec<_>>(), shape);
     let found = dense(structure, &structure.decompose(&wanted, shape).unwrap(), shape);
     let size = wanted.iter().fold(1.0f32, |most, x| most.max(x.abs()));

@@ -14,9 +14,8 @@ pub(super) fn prune(table: &mut Table, contexts: &[Vec<f64>], tokens: f64, thres
     let links = Links::new(table);
     let mut kept: Vec<Vec<bool>> = table.orders.iter().map(|o| vec![true; o.len()]).collect();
     for order in (1..table.orders.len()).rev() {
-        for at in 0..table.orders[order - 1].len() {
-            let node = Node { order, at };
-            let mass = contexts[order - 1][at] / tokens;
+        for (at, &count) in contexts[order - 1].iter().enumerate() {
+            let (node, mass) = (Node { order, at }, count / tokens);
             for (child, rise) in rises(table, &links, node, mass) {
                 let continued = children(table, Node { order: order + 1, at: child })
                     .any(|longer| kept[order + 1][longer]);

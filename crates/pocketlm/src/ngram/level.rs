@@ -115,9 +115,8 @@ impl Level {
             children: next.map(children).transpose()?,
         };
         // Single words are read for every distribution, and are few.
-        match order {
-            1 => level.finite().map_err(|problem| Error::array(name("probabilities"), problem))?,
-            _ => {}
+        if order == 1 {
+            level.finite().map_err(|problem| Error::array(name("probabilities"), problem))?;
         }
         Ok(level)
     }

@@ -38,7 +38,7 @@ impl Variational {
     /// Checks that each rate is a probability below one.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) naming the field.
+    /// [`Error::Config`](crate::error::Error::Config) naming the field.
     pub fn validate(&self) -> Result<()> {
         probability("train.variational.word", self.word)?;
         probability("train.variational.input", self.input)?;

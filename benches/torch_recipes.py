@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 VOCABULARY = 10_000
 WARM_UP = 3
+MODEL_KEYS = {"cell", "embedding", "hidden", "cell_projection", "projection", "tied"}
 
 State = list[tuple[Tensor, Tensor]]
 
@@ -174,6 +175,8 @@ def optimiser(train: dict, parameters: list[nn.Parameter]) -> torch.optim.Optimi
 
 def measure(recipe: dict, steps: int, compiled: bool) -> dict:
     train = recipe["train"]
+    if extra := recipe["model"].keys() - MODEL_KEYS:
+        raise SystemExit(f"this baseline has no {min(extra)}")
     model = Model(recipe["model"], train, compiled)
     parameters = list(model.parameters())
     rule = optimiser(train, parameters)

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use pocketlm::{Model, Recall, Session};
+use pocketlm::{Model, Ranking, Recall, Session};
+use pocketlm_kernels::activation::exp;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
 use pocketlm_train::evaluate::{Evaluation, evaluate};
@@ -96,11 +97,8 @@ pub fn mixed_rows(
         }
     };
     let run = |text: &Split| {
-        let (first, second) = pair.log_probabilities(&text.ids)?;
-        let both = first.iter().zip(second);
-        let nll = both.map(|(&a, b)| -mix::log_probability(a, b, weight)).sum();
-        // Ranks would take the sum of both distributions, not their values at the token.
-        Ok(Evaluation::new(nll, Recall::default(), text))
+        let (nll, recall) = pair.evaluate(&text.ids, weight)?;
+        Ok(Evaluation::new(nll, recall, text))
     };
     let mixture = Mixture { mix: second.to_owned(), weight };
     each_split((path, Some(mixture)), data, splits, read, run)
@@ -130,6 +128,31 @@ impl Pair {
             );
         }
         Ok(pair)
+    }
+
+    /// Negative log-likelihood in nats of a text under the mixture, and how often the next token was among the
+    /// likeliest. Takes both models' whole distribution at every token.
+    fn evaluate(&self, ids: &[u32], weight: f64) -> Result<(f64, Recall)> {
+        let models = [&self.first.model, &self.second.model];
+        let [mut first, mut second] = models.map(Session::new);
+        let types = self.first.model.vocabulary().len();
+        let (mut own, mut other) = (vec![0.0; types], vec![0.0; types]);
+        let (mut nll, mut recall) = (0.0, Recall::default());
+        for &id in ids {
+            first.log_probabilities(&mut own)?;
+            second.log_probabilities(&mut other)?;
+            [&mut own, &mut other].into_iter().for_each(|all| exp(all));
+            for (own, &other) in own.iter_mut().zip(&other) {
+                *own = ((1.0 - weight) * f64::from(*own) + weight * f64::from(other)) as f32;
+            }
+            let mut ranking = Ranking::default();
+            ranking.push(&own);
+            recall.add(ranking.rank(own[id as usize]));
+            nll -= f64::from(own[id as usize]).ln();
+            first.feed(id)?;
+            second.feed(id)?;
+        }
+        Ok((nll, recall))
     }
 
     /// What both models say of each token of a text from its beginning, in nats.

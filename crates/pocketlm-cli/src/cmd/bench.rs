@@ -1,20 +1,24 @@
 //! `pocketlm bench`
 
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use pocketlm::{Model, Random, Sampler, Sampling, Session};
 use pocketlm_kernels::bytes::sum_words;
+use pocketlm_train::corpus::Source;
 use serde::Serialize;
 
+use crate::evaluation::packed_split;
 use crate::machine::{Machine, peak_bytes};
 use crate::model::Loaded;
 
 /// Measure a packed model's speed: one word at a time with the full distribution, on one thread.
 ///
 /// Example: pocketlm bench small.plm
+///
+/// Example: pocketlm bench ngram.plm --data data/ptb
 #[derive(clap::Args)]
 pub struct Args {
     /// A .plm file, or a checkpoint, which is packed in memory in f32.
@@ -25,6 +29,9 @@ pub struct Args {
     /// Score so many texts at once instead, for throughput.
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    /// Score the test split of this text instead, again and again, without its recall.
+    #[arg(long, value_name = "PATH", conflicts_with = "batch")]
+    data: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -61,9 +68,10 @@ impl Args {
         black_box(session.suggest(3).len());
         let open_ms = start.elapsed().as_secs_f64() * 1e3;
         let peak = peak_bytes();
-        let (mut times, tokens) = match self.batch {
-            Some(n) => (self.batches(&model, n)?, n * BATCH_TEXT),
-            None => (words(&mut session, self.seconds)?, 1),
+        let (mut times, tokens) = match (self.batch, &self.data) {
+            (Some(n), _) => (self.batches(&model, n)?, n * BATCH_TEXT),
+            (None, Some(data)) => self.passes(&mut session, data)?,
+            (None, None) => (words(&mut session, self.seconds)?, 1),
         };
         let total: f64 = times.iter().sum();
         let tokens_per_second = (times.len() * tokens) as f64 / total;
@@ -106,6 +114,22 @@ impl Args {
             times.push(start.elapsed().as_secs_f64());
             if Instant::now() >= end {
                 return Ok(times);
+            }
+        }
+    }
+
+    /// Seconds of each pass over the test split of `data`, and its tokens.
+    fn passes(&self, session: &mut Session<&Model>, data: &Path) -> Result<(Vec<f64>, usize)> {
+        let ids = packed_split(session.model(), &Source::split(data, "test")?)?.ids;
+        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let mut times = Vec::new();
+        loop {
+            session.reset();
+            let start = Instant::now();
+            black_box(session.evaluate(ids.iter().copied())?);
+            times.push(start.elapsed().as_secs_f64());
+            if Instant::now() >= end {
+                return Ok((times, ids.len()));
             }
         }
     }

@@ -64,7 +64,9 @@ impl Lines<'_> {
         self.line.clear();
         self.number += 1;
         match self.reader.read_line(&mut self.line) {
-            Ok(0) => self.fault(format!("the file ends here without {wanted}: it is cut off, or no ARPA file")),
+            Ok(0) => self.fault(format!(
+                "the file ends here without {wanted}: it is cut off, or no ARPA file"
+            )),
             Ok(_) => Ok(self.line.trim()),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 self.fault("not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`")

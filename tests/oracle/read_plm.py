@@ -180,7 +180,7 @@ def main(path, out):
     assert stored == b"crc32:%08x" % zlib.crc32(file.replace(stored, b"crc32:00000000", 1))
     for description in json.loads(metadata["matrices"]):
         (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())
-    for name in (name for name in arrays if name.endswith(".bias")):
+    for name in (name for name in arrays if name.endswith((".bias", ".gain"))):
         (out / (name + ".f32")).write_bytes(arrays[name].tobytes())
     (out / "words.txt").write_bytes(b"\n".join(words(json.loads(metadata["vocabulary"]), arrays)))
 

@@ -184,15 +184,17 @@ impl Model {
         Ok(())
     }
 
-    /// The bias `name` as it stands in the file.
+    /// The bias or gain `name` as it stands in the file.
     ///
     /// # Errors
     /// [`Error::Matrix`] if there is no such bias.
     pub fn bias(&self, name: &str) -> Result<&[f32]> {
         let missing = || Error::matrix(name, "is not a bias of this model");
         let model = self.recurrent().ok_or_else(missing)?;
-        let layers = model.layers.iter().enumerate();
-        let mut layers = layers.map(|(k, layer)| (format!("cell.{k}.bias"), &layer.bias));
+        let mut layers = model.layers.iter().enumerate().flat_map(|(k, layer)| {
+            let gain = layer.gain.iter().map(move |gain| (format!("cell.{k}.gain"), gain));
+            gain.chain([(format!("cell.{k}.bias"), &layer.bias)])
+        });
         let found = match name {
             "softmax.bias" => Some(&model.softmax_bias),
             _ => layers.find(|(found, _)| found == name).map(|(_, bias)| bias),

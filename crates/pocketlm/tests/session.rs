@@ -107,7 +107,9 @@ fn a_state_can_be_put_back_stored_and_compared() {
 #[test]
 fn a_foreign_state_is_refused() {
     let model = tiny(Precision::F32);
-    let other = Parts::random(configurations().pop().unwrap(), 40, 0.5, 1).model(Precision::F32);
+    let mut configuration = configurations().remove(0);
+    configuration.hidden.push(5);
+    let other = Parts::random(configuration, 40, 0.5, 1).model(Precision::F32);
     let mut session = Session::new(&model);
     let foreign = State::zero(&other);
     assert!(matches!(session.set_state(&foreign), Err(Error::State { .. })));

@@ -172,23 +172,34 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-        /// What was rounded is what the packer makes of it, and loses less on such inputs than plain rounding.
+        /// What was rounded is what the packer makes of it.
         #[test]
-        fn compensated_rounding_loses_less(columns in 20usize..150, seed: u64) {
-            let (rows, moment) = (12, moment(columns, seed));
-            let weights = numbers(rows * columns, seed ^ 5);
+        fn compensated_numbers_are_the_packers(columns in 20usize..150, seed: u64) {
+            let moment = moment(columns, seed);
             for precision in PRECISIONS {
-                let mut ours = weights.clone();
+                let mut ours = numbers(12 * columns, seed ^ 5);
                 compensate(&mut ours, columns, &moment, &Grid::of(precision).unwrap()).unwrap();
-                let found = packed(&ours, columns, precision);
-                for (a, b) in found.iter().zip(&ours) {
+                for (a, b) in packed(&ours, columns, precision).iter().zip(&ours) {
                     prop_assert!((a - b).abs() <= 1e-5, "{precision:?}: {a} {b}");
                 }
-                let (ours, plain) = (loss(&found, &weights, columns, &moment), {
-                    loss(&packed(&weights, columns, precision), &weights, columns, &moment)
-                });
-                prop_assert!(ours < 0.8 * plain, "{precision:?}: {ours} {plain}");
             }
+        }
+    }
+
+    /// Over many matrices: a single unlucky one may gain nothing.
+    #[test]
+    fn compensated_rounding_loses_less() {
+        for precision in PRECISIONS {
+            let (mut ours, mut plain) = (0.0, 0.0);
+            for seed in 0..16 {
+                let columns = 30 + 7 * seed as usize;
+                let (moment, weights) = (moment(columns, seed), numbers(12 * columns, seed ^ 5));
+                let mut moved = weights.clone();
+                compensate(&mut moved, columns, &moment, &Grid::of(precision).unwrap()).unwrap();
+                ours += loss(&packed(&moved, columns, precision), &weights, columns, &moment);
+                plain += loss(&packed(&weights, columns, precision), &weights, columns, &moment);
+            }
+            assert!(ours < 0.8 * plain, "{precision:?}: {ours} {plain}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! `weight * (softmax(z / T) - q)`. The soft target is taken as given: no gradient reaches `E` through it, as
 //! in equations 3.3 to 3.5, where it stands for data.
 
+use pocketlm_kernels::softmax::{LogSumExp, probabilities};
 use rayon::prelude::*;
 
 use crate::config::Augmented;
@@ -50,11 +51,9 @@ impl SoftTargets {
         let inverse = self.inverse;
         self.rows.par_chunks_exact_mut(vocabulary).for_each(|row| {
             row.iter_mut().for_each(|x| *x *= inverse);
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().for_each(|x| *x -= most);
-            pocketlm_kernels::activation::exp(row);
-            let sum = crate::softmax::sum(row);
-            row.iter_mut().for_each(|x| *x /= sum);
+            let mut sum = LogSumExp::new();
+            sum.push(row);
+            probabilities(row, sum.value() as f32, 1.0);
         });
     }
 
@@ -72,16 +71,28 @@ impl SoftTargets {
         }
     }
 
-    /// Adds `scale * weight * (softmax(z / T) - q)` for target `at` to `gradient`; `logits` holds `z - max z`
-    /// and is changed.
-    pub fn add_gradient(&self, at: usize, logits: &mut [f32], scale: f32, gradient: &mut [f32]) {
-        let q = &self.rows[self.row_of[at] * self.vocabulary..][..self.vocabulary];
-        logits.iter_mut().for_each(|x| *x *= self.inverse);
-        pocketlm_kernels::activation::exp(logits);
-        let (share, weight) =
-            (scale * self.weight / crate::softmax::sum(logits), scale * self.weight);
-        for ((d, p), q) in gradient.iter_mut().zip(logits).zip(q) {
-            *d += share * *p - weight * q;
+    /// `z / T` for logits `z`, in `room`.
+    pub fn tempered<'r>(&self, logits: &[f32], room: &'r mut Vec<f32>) -> &'r mut [f32] {
+        room.clear();
+        room.extend(logits.iter().map(|z| z * self.inverse));
+        room
+    }
+
+    /// Adds `scale * weight * (softmax(z / T) - q)` for target `at` to `gradient`, of the words from `first` on:
+    /// `tempered` holds their `z / T` and is changed, `total` is the log-sum-exp of `z / T` over all words.
+    pub fn add_gradient(
+        &self,
+        (at, first): (usize, usize),
+        tempered: &mut [f32],
+        total: f32,
+        scale: f32,
+        gradient: &mut [f32],
+    ) {
+        let q = &self.rows[self.row_of[at] * self.vocabulary + first..][..gradient.len()];
+        let weight = scale * self.weight;
+        probabilities(tempered, total, weight);
+        for ((d, p), q) in gradient.iter_mut().zip(tempered).zip(q) {
+            *d += *p - weight * q;
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Products of a matrix with a few vectors at a time, as the recurrence needs them: the matrix is packed once
 //! for many products; a large one is shared out among the threads by rows.
 
+use pocketlm_kernels::accumulate;
 use pocketlm_kernels::float32;
-use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS};
+use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS};
 use pocketlm_kernels::layout::PANEL_ROWS;
 use rayon::prelude::*;
 
-use crate::product::Lines;
+use crate::product::{Lines, apart};
 
-/// Numbers of a matrix below which one thread alone is faster than two that wait for each other: 1 MB of them,
-/// which one second-level cache holds.
-pub const SMALL: usize = 1 << 18;
+/// Multiplications below which one thread alone is faster than two that wait for each other.
+const WORTHWHILE: usize = 1 << 20;
 
 /// A packed matrix `[rows, columns]`.
 pub struct Panels {
@@ -30,7 +30,7 @@ struct Share {
 /// Room for what a product needs on its way, kept from one product to the next.
 #[derive(Default)]
 pub struct Scratch {
-    /// The vectors, packed.
+    /// The vectors, where they have to be moved.
     vectors: Lines,
     /// The product of each share, `[batch, rows]`.
     products: Vec<Lines>,
@@ -39,7 +39,8 @@ pub struct Scratch {
 impl Panels {
     /// Room for a matrix `[rows, columns]` that `batch` vectors at a time are multiplied with.
     pub fn new(rows: usize, columns: usize, batch: usize) -> Self {
-        let threads = if rows * columns < SMALL { 1 } else { rayon::current_num_threads() };
+        let small = rows * columns * batch < WORTHWHILE;
+        let threads = if small { 1 } else { rayon::current_num_threads() };
         let share = rows.div_ceil(threads).next_multiple_of(STRIP_COLUMNS);
         let shares = (0..rows).step_by(share.max(1)).map(|first| {
             let rows = share.min(rows - first);
@@ -87,26 +88,28 @@ impl Panels {
             vectors.take(batch).for_each(|(x, out)| self.add_single(&x[..columns], out));
             return;
         }
-        let vectors = scratch.vectors.first(gemm::len(STRIP_ROWS, batch, columns));
-        let factor = Factor { data: x, line_step: x_stride, depth_step: 1 };
-        gemm::pack(factor, STRIP_ROWS, (0, batch), (0, columns), vectors);
+        let Scratch { vectors, products } = scratch;
+        let vectors = if apart(x_stride) {
+            (x, x_stride)
+        } else {
+            moved_apart((x, x_stride), batch, columns, vectors)
+        };
         if let [share] = &self.shares[..] {
-            let factors = (&*vectors, self.strips(share));
-            gemm::multiply(factors, columns, [batch, share.rows], (out, out_stride), true);
+            let (out, shape) = ((out, out_stride), [batch, share.rows]);
+            gemm::multiply_rows(vectors, self.strips(share), columns, shape, out, true);
             return;
         }
-        scratch.products.resize_with(self.shares.len(), Lines::new);
-        let shares = self.shares.par_iter().zip(&mut scratch.products);
-        shares.for_each(|(share, product)| {
+        products.resize_with(self.shares.len(), Lines::new);
+        self.shares.par_iter().zip(&mut *products).for_each(|(share, product)| {
             let out = (product.first(batch * share.rows), share.rows);
-            let factors = (&*vectors, self.strips(share));
-            gemm::multiply(factors, columns, [batch, share.rows], out, false);
+            let shape = [batch, share.rows];
+            gemm::multiply_rows(vectors, self.strips(share), columns, shape, out, false);
         });
-        for (share, product) in self.shares.iter().zip(&scratch.products) {
+        for (share, product) in self.shares.iter().zip(&*products) {
             let products = product.held(batch * share.rows).chunks_exact(share.rows);
             for (out, product) in out.chunks_mut(out_stride).zip(products) {
                 let out = &mut out[share.first..][..share.rows];
-                out.iter_mut().zip(product).for_each(|(sum, x)| *sum += x);
+                accumulate::add(out, product);
             }
         }
     }
@@ -126,6 +129,21 @@ impl Panels {
     }
 }
 
+/// The first `columns` of each row of `x` at a stride that keeps them [`apart`].
+fn moved_apart<'r>(
+    (x, stride): (&[f32], usize),
+    batch: usize,
+    columns: usize,
+    room: &'r mut Lines,
+) -> (&'r [f32], usize) {
+    let to = if apart(columns) { columns } else { columns + 16 };
+    let rows = room.first(batch * to);
+    for (row, x) in rows.chunks_exact_mut(to).zip(x.chunks(stride)) {
+        row[..columns].copy_from_slice(&x[..columns]);
+    }
+    (rows, to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +156,8 @@ mod tests {
             rows in 1usize..70, columns in 1usize..20, batch in 1usize..15, gap in 0usize..3,
             large: bool,
         ) {
-            let rows = if large { rows + SMALL / columns } else { rows };
+            let rows = if large { rows + WORTHWHILE / columns / batch } else { rows };
+            let gap = if gap == 2 { 1024 - columns } else { gap };
             let number = |i: usize| ((i * 7919) % 201) as f32 / 100.0 - 1.0;
             let matrix: Vec<f32> = (0..rows * columns).map(number).collect();
             let x: Vec<f32> = (0..batch * (columns + gap)).map(|i| number(i + 31)).collect();

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use pocketlm_kernels::accumulate;
 use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS};
 use rayon::prelude::*;
 
@@ -101,6 +102,8 @@ thread_local! {
     static RIGHT: Cell<Lines> = const { Cell::new(Lines::new()) };
     /// Room for a part of the left factor.
     static LEFT: Cell<Lines> = const { Cell::new(Lines::new()) };
+    /// Room for a block of a product that is used up at once.
+    static OUT: Cell<Lines> = const { Cell::new(Lines::new()) };
 }
 
 /// The product of `a` `[m, k]` and `b` `[k, n]` into `out` `[m, n]`, whose rows are `stride` numbers apart.
@@ -143,6 +146,12 @@ fn lines(numbers: usize, depth: usize, width: usize) -> usize {
     (numbers / (width * depth.max(1))).max(1) * width
 }
 
+/// Whether rows of such a stride are so far apart that they share no places in the nearest cache: it tells
+/// addresses apart by what they leave over 4 KB.
+pub fn apart(stride: usize) -> bool {
+    !stride.is_multiple_of(1024)
+}
+
 /// A factor on its way into strips.
 struct Packing<'a> {
     factor: Factor<'a>,
@@ -164,6 +173,13 @@ impl<'a> Packing<'a> {
         let View { data, rows, columns, row_stride, column_stride } = view;
         let factor = Factor { data, line_step: column_stride, depth_step: row_stride };
         Self { factor, width, lines: columns, depth: rows }
+    }
+
+    /// The rows of a left factor and their stride, where they need no packing.
+    fn plain(&self) -> Option<(&'a [f32], usize)> {
+        let Factor { data, line_step, depth_step } = self.factor;
+        let rows = depth_step == 1 && line_step >= self.depth;
+        (rows && apart(line_step)).then_some((data, line_step))
     }
 
     /// Packs a part of it into whole strips, on the calling thread.
@@ -208,57 +224,117 @@ impl<'a> Packing<'a> {
             let mut room = LEFT.take();
             let first = i * share;
             for part in stretches(share.min(self.lines - first), most, self.width) {
-                let a = room.first(gemm::len(self.width, part.len(), depth.len()));
-                self.pack(&(first + part.start..first + part.end), &depth, a);
+                let (lines, shape) = (first + part.start..first + part.end, [part.len(), columns]);
                 let out = (&mut out[part.start * stride..], stride);
-                gemm::multiply((a, b), depth.len(), [part.len(), columns], out, add);
+                if let Some((rows, step)) = self.plain() {
+                    let rows = &rows[lines.start * step + depth.start..];
+                    gemm::multiply_rows((rows, step), b, depth.len(), shape, out, add);
+                } else {
+                    let a = room.first(gemm::len(self.width, part.len(), depth.len()));
+                    self.pack(&lines, &depth, a);
+                    gemm::multiply((a, b), depth.len(), shape, out, add);
+                }
             }
             LEFT.set(room);
         });
     }
 }
 
-/// The right factor of many products, packed once.
+/// One factor of many products, packed once.
 #[derive(Default)]
 pub struct Packed {
     depth: usize,
-    columns: usize,
+    /// Rows of a left factor, columns of a right one.
+    lines: usize,
+    width: usize,
     strips: Lines,
 }
 
 impl Packed {
-    /// Packs `b` `[k, n]`, in the place of what was there.
-    pub fn pack(&mut self, b: View) {
-        let b = Packing::columns(b);
-        (self.depth, self.columns) = (b.depth, b.lines);
-        b.pack_together(&(0..b.lines), &(0..b.depth), &mut self.strips);
+    /// Packs a left factor `[m, k]` in the place of what was there, on the calling thread.
+    pub fn pack_left(&mut self, a: View) {
+        let a = Packing::rows(a);
+        let strips = self.strips.first(gemm::len(a.width, a.lines, a.depth));
+        a.pack(&(0..a.lines), &(0..a.depth), strips);
+        (self.depth, self.lines, self.width) = (a.depth, a.lines, a.width);
     }
 
-    /// The product of `a` `[m, k]` and the packed factor, some columns of it at a time: calls `consume` with which
-    /// they are and with those of the product, `[m, columns]`, while they are in the nearest caches. Works on
-    /// the calling thread alone.
+    /// Packs a right factor `[k, n]` in the place of what was there, on the calling thread.
+    pub fn pack_right(&mut self, b: View) {
+        let b = Packing::columns(b);
+        let strips = self.strips.first(gemm::len(b.width, b.lines, b.depth));
+        b.pack(&(0..b.lines), &(0..b.depth), strips);
+        (self.depth, self.lines, self.width) = (b.depth, b.lines, b.width);
+    }
+
+    /// The same on all threads.
+    pub fn pack_right_together(&mut self, b: View) {
+        let b = Packing::columns(b);
+        b.pack_together(&(0..b.lines), &(0..b.depth), &mut self.strips);
+        (self.depth, self.lines, self.width) = (b.depth, b.lines, b.width);
+    }
+
+    /// Strips of some lines, from the first of a strip on.
+    fn strips(&self, lines: Range<usize>) -> &[f32] {
+        let strips = self.strips.held(gemm::len(self.width, self.lines, self.depth));
+        &strips[lines.start * self.depth..][..gemm::len(self.width, lines.len(), self.depth)]
+    }
+
+    /// `out (+)= self b` for a left and a right factor, on the calling thread; rows of `out` are `stride` numbers
+    /// apart.
+    ///
+    /// # Panics
+    /// When the inner dimensions differ, the factors are not a left and a right one, or `out` is too short.
+    pub fn product(&self, b: &Packed, (out, stride): (&mut [f32], usize), write: Write) {
+        assert_eq!([self.width, b.width], [STRIP_ROWS, STRIP_COLUMNS], "a left and a right factor");
+        self.product_of(b, 0..b.lines, (out, stride), write);
+    }
+
+    /// `out (+)= a self` for this right factor and plain rows of `a`, on the calling thread.
+    ///
+    /// # Panics
+    /// When the inner dimensions differ, this is no right factor, `a` is a transpose or `out` is too short.
+    pub fn times_rows(&self, a: View, out: (&mut [f32], usize), write: Write) {
+        assert_eq!(self.width, STRIP_COLUMNS, "a right factor");
+        assert_eq!((a.columns, a.column_stride), (self.depth, 1), "plain rows of as many columns");
+        let (rows, shape) = ((a.data, a.row_stride), [a.rows, self.lines]);
+        let strips = self.strips(0..self.lines);
+        gemm::multiply_rows(rows, strips, self.depth, shape, out, write == Write::Add);
+    }
+
+    fn product_of(
+        &self,
+        b: &Packed,
+        columns: Range<usize>,
+        (out, stride): (&mut [f32], usize),
+        write: Write,
+    ) {
+        assert_eq!(self.depth, b.depth, "inner dimensions of a product");
+        let (shape, add) = ([self.lines, columns.len()], write == Write::Add);
+        let factors = (self.strips(0..self.lines), b.strips(columns));
+        gemm::multiply(factors, self.depth, shape, (out, stride), add);
+    }
+
+    /// The product of `a` `[m, k]` and this right factor, some columns at a time: calls `consume` with which they
+    /// are and with those of the product, `[m, columns]`, while they are in the nearest caches. Works on the
+    /// calling thread alone.
     ///
     /// # Panics
     /// When the inner dimensions differ.
     pub fn each_block(&self, a: View, mut consume: impl FnMut(Range<usize>, &mut [f32])) {
         /// Columns of a block.
         const BLOCK: usize = 10 * STRIP_COLUMNS;
-        assert_eq!(a.columns, self.depth, "inner dimensions of a product");
-        let (rows, depth) = (a.rows, self.depth);
-        let mut room = LEFT.take();
-        let (rows_packed, block) = room
-            .first(gemm::len(STRIP_ROWS, rows, depth) + rows * BLOCK)
-            .split_at_mut(gemm::len(STRIP_ROWS, rows, depth));
-        Packing::rows(a).pack(&(0..rows), &(0..depth), rows_packed);
-        let strips = self.strips.held(gemm::len(STRIP_COLUMNS, self.columns, depth));
-        for first in (0..self.columns).step_by(BLOCK) {
-            let columns = BLOCK.min(self.columns - first);
-            let b = &strips[first * depth..][..gemm::len(STRIP_COLUMNS, columns, depth)];
-            let out = &mut block[..rows * columns];
-            gemm::multiply((rows_packed, b), depth, [rows, columns], (out, columns), false);
-            consume(first..first + columns, out);
+        let mut rows = Packed { strips: LEFT.take(), ..Packed::default() };
+        rows.pack_left(a);
+        let mut room = OUT.take();
+        for first in (0..self.lines).step_by(BLOCK) {
+            let columns = first..self.lines.min(first + BLOCK);
+            let out = room.first(rows.lines * columns.len());
+            rows.product_of(self, columns.clone(), (out, columns.len()), Write::Set);
+            consume(columns, out);
         }
-        LEFT.set(room);
+        OUT.set(room);
+        LEFT.set(rows.strips);
     }
 }
 
@@ -269,8 +345,7 @@ pub fn add_column_sums(sums: &mut [f32], data: &[f32]) {
     let columns = sums.len();
     sums.par_chunks_mut(SHARE).enumerate().for_each(|(share, sums)| {
         for row in data.chunks_exact(columns) {
-            let row = &row[share * SHARE..];
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            accumulate::add(sums, &row[share * SHARE..][..sums.len()]);
         }
     });
 }
@@ -321,8 +396,8 @@ mod tests {
         let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
         let expected = naive(&a, &b, m, k, n);
         let mut packed = Packed::default();
-        packed.pack(View::new(&numbers(8, 3), 2, 4));
-        packed.pack(View::new(&transposed(&b, k, n), n, k).t());
+        packed.pack_right(View::new(&numbers(8, 3), 2, 4));
+        packed.pack_right_together(View::new(&transposed(&b, k, n), n, k).t());
         let mut seen = 0;
         packed.each_block(View::new(&a, m, k), |columns, block| {
             assert_eq!(columns.start, seen);
@@ -333,6 +408,13 @@ mod tests {
             }
         });
         assert_eq!(seen, n);
+        let mut left = Packed::default();
+        left.pack_left(View::new(&a, m, k));
+        let mut out = vec![1.0; m * n];
+        left.product(&packed, (&mut out, n), Write::Set);
+        out.fill(1.0);
+        packed.times_rows(View::new(&a, m, k), (&mut out, n), Write::Add);
+        assert!(out.iter().zip(&expected).all(|(got, want)| (got - 1.0 - want).abs() < 1e-4));
     }
 
     #[test]

@@ -1,16 +1,26 @@
-//! Softmax and cross-entropy as one operation that holds a block of the logits at a time.
+//! Softmax and cross-entropy as one operation.
+//!
+//! Training goes through the vocabulary twice, some words at a time: their logits, of all tokens, are computed
+//! and summed up; then, when the sums are known, they become gradients, which are multiplied at once both ways,
+//! while they are near. The logits themselves are never complete in evaluation.
+
+use std::ops::Range;
 
 use pocketlm::Ranking;
-use pocketlm_kernels::softmax::LogSumExp;
+use pocketlm_kernels::accumulate;
+use pocketlm_kernels::softmax::{LogSumExp, probabilities};
 use rayon::prelude::*;
 
 use crate::augmented::SoftTargets;
 use crate::config::Augmented;
 use crate::parameters::{Id, Parameters};
-use crate::product::{Packed, View, Write, add_column_sums, product};
+use crate::product::{Packed, View, Write, product};
 
-/// Most logits held at once: 32 MB of them. Each block packs the matrix anew.
-const BLOCK: usize = 8 << 20;
+/// Most logits held at once: 32 MB of them.
+const HELD: usize = 8 << 20;
+
+/// Most words of a block: whole strips of either factor.
+const WORDS: usize = 3 * 96;
 
 /// Rows whose losses one thread computes at a time.
 const ROWS: usize = 48;
@@ -64,17 +74,45 @@ impl Tally {
 /// What [`Softmax::loss_and_gradients`] needs room for, kept from one call to the next.
 #[derive(Default)]
 pub struct Room {
-    /// A block of logits.
+    /// Of each block of words the logits `[tokens, words]`, then their gradients.
     logits: Vec<f32>,
-    /// The block's soft targets, with the augmented loss.
     soft: SoftTargets,
+    /// The input as left factor, for the logits, and as right factor, for the gradient of the matrix.
+    rows: Packed,
+    columns: Packed,
+    shares: Vec<Share>,
+}
+
+/// What one share of the vocabulary needs room for.
+#[derive(Default)]
+struct Share {
+    /// The matrix's rows of a block of words.
+    matrix: Packed,
+    /// Some lines of the logits' gradient, as left factor.
+    part: Packed,
+    /// The sums of each token over the share's words.
+    sums: Vec<Sums>,
+    tempered: Vec<f32>,
+    /// What the share's words give to the gradient of the input, and the gradient of their biases.
+    d_input: Vec<f32>,
+    d_bias: Vec<f32>,
+}
+
+/// What a token's logits are summed up to.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    all: LogSumExp,
+    /// At the soft targets' temperature, with the augmented loss.
+    tempered: LogSumExp,
 }
 
 impl Softmax {
     /// The matrix, packed for [`predictions`](Self::predictions).
     pub fn pack(&self, weights: &Parameters) -> Packed {
         let mut packed = Packed::default();
-        packed.pack(View::new(weights.get(self.matrix), self.vocabulary, self.width).t());
+        packed.pack_right_together(
+            View::new(weights.get(self.matrix), self.vocabulary, self.width).t(),
+        );
         packed
     }
 
@@ -96,7 +134,7 @@ impl Softmax {
             matrix.each_block(input, |columns, block| {
                 let rows = block.chunks_exact_mut(columns.len()).zip(targets);
                 for ((row, &target), tally) in rows.zip(&mut tallies) {
-                    row.iter_mut().zip(&bias[columns.clone()]).for_each(|(x, b)| *x += b);
+                    accumulate::add(row, &bias[columns.clone()]);
                     tally.push(row, (target as usize).wrapping_sub(columns.start));
                 }
             });
@@ -135,103 +173,220 @@ impl Softmax {
         (input, targets): (&[f32], &[u32]),
         (scale, augmented): (f32, Option<Augmented>),
         d_input: &mut [f32],
-        Room { logits, soft }: &mut Room,
+        room: &mut Room,
     ) -> f64 {
         let mut total = 0.0;
         let mut write = Write::Set;
-        let mut d_inputs = d_input.chunks_mut(self.block_rows(targets.len()) * self.width);
         gradient.get_mut(self.bias).fill(0.0);
-        let bias = weights.get(self.bias);
-        for (input, targets) in self.blocks(input, targets) {
-            self.unbiased_logits(weights, input, logits);
-            let rows = logits.par_chunks_exact_mut(self.vocabulary).zip(targets);
-            let losses: Vec<f32> = if let Some(augmented) = augmented {
-                soft.fill(augmented, (weights, self.embedding), self.vocabulary, targets);
-                let rows = rows.enumerate().map_init(Vec::new, |shifted, (at, (row, &target))| {
-                    let loss = loss_and_gradient(row, bias, target, scale, Some(shifted));
-                    soft.add_gradient(at, shifted, scale, row);
-                    loss
-                });
-                rows.collect()
-            } else {
-                rows.map(|(row, &target)| loss_and_gradient(row, bias, target, scale, None))
-                    .collect()
-            };
-            total += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-            let d_logits = View::new(logits, targets.len(), self.vocabulary);
-            let input = View::new(input, targets.len(), self.width);
-            product(gradient.get_mut(self.matrix), self.width, write, d_logits.t(), input);
-            add_column_sums(gradient.get_mut(self.bias), logits);
-            let matrix = View::new(weights.get(self.matrix), self.vocabulary, self.width);
-            let d_input = d_inputs.next().expect("as many blocks as of the input");
-            product(d_input, self.width, Write::Set, d_logits, matrix);
+        let rows = self.held_rows(targets.len());
+        let pieces = input.chunks(rows * self.width).zip(targets.chunks(rows));
+        for ((input, targets), d_input) in pieces.zip(d_input.chunks_mut(rows * self.width)) {
+            if let Some(augmented) = augmented {
+                let embedding = (weights, self.embedding);
+                room.soft.fill(augmented, embedding, self.vocabulary, targets);
+            }
+            let (matrix, bias) = (weights.get(self.matrix), weights.get(self.bias));
+            let tokens = Tokens::new(self, (matrix, bias), targets, scale, augmented.is_some());
+            total += tokens.forward(input, room);
+            tokens.backward(gradient.get_mut(self.matrix), write, room);
+            tokens.gather(gradient.get_mut(self.bias), d_input, room);
             write = Write::Add;
         }
         total
     }
 
-    /// Rows of a block: equal shares, as few as keep each under [`BLOCK`].
-    fn block_rows(&self, rows: usize) -> usize {
-        let most = (BLOCK / self.vocabulary).max(1);
+    /// Rows whose logits are held at once: equal parts, as few as keep each under [`HELD`].
+    fn held_rows(&self, rows: usize) -> usize {
+        let most = (HELD / self.vocabulary).max(1);
         rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
     }
-
-    fn blocks<'a>(
-        &self,
-        input: &'a [f32],
-        targets: &'a [u32],
-    ) -> impl Iterator<Item = (&'a [f32], &'a [u32])> {
-        let rows = self.block_rows(targets.len());
-        input.chunks(rows * self.width).zip(targets.chunks(rows))
-    }
 }
 
-/// `log sum exp(row + bias) - (row + bias)[target]`; `row` becomes `scale * (softmax(row + bias) - one_hot(target))`
-/// and `shifted`, if any, `row + bias - max`.
-fn loss_and_gradient(
-    row: &mut [f32],
-    bias: &[f32],
-    target: u32,
+/// Some tokens on their way through the output layer and back: which words are taken together.
+struct Tokens<'a> {
+    width: usize,
+    vocabulary: usize,
+    matrix: &'a [f32],
+    bias: &'a [f32],
+    targets: &'a [u32],
     scale: f32,
-    shifted: Option<&mut Vec<f32>>,
-) -> f32 {
-    let at = row[target as usize] + bias[target as usize];
-    let (most, sum) = exponentials(row, bias, shifted);
-    let factor = scale / sum;
-    row.iter_mut().for_each(|x| *x *= factor);
-    row[target as usize] -= scale;
-    most + sum.ln() - at
+    augmented: bool,
+    /// Words of a share.
+    share: usize,
 }
 
-/// Replaces `row` by `exp(row + bias - max)`; returns the maximum and the sum.
-fn exponentials(row: &mut [f32], bias: &[f32], shifted: Option<&mut Vec<f32>>) -> (f32, f32) {
-    row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
-    let most = lanes(row, f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|x| *x -= most);
-    if let Some(shifted) = shifted {
-        shifted.clear();
-        shifted.extend_from_slice(row);
+impl<'a> Tokens<'a> {
+    fn new(
+        softmax: &Softmax,
+        (matrix, bias): (&'a [f32], &'a [f32]),
+        targets: &'a [u32],
+        scale: f32,
+        augmented: bool,
+    ) -> Self {
+        let Softmax { width, vocabulary, .. } = *softmax;
+        // Two shares a thread: a thread that is held up leaves its second to the other.
+        let share = vocabulary.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(32);
+        Self { width, vocabulary, matrix, bias, targets, scale, augmented, share }
     }
-    pocketlm_kernels::activation::exp(row);
-    (most, sum(row))
-}
 
-/// The sum of `row`.
-pub fn sum(row: &[f32]) -> f32 {
-    lanes(row, 0.0, |a, b| a + b)
-}
+    /// Consecutive words that are taken together, of the share that begins with word `first`.
+    fn blocks(&self, first: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let end = self.vocabulary.min(first + self.share);
+        (first..end).step_by(WORDS).map(move |word| word..end.min(word + WORDS))
+    }
 
-/// A fold over 16 independent lanes, which the compiler turns into vector instructions.
-fn lanes(row: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
-    let mut lanes = [start; 16];
-    let chunks = row.chunks_exact(16);
-    let rest = chunks.remainder().iter().copied().fold(start, combine);
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = combine(*lane, x);
+    /// Where the logit of a word lies for token `at`.
+    fn place(&self, at: usize, word: usize) -> usize {
+        let first = word / self.share * self.share;
+        let start = first + (word - first) / WORDS * WORDS;
+        let end = self.vocabulary.min(first + self.share).min(start + WORDS);
+        start * self.targets.len() + at * (end - start) + word - start
+    }
+
+    /// Rows of the matrix.
+    fn matrix(&self, words: &Range<usize>) -> View<'a> {
+        let rows = &self.matrix[words.start * self.width..words.end * self.width];
+        View::new(rows, words.len(), self.width)
+    }
+
+    /// The logits and the sum of the losses; leaves the sums of each token in the first share.
+    fn forward(&self, input: &[f32], room: &mut Room) -> f64 {
+        let Room { logits, soft, rows, columns, shares } = room;
+        let input = View::new(input, self.targets.len(), self.width);
+        rayon::join(|| rows.pack_left(input), || columns.pack_right(input));
+        logits.resize(self.targets.len() * self.vocabulary, 0.0);
+        shares.resize_with(self.vocabulary.div_ceil(self.share), Share::default);
+        let parts = logits.par_chunks_mut(self.share * self.targets.len()).zip(&mut *shares);
+        parts.enumerate().with_max_len(1).for_each(|(i, (logits, share))| {
+            self.share_forward(i * self.share, rows, soft, logits, share);
+        });
+        let (first, others) = shares.split_first_mut().expect("a share at least");
+        for other in others {
+            for (sums, more) in first.sums.iter_mut().zip(&other.sums) {
+                sums.all.merge(&more.all);
+                sums.tempered.merge(&more.tempered);
+            }
+        }
+        let sums = first.sums.iter().zip(self.targets).enumerate();
+        let loss = |(at, (sums, &target)): (usize, (&Sums, &u32))| {
+            sums.all.value() - f64::from(logits[self.place(at, target as usize)])
+        };
+        sums.map(loss).sum()
+    }
+
+    fn share_forward(
+        &self,
+        first: usize,
+        rows: &Packed,
+        soft: &SoftTargets,
+        mut logits: &mut [f32],
+        share: &mut Share,
+    ) {
+        share.sums.clear();
+        share.sums.resize(self.targets.len(), Sums::default());
+        for words in self.blocks(first) {
+            let (block, rest) = logits.split_at_mut(words.len() * self.targets.len());
+            logits = rest;
+            share.matrix.pack_right(self.matrix(&words).t());
+            rows.product(&share.matrix, (block, words.len()), Write::Set);
+            for (row, sums) in block.chunks_exact_mut(words.len()).zip(&mut share.sums) {
+                accumulate::add(row, &self.bias[words.clone()]);
+                sums.all.push(row);
+                if self.augmented {
+                    sums.tempered.push(soft.tempered(row, &mut share.tempered));
+                }
+            }
         }
     }
-    lanes.into_iter().fold(rest, combine)
+
+    /// From logits to gradients: of the matrix, and each share's of its biases and of the input.
+    fn backward(&self, gradient: &mut [f32], write: Write, room: &mut Room) {
+        let Room { logits, soft, columns, shares, .. } = room;
+        let totals = |sums: &Sums| [sums.all.value() as f32, sums.tempered.value() as f32];
+        let totals: Vec<[f32; 2]> = shares[0].sums.iter().map(totals).collect();
+        let parts = logits.par_chunks_mut(self.share * self.targets.len()).zip(shares);
+        let parts = parts.zip(gradient.par_chunks_mut(self.share * self.width));
+        parts.enumerate().with_max_len(1).for_each(|(i, ((mut logits, share), mut gradient))| {
+            share.d_bias.clear();
+            for words in self.blocks(i * self.share) {
+                let (d, rest) = logits.split_at_mut(words.len() * self.targets.len());
+                let (d_matrix, others) = gradient.split_at_mut(words.len() * self.width);
+                (logits, gradient) = (rest, others);
+                self.differentiate(&words, &totals, soft, d, share);
+                self.back_matrix(d, columns, d_matrix, write, share);
+                self.back_input(&words, i * self.share, d, share);
+            }
+        });
+    }
+
+    /// The logits of a block of words become their gradients, whose sums go to the biases.
+    fn differentiate(
+        &self,
+        words: &Range<usize>,
+        totals: &[[f32; 2]],
+        soft: &SoftTargets,
+        logits: &mut [f32],
+        share: &mut Share,
+    ) {
+        let bias = share.d_bias.len();
+        share.d_bias.resize(bias + words.len(), 0.0);
+        let rows = logits.chunks_exact_mut(words.len()).zip(totals).zip(self.targets).enumerate();
+        for (at, ((row, [all, tempered]), &target)) in rows {
+            let soft_row = self.augmented.then(|| soft.tempered(row, &mut share.tempered));
+            probabilities(row, *all, self.scale);
+            if let Some(logits) = soft_row {
+                soft.add_gradient((at, words.start), logits, *tempered, self.scale, row);
+            }
+            if words.contains(&(target as usize)) {
+                row[target as usize - words.start] -= self.scale;
+            }
+            accumulate::add(&mut share.d_bias[bias..], row);
+        }
+    }
+
+    /// `d_matrix (+)= d^T input`
+    fn back_matrix(
+        &self,
+        d: &[f32],
+        columns: &Packed,
+        d_matrix: &mut [f32],
+        write: Write,
+        share: &mut Share,
+    ) {
+        /// Words at a time, so that they stay near as a packed factor.
+        const PART: usize = 96;
+        let (tokens, words) = (self.targets.len(), d.len() / self.targets.len());
+        for (i, d_matrix) in d_matrix.chunks_mut(PART * self.width).enumerate() {
+            let count = PART.min(words - i * PART);
+            share.part.pack_left(View::strided(&d[i * PART..], tokens, count, words).t());
+            share.part.product(columns, (d_matrix, self.width), write);
+        }
+    }
+
+    /// `d_input (+)= d W`
+    fn back_input(&self, words: &Range<usize>, first: usize, d: &[f32], share: &mut Share) {
+        let write = if words.start == first { Write::Set } else { Write::Add };
+        share.d_input.resize(self.targets.len() * self.width, 0.0);
+        share.matrix.pack_right(self.matrix(words));
+        let d = View::new(d, self.targets.len(), words.len());
+        share.matrix.times_rows(d, (&mut share.d_input, self.width), write);
+    }
+
+    /// Brings the shares' gradients together, in their order.
+    fn gather(&self, d_bias: &mut [f32], d_input: &mut [f32], room: &Room) {
+        /// Numbers of one thread at a time.
+        const PART: usize = 1 << 13;
+        for (d_bias, share) in d_bias.chunks_mut(self.share).zip(&room.shares) {
+            accumulate::add(d_bias, &share.d_bias);
+        }
+        d_input.par_chunks_mut(PART).enumerate().for_each(|(i, d_input)| {
+            let part = i * PART..i * PART + d_input.len();
+            d_input.copy_from_slice(&room.shares[0].d_input[part.clone()]);
+            for share in &room.shares[1..] {
+                accumulate::add(d_input, &share.d_input[part.clone()]);
+            }
+        });
+    }
 }
 
 #[cfg(test)]
@@ -239,22 +394,23 @@ mod tests {
     use super::*;
     use crate::parameters::Builder;
 
-    #[test]
-    fn loss_of_equal_logits_is_the_log_of_their_number() {
-        let loss = loss_and_gradient(&mut [1.0; 100], &[2.0; 100], 7, 1.0, None);
-        assert!((loss - 100f32.ln()).abs() < 1e-5);
+    fn number(i: usize) -> f32 {
+        ((i * 7919) % 2003) as f32 / 500.0 - 2.0
+    }
+
+    fn made_up(width: usize, vocabulary: usize) -> (Softmax, Parameters) {
+        let mut builder = Builder::default();
+        let matrix = builder.matrix("softmax", vocabulary, width);
+        let bias = builder.vector("bias", vocabulary);
+        let mut weights = builder.zeros();
+        weights.data.iter_mut().enumerate().for_each(|(i, w)| *w = number(i));
+        (Softmax { width, vocabulary, matrix, bias, embedding: matrix }, weights)
     }
 
     #[test]
     fn predictions_are_those_of_the_whole_logits() {
-        let mut builder = Builder::default();
         let (rows, width, vocabulary) = (2 * ROWS + 5, 3, 700);
-        let matrix = builder.matrix("softmax", vocabulary, width);
-        let bias = builder.vector("bias", vocabulary);
-        let mut weights = builder.zeros();
-        let number = |i: usize| ((i * 7919) % 2003) as f32 / 500.0 - 2.0;
-        weights.data.iter_mut().enumerate().for_each(|(i, w)| *w = number(i));
-        let softmax = Softmax { width, vocabulary, matrix, bias, embedding: matrix };
+        let (softmax, weights) = made_up(width, vocabulary);
         let input: Vec<f32> = (0..rows * width).map(|i| number(i + 17)).collect();
         let mut logits = Vec::new();
         softmax.logits(&weights, &input, &mut logits);
@@ -274,11 +430,55 @@ mod tests {
         }
     }
 
+    /// Against plain loops in double precision; widths, words and tokens that are multiples of nothing, and more
+    /// words than one share or block holds.
     #[test]
-    fn gradient_sums_to_zero_and_is_negative_at_the_target() {
-        let mut row: Vec<f32> = (0..37).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
-        loss_and_gradient(&mut row, &[0.1; 37], 11, 2.0, None);
-        assert!(row.iter().sum::<f32>().abs() < 1e-5);
-        assert!(row.iter().enumerate().all(|(i, &x)| (x < 0.0) == (i == 11)));
+    fn gradients_are_those_of_the_definition() {
+        let (rows, width, vocabulary, scale) = (29, 7, 2 * WORDS * 2 + 777, 0.5);
+        let (softmax, weights) = made_up(width, vocabulary);
+        let input: Vec<f32> = (0..rows * width).map(|i| number(i + 17)).collect();
+        let targets: Vec<u32> = (0..rows).map(|i| (i * 537 % vocabulary) as u32).collect();
+        let mut logits = Vec::new();
+        softmax.logits(&weights, &input, &mut logits);
+        let (mut loss, mut d) = (0.0, vec![0.0f64; logits.len()]);
+        for ((d, row), &target) in
+            d.chunks_mut(vocabulary).zip(logits.chunks(vocabulary)).zip(&targets)
+        {
+            let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+            loss += sum.ln() - f64::from(row[target as usize]);
+            d.iter_mut().zip(row).for_each(|(d, &x)| *d = scale * f64::from(x).exp() / sum);
+            d[target as usize] -= scale;
+        }
+        let (mut gradient, mut room) = (weights.zeros_like(), Room::default());
+        let mut d_input = vec![9.0; rows * width];
+        for _ in 0..2 {
+            let (pairs, scale) = ((&input[..], &targets[..]), (scale as f32, None));
+            let got = softmax.loss_and_gradients(
+                &weights,
+                &mut gradient,
+                pairs,
+                scale,
+                &mut d_input,
+                &mut room,
+            );
+            assert!((got - loss).abs() < 1e-4 * loss, "{got} {loss}");
+        }
+        let near =
+            |got: f32, want: f64| assert!((f64::from(got) - want).abs() < 1e-4, "{got} {want}");
+        let at = |token: usize, word: usize| d[token * vocabulary + word];
+        for word in 0..vocabulary {
+            let bias = gradient.get(softmax.bias)[word];
+            near(bias, (0..rows).map(|t| at(t, word)).sum());
+            for u in 0..width {
+                let want = (0..rows).map(|t| at(t, word) * f64::from(input[t * width + u])).sum();
+                near(gradient.get(softmax.matrix)[word * width + u], want);
+            }
+        }
+        let matrix = weights.get(softmax.matrix);
+        for (i, &got) in d_input.iter().enumerate() {
+            let term =
+                |word: usize| at(i / width, word) * f64::from(matrix[word * width + i % width]);
+            near(got, (0..vocabulary).map(term).sum());
+        }
     }
 }

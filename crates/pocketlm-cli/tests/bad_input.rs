@@ -138,7 +138,11 @@ fn checkpoints_that_are_damaged() {
     every_use_fails(&here, "model", &["model.safetensors"]);
     fs::write(&path, &model).unwrap();
     fs::write(&config, right.replacen("\"embedding\": 8", "\"embedding\": 9", 1)).unwrap();
-    every_use_fails(&here, "model", &["has embedding as F32", "the model needs F32 or F16 [11, 9]"]);
+    every_use_fails(
+        &here,
+        "model",
+        &["has embedding as F32", "the model needs F32 or F16 [11, 9]"],
+    );
     fs::write(&config, right.replacen("lstm", "elman", 1)).unwrap();
     every_use_fails(&here, "model", &["config.json: is not the configuration", "elman"]);
     fs::write(&config, right).unwrap();

@@ -158,6 +158,39 @@ def matrix(description, arrays):  # section 4
     return leaf(description, *[arrays[name] for name in description["arrays"]])
 
 
+def packed(array, count, bits):  # section 13
+    bits_ = np.unpackbits(array, bitorder="little")[: count * bits].reshape(count, bits)
+    assert not array[-7:].any() and len(array) == -(-count * bits // 8) + 7
+    return (bits_.astype("<u4") << np.arange(bits, dtype="<u4")).sum(1, dtype="<u4")
+
+
+def values(name, count, bits, arrays):  # section 13
+    if bits == 32:
+        return arrays[name]
+    return arrays[name + ".levels"][packed(arrays[name], count, bits)]
+
+
+def ngrams(orders, types, arrays):  # section 13: tokens, ln p and ln b of the n-grams of each length
+    grams, width = np.arange(types, dtype="<u4")[:, None], max(1, (types - 1).bit_length())
+    for n, order in enumerate(orders, 1):
+        name, count = f"ngram.{n}.", order["ngrams"]
+        if n > 1:
+            last = packed(arrays[name + "words"], count, width)
+            grams = np.concatenate([np.repeat(grams, children, 0), last[:, None]], 1)
+        backoffs = n < len(orders) and values(name + "backoffs", count, order.get("backoff_bits", 32), arrays)
+        yield grams, values(name + "probabilities", count, order.get("probability_bits", 32), arrays), backoffs
+        if n == len(orders):
+            return
+        if n == 1:
+            children = np.diff(arrays["ngram.1.offsets"].astype("<i8"))
+            continue
+        runs = np.unpackbits(arrays[name + "children"].view("<u1"), bitorder="little")
+        zeros = np.flatnonzero(runs == 0)[:count]
+        children = np.diff(zeros, prepend=-1) - 1
+        begins = np.concatenate([[0], zeros[:-1] + 1])[::64][: -(-count // 64)]
+        assert (arrays[name + "children.samples"] == begins).all() and not runs[zeros[-1] :].any()
+
+
 def words(vocabulary, arrays):  # section 8
     text, blocks, at, word = arrays[vocabulary["text"]].tobytes(), arrays[vocabulary["blocks"]], 0, b""
     for index in range(vocabulary["types"]):
@@ -178,7 +211,13 @@ def main(path, out):
     metadata, arrays = container(file)
     stored = metadata["checksum"].encode()  # section 9
     assert stored == b"crc32:%08x" % zlib.crc32(file.replace(stored, b"crc32:00000000", 1))
-    for description in json.loads(metadata["matrices"]):
+    if "ngram" in metadata:
+        types = json.loads(metadata["vocabulary"])["types"]
+        for n, (grams, *numbers) in enumerate(ngrams(json.loads(metadata["ngram"])["orders"], types, arrays), 1):
+            for name, array in zip(["words", "probabilities", "backoffs"], [grams[:, -1], *numbers]):
+                if array is not False:
+                    (out / f"{n}.{name}").write_bytes(array.tobytes())
+    for description in json.loads(metadata.get("matrices", "[]")):
         (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())
     for name in (name for name in arrays if name.endswith((".bias", ".gain"))):
         (out / (name + ".f32")).write_bytes(arrays[name].tobytes())

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::{Forms, Parts, configurations};
 use pocketlm::Model;
-use pocketlm::pack::{Precision, write_file};
+use pocketlm::pack::{Notes, Precision, write_file};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -48,6 +48,16 @@ fn compare(model: &Model, folder: &Path) {
             assert_eq!(found, bits(&row), "{} row {index}", matrix.name);
         }
     }
+    if let Some(table) = model.ngrams() {
+        for (n, order) in (1..).zip(&table.orders) {
+            assert_eq!(floats(&folder.join(format!("{n}.words"))), order.words);
+            let numbers = floats(&folder.join(format!("{n}.probabilities")));
+            assert_eq!(numbers, bits(&order.probabilities));
+            if n < table.orders.len() {
+                assert_eq!(floats(&folder.join(format!("{n}.backoffs"))), bits(&order.backoffs));
+            }
+        }
+    }
     let words = std::fs::read_to_string(folder.join("words.txt")).unwrap();
     assert!(words.split('\n').map(String::from).eq(model.vocabulary().words()));
 }
@@ -72,6 +82,10 @@ fn the_python_reader_rebuilds_every_weight() {
     }
     for forms in Forms::all() {
         check(&python, forms.bytes(), &folder);
+    }
+    for (order, levels) in [(1, 0), (3, 20), (6, 0)] {
+        let table = common::ngram::table(order, 150, levels, 1);
+        check(&python, table.pack(&Notes::default()).unwrap(), &folder);
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

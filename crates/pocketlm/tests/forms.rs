@@ -116,7 +116,18 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// The product with a batch; checks that each vector alone gives the same, to the bit if `exact`.
-fn apply(product: &mut Product, x: &[f32], [rows, columns]: [usize; 2], exact: bool) -> Vec<f32> {
+fn apply(product: &mut Product, x: &[f32], shape: [usize; 2], exact: bool) -> Vec<f32> {
+    apply_within(1e-5, product, x, shape, exact)
+}
+
+/// The same where each vector alone may differ by `bound` of the largest.
+fn apply_within(
+    bound: f32,
+    product: &mut Product,
+    x: &[f32],
+    [rows, columns]: [usize; 2],
+    exact: bool,
+) -> Vec<f32> {
     let batch = x.len() / columns;
     let mut together = vec![0.25; batch * rows];
     product.apply(x, &mut together).unwrap();
@@ -127,7 +138,7 @@ fn apply(product: &mut Product, x: &[f32], [rows, columns]: [usize; 2], exact: b
     if exact {
         assert_eq!(bits(&together), bits(&alone));
     }
-    near(&together, &alone, 1e-5);
+    near(&together, &alone, bound);
     together
 }
 
@@ -205,9 +216,11 @@ proptest! {
             let mut product = Product::new(rows, columns, &form, batch).unwrap();
             let x = numbers(batch * columns, &mut random);
             let exact = !left.is_float() && !right.is_float();
-            let found = apply(&mut product, &x, [rows, columns], exact);
+            // Where an integer product follows one of floats, the order of the floats' sums decides what rounds up.
+            let bound = if right.is_float() && !left.is_float() { 1e-2 } else { 1e-5 };
+            let found = apply_within(bound, &mut product, &x, [rows, columns], exact);
             let wanted = composed_onto(0.25, &left, &composed(&right, &x));
-            if exact { prop_assert_eq!(bits(&found), bits(&wanted)) } else { near(&found, &wanted, 1e-5) }
+            if exact { prop_assert_eq!(bits(&found), bits(&wanted)) } else { near(&found, &wanted, bound) }
             let (l, r) = (left.read(), right.read());
             let columns_of_right: Vec<f32> =
                 (0..columns * rank).map(|at| r[at % rank * columns + at / rank]).collect();

@@ -37,7 +37,7 @@ fn weights_come_back_within_half_a_step() {
                         Precision::Int8 => largest(wanted) / 127.0 * 0.5001,
                         // Clipping may cost more than half a step of the widest scale that is tried.
                         Precision::Int4 => largest(wanted) / 7.0,
-                        Precision::Codebook => largest(wanted) / 3.0,
+                        Precision::Codebook => largest(wanted) / 2.0,
                         Precision::Int3 => largest(wanted) / 3.0,
                         Precision::Int2 => largest(wanted) / 2.0,
                         Precision::Ternary => largest(wanted) * 0.75,

@@ -1,7 +1,6 @@
 //! The trials of specifications, and what is said of wrong ones.
 
 use super::*;
-use crate::recipe::Recipe;
 
 fn parse(text: &str) -> Result<Sweep> {
     let include = |name: &str| Ok((name.to_owned(), "[train]\nlr = 0.125\n".to_owned()));

@@ -293,7 +293,36 @@ def peer_row(name: str, f: dict) -> list[str]:
     ]
 
 
-BLOCKS = {"ptb": ptb, "bases": bases, "paper": paper, "methods": methods, "speed": speed}
+# The rows of results/ngram.json that the README shows: order, pruning, bits.
+NGRAMS = ((3, 0, 8), (5, 0, 32), (5, 0, 8), (5, 0, 4), (5, 1e-8, 8), (5, 1e-7, 8), (5, 3e-7, 8), (5, 1e-6, 8))
+
+
+def ngram() -> str | None:
+    """results/ngram.json, written by benches/ngram.py."""
+    found = load("ngram.json")
+    if not found:
+        return None
+    ours = [row for row in found["pocketlm"] if (row["order"], row["prune"], row["bits"]) in NGRAMS]
+    named = [(f"**pocketlm** order {row['order']}, {row['bits']} bits"
+              + (f", pruned at {row['prune']:.0e}" if row["prune"] else ""), row) for row in ours]
+    named += [(f"KenLM order {row['order']}, {row['form']}", row) for row in found["kenlm_models"]
+              if row["order"] == 5]
+    rows = [
+        [
+            name,
+            f"{row['bytes'] / 1e6:.2f}",
+            f"{row['valid_perplexity']:.2f}",
+            f"{row['test_perplexity']:.2f}",
+            f"{row['queries_per_cpu_second'] / 1e6:.1f}",
+        ]
+        for name, row in named
+    ]
+    header = "n-gram model | MB | valid | test | million queries/s"
+    where_ = where(found["machine"], found["commit"])
+    return "\n\n".join([table(header, rows), f"Penn Treebank, KenLM {found['kenlm']}, the same run; {where_}."])
+
+
+BLOCKS = {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "methods": methods, "speed": speed}
 
 
 def render(text: str) -> str:

@@ -29,7 +29,9 @@ fn every_asset_has_a_card_and_is_small() {
     for model in &models {
         let card = std::fs::read_to_string(model.join("card.json")).unwrap();
         let card: Value = serde_json::from_str(&card).unwrap();
-        for field in ["name", "data", "data_sha256", "licence", "valid_perplexity", "commit", "command"] {
+        for field in
+            ["name", "data", "data_sha256", "licence", "valid_perplexity", "commit", "command"]
+        {
             assert!(!card[field].is_null(), "{}: card.json lacks {field}", model.display());
         }
         for file in std::fs::read_dir(model).unwrap() {
@@ -41,7 +43,8 @@ fn every_asset_has_a_card_and_is_small() {
 
 #[test]
 fn every_asset_has_the_perplexity_of_its_card() {
-    let data = std::env::var_os("POCKETLM_DATA").map_or(root().join("../shared/data"), PathBuf::from);
+    let data =
+        std::env::var_os("POCKETLM_DATA").map_or(root().join("../shared/data"), PathBuf::from);
     let data = data.join("ptb");
     if !data.is_dir() {
         eprintln!("SKIPPED: no Penn Treebank at {}: set POCKETLM_DATA", data.display());
@@ -54,7 +57,8 @@ fn every_asset_has_the_perplexity_of_its_card() {
         let card: Value = serde_json::from_str(&card).unwrap();
         assert_eq!(card["data_sha256"], checkpoint.config.provenance.data_sha256);
         let eos = checkpoint.encoder.vocabulary().eos();
-        let valid = evaluate(&checkpoint.network, &checkpoint.parameters, &corpus.valid, eos).unwrap();
+        let valid =
+            evaluate(&checkpoint.network, &checkpoint.parameters, &corpus.valid, eos).unwrap();
         let stored = card["valid_perplexity"].as_f64().unwrap();
         let error = (valid.perplexity / stored - 1.0).abs();
         assert!(error < 1e-4, "{}: {} is not {stored}", model.display(), valid.perplexity);

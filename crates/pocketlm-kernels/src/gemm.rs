@@ -117,9 +117,14 @@ pub fn multiply(
     assert!(a.len() == len(STRIP_ROWS, rows, depth), "{} elements for {rows} rows", a.len());
     assert!(b.len() == len(STRIP_COLUMNS, columns, depth), "{} for {columns} columns", b.len());
     assert!(columns <= stride, "rows of {columns} overlap at a stride of {stride}");
-    let needed = (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(columns));
-    assert!(needed.is_some_and(|n| n <= out.len()), "{} of a result", out.len());
+    assert!(fits(rows, columns, stride, out.len()), "{} of a result", out.len());
     call!(gemm(a, b, depth, [rows, columns], out, stride, add));
+}
+
+/// Whether so many rows of `width`, at least one, lie `stride` apart within `length` without overlapping.
+fn fits(rows: usize, width: usize, stride: usize, length: usize) -> bool {
+    let needed = (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(width));
+    width <= stride && needed.is_some_and(|n| n <= length)
 }
 
 /// [`multiply`] with rows of A as they lie in memory, `a_stride` apart: no packing, and no slower where the
@@ -138,13 +143,9 @@ pub fn multiply_rows(
     if rows == 0 || columns == 0 {
         return;
     }
-    let fits = |stride: usize, width: usize, length: usize| {
-        let needed = (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(width));
-        width <= stride && needed.is_some_and(|n| n <= length)
-    };
-    assert!(fits(a_stride, depth, a.len()), "{} elements for {rows} rows", a.len());
+    assert!(fits(rows, depth, a_stride, a.len()), "{} elements for {rows} rows", a.len());
     assert!(b.len() == len(STRIP_COLUMNS, columns, depth), "{} for {columns} columns", b.len());
-    assert!(fits(stride, columns, out.len()), "{} of a result", out.len());
+    assert!(fits(rows, columns, stride, out.len()), "{} of a result", out.len());
     call!(gemm_rows((a, a_stride), b, depth, [rows, columns], out, stride, add));
 }
 

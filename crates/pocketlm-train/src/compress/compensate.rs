@@ -120,17 +120,9 @@ fn round_row(row: &mut [f32], spread: &[f32], grid: &Grid) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::testing::noise as numbers;
     use pocketlm::pack::{Factor, Sparsity, round_trip_factor};
     use proptest::prelude::*;
-
-    fn numbers(count: usize, seed: u64) -> Vec<f32> {
-        let noise = |i: usize| {
-            let x = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed);
-            let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            (x >> 40) as f32 / 8_388_608.0 - 1.0
-        };
-        (0..count).map(noise).collect()
-    }
 
     /// Second moment of inputs that go together: each a mix of a few.
     fn moment(columns: usize, seed: u64) -> Vec<f64> {

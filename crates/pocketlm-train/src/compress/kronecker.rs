@@ -82,16 +82,8 @@ impl Method for Kronecker {
 mod tests {
     use super::*;
     use crate::matrix::svd::{Balance, decompose};
+    use crate::matrix::testing::noise as numbers;
     use proptest::prelude::*;
-
-    fn numbers(count: usize, seed: u64) -> Vec<f32> {
-        let noise = |i: usize| {
-            let x = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed);
-            let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            (x >> 40) as f32 / 8_388_608.0 - 1.0
-        };
-        (0..count).map(noise).collect()
-    }
 
     fn step(left: [usize; 2], terms: usize) -> Kronecker {
         Kronecker { matrices: vec!["*".into()], left: Some(left), terms: Some(terms), ratio: None }

@@ -22,7 +22,7 @@ pub mod parametrization;
 pub mod svd;
 pub mod tensor_train;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod toeplitz;
 
 pub use block_low_rank::BlockLowRank;

@@ -192,12 +192,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn matrix(rows: usize, columns: usize, seed: u64) -> Vec<f32> {
-        let noise = |i: usize| {
-            let x = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed);
-            let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            (x >> 40) as f32 / 8_388_608.0 - 1.0
-        };
-        (0..rows * columns).map(noise).collect()
+        crate::matrix::testing::noise(rows * columns, seed)
     }
 
     fn product(f: &Factors, rows: usize, columns: usize) -> Vec<f32> {

@@ -13,6 +13,16 @@ pub fn numbers(length: usize, seed: u32) -> Vec<f32> {
     (0..length as u32).map(next).collect()
 }
 
+/// The same from a wider seed.
+pub fn noise(count: usize, seed: u64) -> Vec<f32> {
+    let next = |i: usize| {
+        let x = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed);
+        let x = (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (x >> 40) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..count).map(next).collect()
+}
+
 /// The dense matrix of these leaves.
 pub fn dense(structure: &dyn Structured, leaves: &[Vec<f32>], shape: Shape) -> Vec<f32> {
     let leaves: Vec<&[f32]> = leaves.iter().map(Vec::as_slice).collect();

@@ -207,7 +207,10 @@ unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
     // SAFETY: rows and strips are `length` deep; `put` keeps to the place. Plain rows are as many as R.
     unsafe {
         for r in 0..R {
-            S::prefetch(place.out.wrapping_add(r.min(place.rows) * place.stride).cast());
+            let row = place.out.wrapping_add(r.min(place.rows) * place.stride);
+            for v in 0..V {
+                S::prefetch(row.wrapping_add(v * 16).cast());
+            }
         }
         // Of plain rows every fourth has a pointer: the others are within reach of it by multiples of the stride.
         let mut at = [a.at; 3];

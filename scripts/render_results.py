@@ -147,17 +147,29 @@ def paper() -> str | None:
     return "\n\n".join([*parts, "; ".join(sorted(machines)) + "."])
 
 
-# The order of the rows of results/methods.
+# The base models of the field, and the order of its rows.
+FIELD_BASES = ("zaremba-small", "keyboard", "inan-small")
 METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted",
            "shared-low-rank-100", "tensor-train", "prune-50", "prune-80", "panels-50",
            "low-rank-100-fisher", "block-low-rank", "kronecker", "block-circulant-4", "toeplitz-like-25", "binary3", "binary2",
-           "int4-compensated", "int3-compensated", "int2-compensated")
+           "int4-compensated", "int3-compensated", "int2-compensated", "product4", "product8")
 
 
-def methods() -> str | None:
-    """results/methods/ROW.json, written by `pocketlm reproduce methods`."""
-    found = [row for name in METHODS if (row := load(f"methods/{name}.json"))]
-    dense = load("methods/int8.json")
+def field() -> str | None:
+    """results/field/BASE/ROW.json, written by `pocketlm reproduce field --base BASE`."""
+    tables = [table for base in FIELD_BASES if (table := methods(base))]
+    return "\n\n".join(tables) or None
+
+
+def cost(row: dict) -> str:
+    """Seconds that the steps took."""
+    seconds = sum(step.get("seconds", 0.0) for step in row["steps"])
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def methods(base: str) -> str | None:
+    found = [row for name in METHODS if (row := load(f"field/{base}/{name}.json"))]
+    dense = load(f"field/{base}/int8.json")
     if not found or not dense:
         return None
     rows = [
@@ -169,10 +181,12 @@ def methods() -> str | None:
             f"{row['tokens_per_second']:,.0f}",
             f"{row['tokens_per_second'] / dense['tokens_per_second']:.2f}",
             f"{dense['bytes_without_vocabulary'] / row['bytes_without_vocabulary']:.2f}",
+            cost(row),
         ]
         for row in found
     ]
-    header = "form | MB | valid | test | words/s | × speed of int8 | × smaller than int8"
+    header = (f"form of `{base}` | MB | valid | test | words/s | × speed of int8 | × smaller than int8 | "
+              "time to compress")
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
     return "\n\n".join([table(header, rows), "; ".join(sorted(machines)) + "."])
 
@@ -196,7 +210,7 @@ def paper_row(row: dict) -> list[str]:
 
 
 def speed() -> str | None:
-    parts = training_step() + recipes_step() + peers()
+    parts = training_step() + recipes_step() + peers() + library_size()
     return "\n\n".join(parts) if parts else None
 
 
@@ -255,6 +269,23 @@ def recipes_step() -> list[str]:
         f"PyTorch {found['versions']['torch']} in the same run (× is the ratio to the faster of its two forms):",
         table("recipe | ms a step | × PyTorch | peak MB", rows),
         f"{where(found['machine'], found['commit'])}.",
+    ]
+
+
+def library_size() -> list[str]:
+    """results/library_size.json, written by benches/library_size.py."""
+    found = load("library_size.json")
+    if not found:
+        return []
+    rows = [
+        [target, f"{size['library_bytes'] / 1e3:.0f}", f"{size['program_bytes'] / 1e3:.0f}", size["rustc"]]
+        for target, size in found["targets"].items()
+    ]
+    return [
+        "What the runtime adds to a stripped program (the example `keyboard`, profile `phone`, less a program that "
+        "does nothing):",
+        table("target | library KB | program KB | compiler", rows),
+        f"Commit `{found['commit'][:9]}`.",
     ]
 
 
@@ -322,7 +353,7 @@ def ngram() -> str | None:
     return "\n\n".join([table(header, rows), f"Penn Treebank, KenLM {found['kenlm']}, the same run; {where_}."])
 
 
-BLOCKS = {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "methods": methods, "speed": speed}
+BLOCKS = {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "field": field, "speed": speed}
 
 
 def render(text: str) -> str:

@@ -36,12 +36,24 @@ def dense(description, weights, *scales):  # section 5
         for plane in planes[1:]:
             planes[0] = planes[0] + plane
         return planes[0]
+    if description["precision"].startswith("product"):
+        return product_quantised(description, weights, scales[0].reshape(-1))
     if description["precision"] == "int8":
         whole = weights.transpose(0, 2, 1, 3).reshape(len(weights) * 16, -1).astype("<f4") - 128
         return whole[:rows, :columns] * scales[0][:rows, None]
     whole = levels(description["precision"], weights, *scales[1:])[:, :columns]
     scale = scales[0].transpose(0, 2, 1).reshape(len(whole), -1).astype("<f4")
     return (whole * scale.repeat(description["group"], 1)[:, :columns])[:rows]
+
+
+def product_quantised(description, codes, centroids):  # codes [panels, parts, 16]
+    rows, columns, width = description["rows"], description["columns"], int(description["precision"][-1])
+    out = np.zeros((len(codes) * 16, columns), "<f4")
+    for part, first in enumerate(range(0, columns, width)):
+        own = min(width, columns - first)
+        vectors = centroids[first * 256:][:own * 256].reshape(16, own, 16).transpose(0, 2, 1).reshape(256, own)
+        out[:, first:first + own] = vectors[codes[:, part].reshape(-1)]
+    return out[:rows]
 
 
 def levels(precision, lines, book=None):  # codes to levels, panels to rows

@@ -96,7 +96,9 @@ fn wrong_usage() {
     usage("eval packed.plm --data open --split dev", &["dev", "train, valid, test"]);
     usage(
         "pack open-model -o x.plm --precision int5",
-        &["f32, f16, int8, int4, codebook, int3, int2, ternary, binary3 or binary2"],
+        &[
+            "f32, f16, int8, int4, codebook, int3, int2, ternary, binary3, binary2, product4 or product8",
+        ],
     );
     for temperature in ["nan", "-1"] {
         let line = format!("generate packed.plm --temperature {temperature}");

@@ -5,6 +5,7 @@
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+#[cfg(feature = "host")]
 use crate::fit::Grid;
 use crate::grouped::Grouped;
 use crate::layout::PANEL_ROWS;
@@ -91,10 +92,15 @@ pub(crate) struct Table {
     pub int8_matmul: unsafe fn(&[u8], &[f32], &[i8], &[f32], &[i32], &mut [f32]),
     pub grouped_matvec: unsafe fn(Grouped, &[i8], f32, &[i32], &mut [f32]),
     pub grouped_matmul: unsafe fn(Grouped, &[i8], &[f32], &[i32], &mut [f32]),
+    #[cfg(feature = "host")]
     pub fit: unsafe fn(&Grid, &[f32]) -> u16,
+    #[cfg(feature = "host")]
     pub gemm: unsafe fn(&[f32], &[f32], usize, [usize; 2], &mut [f32], usize, bool),
+    #[cfg(feature = "host")]
     pub gemm_rows: unsafe fn((&[f32], usize), &[f32], usize, [usize; 2], &mut [f32], usize, bool),
+    #[cfg(feature = "host")]
     pub copy: unsafe fn(&[f32], usize, [usize; 2], usize, &mut [f32]),
+    #[cfg(feature = "host")]
     pub transpose: unsafe fn(&[f32], usize, [usize; 2], usize, &mut [f32]),
     pub max_abs: unsafe fn(&[f32]) -> f32,
     pub quantise: unsafe fn(&[f32], f32, &mut [i8]),

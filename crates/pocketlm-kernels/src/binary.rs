@@ -8,8 +8,7 @@ use crate::grouped::{Code, scales_len};
 use crate::half;
 use crate::layout::PANEL_ROWS;
 
-/// Columns per scale, unless a model says otherwise.
-pub const GROUP: usize = 128;
+pub use crate::grouped::BINARY_GROUP as GROUP;
 
 /// Most planes of a code.
 pub const MAX_PLANES: usize = 4;

@@ -10,12 +10,16 @@
 //! order starting from zero, and every operation rounded once.
 
 use crate::backend::call;
+#[cfg(feature = "host")]
 use crate::fit::Grid;
 use crate::half;
 use crate::layout::{MAX_INTEGER_COLS, PANEL_ROWS, padded_rows, panels};
 
 /// Columns per scale of all codes but binary ones, unless a model says otherwise.
 pub const GROUP: usize = 64;
+
+/// The same of a plane of a binary code.
+pub const BINARY_GROUP: usize = 128;
 
 /// What each code stands for; of codes of fewer bits only the first places count.
 pub type Levels = [i8; 16];
@@ -65,7 +69,7 @@ impl Code {
     /// Columns per scale, unless a model says otherwise: a binary code has a scale for each of its planes, so
     /// more columns share one.
     pub const fn usual_group(self) -> usize {
-        if matches!(self, Self::Binary) { crate::binary::GROUP } else { GROUP }
+        if matches!(self, Self::Binary) { BINARY_GROUP } else { GROUP }
     }
 
     /// Columns as stored. Quantised vectors have this length.
@@ -126,6 +130,7 @@ impl Code {
     }
 
     #[inline]
+    #[cfg(feature = "host")]
     pub(crate) fn put(self, panel: &mut [u8], r: usize, c: usize, code: u8) {
         let (at, shift) = self.place(r, c);
         let mask = [1, 3, 3, 15][self.bits() - 1];
@@ -172,6 +177,7 @@ pub const fn scales_len(rows: usize, cols: usize, group: usize) -> usize {
 /// # Panics
 /// If `weights` is not `rows · cols` long, `bytes` not [`Code::len`], `scales` not [`scales_len`], or
 /// `group` no positive multiple of [`Code::block`].
+#[cfg(feature = "host")]
 #[expect(clippy::too_many_arguments, reason = "flat slices in, flat slices out")]
 pub fn pack(
     code: Code,
@@ -204,12 +210,14 @@ pub fn pack(
 }
 
 /// Rounds number by number what [`pack`] rounds group by group.
+#[cfg(feature = "host")]
 pub struct Rounding {
     code: Code,
     grid: Grid,
     levels: Levels,
 }
 
+#[cfg(feature = "host")]
 impl Rounding {
     /// For a code and its levels, as [`pack`] takes them.
     pub fn new(code: Code, levels: &Levels) -> Self {

@@ -9,7 +9,7 @@
 //! | [`layout`] | how weights lie in memory (and in a model file) |
 //! | [`float32`], [`float16`] | products with 4-byte and 2-byte floating-point weights |
 //! | [`int8`], [`grouped`], [`codebook`] | products with quantised weights and quantised activations |
-//! | [`gemm`] | products of two large matrices, for training |
+//! | [`gemm`] | products of two large matrices, for training (feature `host`, as all that packs codes) |
 //! | [`quantise`] | activations to 8 bits |
 //! | [`activation`], [`gates`] | exp, sigmoid, tanh; the elementwise half of LSTM, CIFG and GRU |
 //! | [`accumulate`] | sums of vectors |
@@ -107,13 +107,17 @@ pub mod activation;
 ))]
 mod arch;
 pub mod backend;
+#[cfg(feature = "host")]
 pub mod binary;
 pub mod bytes;
+#[cfg(feature = "host")]
 pub mod codebook;
+#[cfg(feature = "host")]
 mod fit;
 pub mod float16;
 pub mod float32;
 pub mod gates;
+#[cfg(feature = "host")]
 pub mod gemm;
 pub mod grouped;
 pub mod half;

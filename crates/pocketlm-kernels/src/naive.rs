@@ -4,7 +4,9 @@
 //! `arch` must equal them. The floating-point products are the truth up to rounding.
 
 use crate::backend::{Backend, Table};
+#[cfg(feature = "host")]
 use crate::fit::Grid;
+#[cfg(feature = "host")]
 use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS};
 use crate::grouped::{Code, Grouped};
 use crate::half;
@@ -21,10 +23,15 @@ pub static TABLE: Table = Table {
     int8_matmul,
     grouped_matvec,
     grouped_matmul,
+    #[cfg(feature = "host")]
     fit,
+    #[cfg(feature = "host")]
     gemm,
+    #[cfg(feature = "host")]
     gemm_rows,
+    #[cfg(feature = "host")]
     copy,
+    #[cfg(feature = "host")]
     transpose,
     max_abs,
     quantise,
@@ -89,6 +96,7 @@ fn f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
     }
 }
 
+#[cfg(feature = "host")]
 fn gemm(
     a: &[f32],
     b: &[f32],
@@ -104,6 +112,7 @@ fn gemm(
     gemm_of(at, b, depth, shape, (out, stride), add);
 }
 
+#[cfg(feature = "host")]
 fn gemm_rows(
     (a, a_stride): (&[f32], usize),
     b: &[f32],
@@ -117,6 +126,7 @@ fn gemm_rows(
 }
 
 /// The product with A given as a function of row and depth.
+#[cfg(feature = "host")]
 fn gemm_of(
     a: impl Fn(usize, usize) -> f32,
     b: &[f32],
@@ -135,6 +145,7 @@ fn gemm_of(
 }
 
 /// `strip[d, l]` = element l of the row at `d * step`, zero from line `live` on; a strip is `[depth, width]`.
+#[cfg(feature = "host")]
 fn copy(rows: &[f32], step: usize, [live, depth]: [usize; 2], width: usize, strip: &mut [f32]) {
     for (d, out) in strip.chunks_exact_mut(width).enumerate().take(depth) {
         out[..live].copy_from_slice(&rows[d * step..][..live]);
@@ -143,6 +154,7 @@ fn copy(rows: &[f32], step: usize, [live, depth]: [usize; 2], width: usize, stri
 }
 
 /// `strip[d, l]` = element d of line l, zero from line `live` on; a strip is `[depth, width]`.
+#[cfg(feature = "host")]
 fn transpose(
     lines: &[f32],
     line_step: usize,
@@ -214,6 +226,7 @@ fn grouped_matmul(w: Grouped, q: &[i8], q_scales: &[f32], q_sums: &[i32], out: &
     }
 }
 
+#[cfg(feature = "host")]
 fn fit(grid: &Grid, weights: &[f32]) -> u16 {
     crate::fit::fit(grid, weights)
 }

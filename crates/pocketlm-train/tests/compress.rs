@@ -92,6 +92,9 @@ const RECIPES: &[&str] = &[
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"embedding\"]\nprecision = \"binary2\"\n",
     "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 9\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int4\"\ncompensate = true\n",
+    "[[step]]\nmethod = \"quantise\"\nmatrices = [\"embedding\", \"softmax\"]\nprecision = \"product4\"\n\
+     [[step]]\nmethod = \"low-rank\"\nmatrices = [\"cell.0.input\"]\nrank = 9\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"product8\"\n",
 ];
 
 /// The runtime's weights are the trainer's, bit for bit where they are stored as they are; and so, but for the

@@ -427,6 +427,16 @@ fn binary_codes_of_other_groups_or_planes() {
 }
 
 #[test]
+fn vectors_of_other_widths_or_not_finite() {
+    let bytes = tiny_parts().bytes(Precision::Product4);
+    says(replaced(&bytes, "\\\"product4", "\\\"product8"), &["`embedding`", "shape"]);
+    says(replaced(&bytes, "\\\"product4", "\\\"product5"), &["`embedding`", "product5"]);
+    says(replaced(&bytes, "\\\"product4", "\\\"int8"), &["`embedding`", "shape"]);
+    let bytes = poked(bytes, "softmax.centroids", 4, &0x7c00u16.to_le_bytes());
+    says(bytes, &["array `softmax.centroids`", "element 2", "finite"]);
+}
+
+#[test]
 fn codebook_without_sixteen_levels() {
     let bytes = tiny_parts().bytes(Precision::Codebook);
     let list = ",\\\"embedding.scales\\\",\\\"embedding.levels\\\"";

@@ -47,6 +47,7 @@ fn models() -> Vec<(String, Vec<u8>)> {
         ("lstm-ternary", Precision::Ternary, base.clone()),
         ("lstm-binary2", Precision::Binary2, base.clone()),
         ("lstm-binary3", Precision::Binary3, base.clone()),
+        ("lstm-product4", Precision::Product4, base.clone()),
         ("characters-int4", Precision::Int4, Configuration { unit: Unit::Character, ..base }),
     ];
     let model = |(name, precision, configuration): (&str, Precision, Configuration)| {

@@ -11,7 +11,7 @@ use pocketlm_train::compress::{Context, StepReport, compress};
 use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
 use pocketlm_train::pack::pack;
 use pocketlm_train::recipe::Recipe;
-use pocketlm_train::reproduce::{Row, bases, rows};
+use pocketlm_train::reproduce::{FIELD, Row, bases, rows, rows_on};
 use pocketlm_train::train::{Options, Outcome, Trainer};
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ use crate::cmd::train::interruptible;
 use crate::machine::Machine;
 use crate::progress::show_epoch;
 
+/// The base model of the field where none is named.
+const SMALL: &str = "zaremba-small";
+
 /// Make the rows of a table: train, compress, measure, and store each as JSON.
 ///
 /// What was begun goes on where it was left, so a table can take several sittings.
@@ -29,9 +32,12 @@ use crate::progress::show_epoch;
 /// Example: pocketlm reproduce paper --data data/ptb --rows original,int8
 #[derive(clap::Args)]
 pub struct Args {
-    /// The table: paper (Grachev, Ignatov & Savchenko 2017), methods (every method on the small model), or bases
+    /// The table: paper (Grachev, Ignatov & Savchenko 2017), field (every method on one base model), or bases
     /// (the regularised base models, trained).
     suite: String,
+    /// The base model of the field.
+    #[arg(long, value_name = "NAME", default_value = SMALL)]
+    base: String,
     /// Penn Treebank: a folder with train.txt, valid.txt and test.txt.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -41,7 +47,7 @@ pub struct Args {
     /// Folder for the trainings.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     work: PathBuf,
-    /// Folder for the results: SUITE/ROW.json below it, or bases.json.
+    /// Folder for the results: paper/ROW.json, field/BASE/ROW.json or bases.json below it.
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
     /// Do not train: report every row whose training has begun as far as it is.
@@ -100,7 +106,10 @@ impl Args {
         if self.suite == "bases" {
             return self.bases();
         }
-        let all = rows(&self.suite)?;
+        let all = match self.suite.as_str() {
+            FIELD if self.base != SMALL => rows_on(&self.base)?,
+            suite => rows(suite)?,
+        };
         self.check_names(all.iter().map(|row| &*row.name))?;
         let stop = interruptible();
         for row in all.iter().filter(|row| self.is_wanted(&row.name)) {
@@ -110,6 +119,12 @@ impl Args {
             }
         }
         Ok(())
+    }
+
+    /// Where the rows of this table are stored.
+    fn folder(&self) -> PathBuf {
+        let folder = self.results.join(&self.suite);
+        if self.suite == FIELD { folder.join(&self.base) } else { folder }
     }
 
     fn bases(&self) -> Result<()> {
@@ -193,8 +208,6 @@ impl Args {
         let [valid, test] = [figures[0].value, figures[1].value];
         let test_tokens = figures[1].tokens;
         let bytes = pack(&model, None, figures)?;
-        let folder = self.results.join(&self.suite);
-        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let last = steps.last().context("a compression has steps")?;
         let packed = Model::from_bytes(bytes.clone())?;
         let measured = Measured {
@@ -230,7 +243,7 @@ impl Args {
     }
 
     fn store(&self, report: &Report) -> Result<()> {
-        let folder = self.results.join(&self.suite);
+        let folder = self.folder();
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let text = serde_json::to_string_pretty(report)? + "\n";
         Ok(write_file(folder.join(format!("{}.json", report.row.name)), text.as_bytes())?)

@@ -3,7 +3,13 @@
 //! [`Lanes`](lanes::Lanes) is the instruction set; [`product`], [`grouped`] and [`elementwise`] are the kernels,
 //! written once over it; [`table!`] instantiates them.
 
+#![cfg_attr(
+    not(feature = "host"),
+    allow(dead_code, reason = "what packing alone uses stays in the register types")
+)]
+
 mod elementwise;
+#[cfg(feature = "host")]
 mod gemm;
 mod grouped;
 mod lanes;
@@ -24,7 +30,9 @@ pub mod x86;
 /// instructions enabled.
 macro_rules! table {
     ($lanes:ty, $backend:expr, $(#[$enable:meta])?) => {
-        use $crate::arch::{elementwise, gemm as matrix_product, grouped, product};
+        #[cfg(feature = "host")]
+        use $crate::arch::gemm as matrix_product;
+        use $crate::arch::{elementwise, grouped, product};
 
         /// The kernels for this instruction set.
         pub static TABLE: $crate::backend::Table = $crate::backend::Table {
@@ -37,10 +45,15 @@ macro_rules! table {
             int8_matmul,
             grouped_matvec,
             grouped_matmul,
+            #[cfg(feature = "host")]
             fit,
+            #[cfg(feature = "host")]
             gemm,
+            #[cfg(feature = "host")]
             gemm_rows,
+            #[cfg(feature = "host")]
             copy,
+            #[cfg(feature = "host")]
             transpose,
             max_abs,
             quantise,
@@ -69,10 +82,6 @@ macro_rules! table {
             product::int8_matmul(panels: &[u8], scales: &[f32], q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
             grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
             grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
-            matrix_product::gemm(a: &[f32], b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
-            matrix_product::gemm_rows(a: (&[f32], usize), b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
-            matrix_product::copy(rows: &[f32], step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
-            matrix_product::transpose(lines: &[f32], line_step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
             elementwise::max_abs(x: &[f32]) -> f32;
             elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
             elementwise::exp(x: &mut [f32]);
@@ -89,11 +98,21 @@ macro_rules! table {
             elementwise::sum_words(words: &[i32]) -> i32;
         }
 
+        #[cfg(feature = "host")]
+        $crate::arch::entries! {
+            $lanes, $(#[$enable])?
+            matrix_product::gemm(a: &[f32], b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
+            matrix_product::gemm_rows(a: (&[f32], usize), b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
+            matrix_product::copy(rows: &[f32], step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
+            matrix_product::transpose(lines: &[f32], line_step: usize, shape: [usize; 2], width: usize, strip: &mut [f32]);
+        }
+
         $(#[$enable])?
         unsafe fn sums(q: &[i8], group: usize, sums: &mut [i32]) {
             elementwise::sums(q, group, sums);
         }
 
+        #[cfg(feature = "host")]
         $(#[$enable])?
         unsafe fn fit(grid: &$crate::fit::Grid, weights: &[f32]) -> u16 {
             $crate::fit::fit(grid, weights)

@@ -1,5 +1,6 @@
 //! Fine-tuning: training goes on in the forms that the model has by now.
 
+use pocketlm::pack::Precision;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -28,8 +29,21 @@ impl FineTune {
     }
 }
 
+/// Whether rounding to a precision is too slow to be done for every batch.
+fn is_found_anew(precision: Precision) -> bool {
+    matches!(precision, Precision::Product4 | Precision::Product8)
+}
+
 impl Method for FineTune {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
+        let mut leaves = outline.forms.leaves.iter();
+        if let Some((name, form)) = leaves.find(|(_, form)| is_found_anew(form.precision)) {
+            let what = format!(
+                "comes after {name} was made {}, whose vectors would be sought anew for every batch: tune first",
+                form.precision.name()
+            );
+            return Err(Error::config("fine-tune", what));
+        }
         // Any base will do to see whether the keys are those of a training.
         let recipe = self.recipe(&Recipe::base("zaremba-small")?)?;
         match &recipe.train.prune {

@@ -3,7 +3,7 @@
 //! A new method is one file here that implements [`Method`], and one line in `methods!`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pocketlm::{Model, Session};
 use serde::{Deserialize, Serialize};
@@ -205,9 +205,11 @@ pub fn compress(
     for (at, step) in recipe.step.iter().enumerate() {
         let before = model.parameters.clone();
         let context = Context { step: at, ..*context };
+        let begun = Instant::now();
         step.method().apply(&mut model, &context)?;
+        let seconds = begun.elapsed().as_secs_f64();
         model.config.compression.push(step.clone());
-        let report = report::of_step(step.name(), &before, &model, &context)?;
+        let report = report::of_step(step.name(), seconds, &before, &model, &context)?;
         observe(&report);
         reports.push(report);
     }

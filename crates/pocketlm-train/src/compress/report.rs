@@ -22,6 +22,8 @@ pub struct StepReport {
     pub parameters: usize,
     /// Perplexity of the packed bytes on the validation split, where there is text.
     pub valid_perplexity: Option<f64>,
+    /// Seconds that the step itself took.
+    pub seconds: f64,
     /// Each matrix.
     pub matrices: Vec<MatrixReport>,
 }
@@ -47,11 +49,12 @@ impl std::fmt::Display for StepReport {
 }
 
 pub(super) fn of_start(model: &Checkpoint, context: &Context) -> Result<StepReport> {
-    of_step("start", &model.parameters, model, context)
+    of_step("start", 0.0, &model.parameters, model, context)
 }
 
 pub(super) fn of_step(
     step: &'static str,
+    seconds: f64,
     before: &Parameters,
     model: &Checkpoint,
     context: &Context,
@@ -71,6 +74,7 @@ pub(super) fn of_step(
     };
     Ok(StepReport {
         step,
+        seconds,
         bytes: bytes.len(),
         bytes_without_vocabulary: packed.bytes() - packed.vocabulary().bytes(),
         parameters: packed.parameters(),

@@ -13,6 +13,7 @@ use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
 use super::leaves::{Leaves, names};
 use super::planes::{self, Planes};
+use super::product_quantised::{self, ProductQuantised};
 use super::{PANEL, Scratch, grow};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
@@ -41,6 +42,8 @@ enum Weights {
     Codes(Codes),
     /// Sums of scaled signs.
     Planes(Planes),
+    /// Rows of a few vectors each.
+    Product(ProductQuantised),
 }
 
 /// A matrix of short codes.
@@ -83,6 +86,10 @@ impl Dense {
                     let count = planes::count(precision).unwrap_or(1);
                     Weights::Planes(Planes::open(description, leaves, count)?)
                 }
+                None if product_quantised::width(precision).is_some() => {
+                    let width = product_quantised::width(precision).unwrap_or(1);
+                    Weights::Product(ProductQuantised::open(description, leaves, width)?)
+                }
                 None => {
                     let problem =
                         format!("has the precision {precision:?}, which this version cannot read");
@@ -114,6 +121,7 @@ impl Dense {
                 bytes.bytes().len() + scales.bytes().len() + levels
             }
             Weights::Planes(planes) => planes.bytes(),
+            Weights::Product(product) => product.bytes(),
         }
     }
 
@@ -121,7 +129,7 @@ impl Dense {
     fn quantised(&self) -> Option<(usize, usize)> {
         match self.weights {
             Weights::Planes(ref planes) => Some(planes.quantised(self.columns)),
-            Weights::F32(_) | Weights::F16(_) => None,
+            Weights::F32(_) | Weights::F16(_) | Weights::Product(_) => None,
             Weights::Int8 { .. } => {
                 let columns = int8::padded_cols(self.columns);
                 Some((columns, columns))
@@ -133,6 +141,9 @@ impl Dense {
     }
 
     pub(crate) fn reserve(&self, batch: usize, scratch: &mut Scratch) {
+        if let Weights::Product(product) = &self.weights {
+            grow(&mut scratch.tables, batch * product.table_len());
+        }
         if let Some((columns, group)) = self.quantised() {
             grow(&mut scratch.q, batch * columns);
             grow(&mut scratch.scales, batch);
@@ -140,8 +151,12 @@ impl Dense {
         }
     }
 
-    /// Quantises `x` `[batch, columns]` where the weights are integers.
+    /// Quantises `x` `[batch, columns]` where the weights are integers, makes tables of it where they are vectors.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
+        if let Weights::Product(product) = &self.weights {
+            scratch.tables.resize(batch * product.table_len(), 0.0);
+            return product.prepare(x, &mut scratch.tables);
+        }
         let Some((columns, group)) = self.quantised() else { return };
         let groups = columns.div_ceil(group);
         scratch.q.resize(batch * columns, 0);
@@ -189,6 +204,9 @@ impl Dense {
                 let parts = planes.parts([self.rows, self.columns], &panels);
                 parts.for_each(|part| apply_codes(&part, scratch, out));
             }
+            Weights::Product(product) => {
+                product.apply(&scratch.tables, &panels, rows.len(), out);
+            }
         }
     }
 
@@ -201,6 +219,7 @@ impl Dense {
                 codes.part(self.columns, &(0..panels(self.rows))).row(row, out);
             }
             Weights::Planes(planes) => planes.row([self.rows, self.columns], row, out),
+            Weights::Product(product) => product.row(row, out),
         }
     }
 
@@ -208,8 +227,10 @@ impl Dense {
         let at = match &self.weights {
             Weights::F32(weights) => weights.f32().iter().position(|value| !value.is_finite()),
             Weights::F16(weights) => weights.u16().iter().position(|&bits| !is_finite(bits)),
-            // The bytes are whole numbers, and the scales were checked when the file was opened.
-            Weights::Int8 { .. } | Weights::Codes(_) | Weights::Planes(_) => None,
+            // Bytes are whole numbers, and scales and vectors were checked when the file was opened.
+            Weights::Int8 { .. } | Weights::Codes(_) | Weights::Planes(_) | Weights::Product(_) => {
+                None
+            }
         };
         at.map(|at| format!("element {at} of its array is not a finite number"))
     }

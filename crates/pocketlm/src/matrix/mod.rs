@@ -26,6 +26,7 @@ mod low_rank;
 mod order;
 pub(crate) mod panels;
 mod planes;
+pub(crate) mod product_quantised;
 pub(crate) mod tensor_train;
 pub(crate) mod toeplitz;
 pub(crate) mod unstructured;
@@ -63,6 +64,8 @@ pub(crate) struct Scratch {
     /// Activations, and quantised ones, of a sparse panel's columns, `[batch, columns of the panel]`.
     pub(crate) gathered: Vec<f32>,
     pub(crate) gathered_q: Vec<i8>,
+    /// Products of the vectors that rows are made of, `[batch, parts, 256]`.
+    pub(crate) tables: Vec<f32>,
     /// A panel's part of a product, `[batch, 16]`.
     pub(crate) block: Vec<f32>,
 }

@@ -10,7 +10,7 @@ use pocketlm_kernels::layout::{MAX_INTEGER_COLS, PANEL_ROWS, padded_rows, panels
 use pocketlm_kernels::{bytes, codebook, float16, float32, half, int8};
 
 use super::container::Leaf;
-use super::{Encoded, Precision, planes};
+use super::{Encoded, Precision, planes, product_quantised};
 use crate::configuration::Expected;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
@@ -28,6 +28,10 @@ pub(super) fn encode(
             let count = precision.planes().unwrap_or(1);
             let group = pocketlm_kernels::binary::GROUP;
             (planes::encode(expected, weights, count)?, format!(",\"group\":{group}"))
+        }
+        Precision::Product4 | Precision::Product8 => {
+            let width = precision.part().unwrap_or(1);
+            (product_quantised::encode(expected, weights, width)?, String::new())
         }
         Precision::F32 => (vec![encode_f32(expected, weights)], String::new()),
         Precision::F16 => (vec![encode_f16(expected, weights)?], String::new()),
@@ -137,7 +141,7 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
 }
 
 fn check_columns(columns: usize, precision: Precision) -> Result<(), String> {
-    if columns <= MAX_INTEGER_COLS || matches!(precision, Precision::F32 | Precision::F16) {
+    if columns <= MAX_INTEGER_COLS || !precision.is_integer() {
         return Ok(());
     }
     Err(format!("has more than {MAX_INTEGER_COLS} columns; take f32 or f16"))
@@ -178,6 +182,9 @@ pub(super) fn read_back(
     if let Some(count) = precision.planes() {
         return planes::read_back(weights, rows, columns, count, back);
     }
+    if let Some(width) = precision.part() {
+        return product_quantised::read_back(weights, columns, width, back);
+    }
     match (precision, precision.code()) {
         (Precision::F32, _) => back.copy_from_slice(weights),
         (Precision::F16, _) => {
@@ -209,6 +216,9 @@ pub(super) fn read_back(
 pub fn stored_bytes(rows: usize, columns: usize, precision: Precision) -> usize {
     if let Some(count) = precision.planes() {
         return planes::stored_bytes(rows, columns, count);
+    }
+    if let Some(width) = precision.part() {
+        return product_quantised::stored_bytes(rows, columns, width);
     }
     match (precision, precision.code()) {
         (Precision::F32, _) => 4 * float32::len(rows, columns),

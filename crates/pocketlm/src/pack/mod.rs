@@ -50,6 +50,7 @@ mod notes;
 mod panels;
 mod planes;
 mod product;
+mod product_quantised;
 mod unstructured;
 mod vocabulary;
 
@@ -85,11 +86,15 @@ pub enum Precision {
     Binary3,
     /// A sum of two scaled signs: 2 bits, and two such scales.
     Binary2,
+    /// One of 256 vectors for every 4 columns of a row: 2 bits, and 512 bytes a column for the vectors.
+    Product4,
+    /// One for every 8 columns: 1 bit, and the same.
+    Product8,
 }
 
 impl Precision {
     /// All precisions.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::F32,
         Self::F16,
         Self::Int8,
@@ -100,14 +105,17 @@ impl Precision {
         Self::Ternary,
         Self::Binary3,
         Self::Binary2,
+        Self::Product4,
+        Self::Product8,
     ];
 
-    /// Its name: `f32`, `f16`, `int8`, `int4`, `codebook`, `int3`, `int2`, `ternary`, `binary3` or `binary2`.
+    /// Its name: `f32`, `f16`, `int8`, `int4`, `codebook`, `int3`, `int2`, `ternary`, `binary3`, `binary2`, `product4` or
+    /// `product8`.
     #[must_use]
     pub fn name(self) -> &'static str {
         let names = [
             "f32", "f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "binary3",
-            "binary2",
+            "binary2", "product4", "product8",
         ];
         names[self as usize]
     }
@@ -121,16 +129,26 @@ impl Precision {
         }
     }
 
+    /// How many columns share a code, if some do.
+    fn part(self) -> Option<usize> {
+        match self {
+            Self::Product4 => Some(4),
+            Self::Product8 => Some(8),
+            _ => None,
+        }
+    }
+
     /// Whether its products are exact in whole numbers, the same on every machine.
     #[must_use]
     pub fn is_integer(self) -> bool {
-        !matches!(self, Self::F32 | Self::F16)
+        !matches!(self, Self::F32 | Self::F16 | Self::Product4 | Self::Product8)
     }
 
     /// How the kernels call it, where weights are short codes.
     fn code(self) -> Option<Code> {
         match self {
-            Self::F32 | Self::F16 | Self::Int8 | Self::Binary3 | Self::Binary2 => None,
+            Self::F32 | Self::F16 | Self::Int8 => None,
+            Self::Binary3 | Self::Binary2 | Self::Product4 | Self::Product8 => None,
             Self::Int4 => Some(Code::Int4),
             Self::Codebook => Some(Code::Codebook),
             Self::Int3 => Some(Code::Int3),

@@ -1,0 +1,65 @@
+"""How many bytes the runtime adds to a program: `python benches/library_size.py` writes results/library_size.json.
+
+Builds the example `keyboard` as for a phone (profile `phone`: link-time optimisation, no unwinding, stripped;
+without the writer of packed files) and a program that does nothing with the same settings: what the first file is
+larger by is the library. On x86-64 it holds the kernels for three instruction sets, on AArch64 for two. AArch64
+needs Debian's cross compiler and its standard library, which `.ci/cross` installs; without them it is left out.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from measure import ROOT, machine, write_json
+
+ARM = "aarch64-unknown-linux-gnu"
+CROSS = "aarch64-linux-gnu-gcc"
+DEBIAN = "/usr/bin/rustc"
+PHONE = ("-Copt-level=3", "-Clto=fat", "-Cpanic=abort", "-Cstrip=symbols", "-Ccodegen-units=1")
+
+
+def output(command: list, **settings: str) -> str:
+    text = [str(part) for part in command]
+    return subprocess.run(text, cwd=ROOT, check=True, env=os.environ | settings, capture_output=True, text=True).stdout
+
+
+def empty(folder: Path, rustc: str, *flags: str) -> int:
+    """Bytes of a program that only prints."""
+    source, program = folder / "empty.rs", folder / "empty"
+    source.write_text("fn main() {\n    println!(\"{}\", std::env::args().count());\n}\n")
+    output([rustc, *PHONE, *flags, source, "-o", program])
+    return program.stat().st_size
+
+
+def keyboard(folder: Path, *flags: str, **settings: str) -> int:
+    """Bytes of the example."""
+    build = ["cargo", "build", "--quiet", "--profile", "phone", "-p", "pocketlm", "--no-default-features"]
+    output([*build, "--features", "std", "--example", "keyboard", *flags], CARGO_TARGET_DIR=str(folder), **settings)
+    return next(folder.glob("**/examples/keyboard")).stat().st_size
+
+
+def sizes(program: int, baseline: int, rustc: str) -> dict:
+    compiler = output([rustc, "--version"]).strip()
+    return {"program_bytes": program, "empty_bytes": baseline, "library_bytes": program - baseline, "rustc": compiler}
+
+
+def main() -> None:
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found[os.uname().machine] = sizes(keyboard(folder / "own"), empty(folder, "rustc"), "rustc")
+        if shutil.which(CROSS) and Path(DEBIAN).exists():
+            linker = f"-Clinker={CROSS}"
+            program = keyboard(folder / "arm", "--target", ARM, RUSTC=DEBIAN,
+                               CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=CROSS)
+            found["aarch64"] = sizes(program, empty(folder, DEBIAN, "--target", ARM, linker), DEBIAN)
+    commit = output(["git", "rev-parse", "HEAD"]).strip()
+    write_json(ROOT / "results/library_size.json", {"commit": commit, "machine": machine(), "targets": found})
+    for target, size in found.items():
+        print(f"{target}: {size['library_bytes']:,} bytes of library in a program of {size['program_bytes']:,}")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,8 +34,7 @@ def main() -> None:
     packed.unlink()
     rows = json.loads(run(args.pocketlm, "eval", asset, "--data", args.data, "--split", "valid", "--split", "test",
                           "--json"))
-    rows = rows if isinstance(rows, list) else rows.get("rows", rows)
-    quality = {row["split"]: row for row in rows}
+    quality = {row["split"]: row for row in rows["results"]}
     config = json.loads((asset / "config.json").read_text())
     finished = [json.loads(line) for line in (args.checkpoint / "metrics.jsonl").read_text().splitlines()]
     best = [event for event in finished if event["split"] == "valid" and event["best"]][-1]

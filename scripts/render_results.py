@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rewrites the README's tables of figures from results/*.json; figures come from nowhere else.
+"""Rewrites the tables of figures of README.md and docs/methods.md from results/*.json; figures come from nowhere else.
 
     render_results.py            rewrite what lies between <!-- results:NAME --> and <!-- /results:NAME -->
     render_results.py --check    fail if that would change anything
@@ -14,7 +14,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-README = ROOT / "README.md"
 
 # Test perplexity on Penn Treebank as published: Zaremba, Sutskever & Vinyals 2014, table 1.
 PUBLISHED = {"zaremba-small": 114.5, "zaremba-medium": 82.7, "zaremba-large": 78.4}
@@ -353,15 +352,36 @@ def ngram() -> str | None:
     return "\n\n".join([table(header, rows), f"Penn Treebank, KenLM {found['kenlm']}, the same run; {where_}."])
 
 
-BLOCKS = {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "field": field, "speed": speed}
+def forms() -> str | None:
+    """results/forms.json, written by benches/forms.py."""
+    found = load("forms.json")
+    if not found:
+        return None
+    parts = []
+    for shape in dict.fromkeys(tuple(row["shape"]) for row in found["rows"]):
+        rows = [
+            [row["form"], f"{row['bytes'] / 1e3:,.0f}", f"{row['microseconds']:,.1f}"]
+            + [f"{ratio:,.2f}" for ratio in row["time_to_dense"]]
+            for row in found["rows"] if tuple(row["shape"]) == shape
+        ]
+        header = (f"{shape[0]:,} × {shape[1]:,} | KB | µs | time ÷ int8's of the same shape | of the same bytes | "
+                  "of as many numbers")
+        parts.append(table(header, rows))
+    return "\n\n".join([*parts, where(found["machine"], found["commit"]) + "."])
 
 
-def render(text: str) -> str:
-    """The README with every block that has figures rewritten."""
-    for name, make in BLOCKS.items():
+DOCUMENTS = {
+    ROOT / "README.md": {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "field": field, "speed": speed},
+    ROOT / "docs/methods.md": {"forms": forms},
+}
+
+
+def render(document: Path, text: str) -> str:
+    """The document with every block that has figures rewritten."""
+    for name, make in DOCUMENTS[document].items():
         begin, end = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
-            sys.exit(f"README.md: needs {begin} and {end} exactly once")
+            sys.exit(f"{document.name}: needs {begin} and {end} exactly once")
         if (body := make()) is not None:
             block = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
             text = block.sub(lambda _: f"{begin}\n{body}\n{end}", text)
@@ -369,15 +389,16 @@ def render(text: str) -> str:
 
 
 def main() -> None:
-    before = README.read_text()
-    after = render(before)
-    if sys.argv[1:] == ["--check"]:
-        sys.exit("README.md is not what results/ says: run scripts/render_results.py" if after != before else 0)
-    if sys.argv[1:]:
+    if sys.argv[1:] not in ([], ["--check"]):
         sys.exit(__doc__)
-    temporary = README.with_suffix(".tmp")
-    temporary.write_text(after)
-    temporary.replace(README)
+    for document in DOCUMENTS:
+        before = document.read_text()
+        after = render(document, before)
+        if sys.argv[1:] and after != before:
+            sys.exit(f"{document.name} is not what results/ says: run scripts/render_results.py")
+        temporary = document.with_suffix(".tmp")
+        temporary.write_text(after)
+        temporary.replace(document)
 
 
 if __name__ == "__main__":

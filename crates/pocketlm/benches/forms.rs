@@ -1,14 +1,16 @@
 //! Products with one vector in every structure and sparsity, beside dense int8.
 //!
-//! `cargo bench -p pocketlm --bench forms [-- FILTER]`: for each shape and form the least time of a product, its
-//! ratio to the time of dense int8 measured in alternation with it, and the ratio of their bytes.
+//! `cargo bench -p pocketlm --bench forms [-- FILTER] [--json]`: for each shape and form the least time of a product,
+//! and its ratio to the time of dense int8 of the same shape, of the same bytes and of as many numbers (with fewer
+//! rows), all measured in turns.
 
 use std::time::Instant;
 
 use pocketlm::Random;
 use pocketlm::pack::{Factor, Form, Precision, Product, Sparsity};
 
-const SIZES: [[usize; 2]; 3] = [[10_000, 200], [10_000, 650], [2600, 650]];
+/// The recurrence of 650 and of 1500 units, and a softmax of 10,000 words.
+const SIZES: [[usize; 2]; 3] = [[2600, 650], [6000, 1500], [10_000, 650]];
 
 /// Random weights `[rows, columns]` of which `density` are kept.
 fn weights([rows, columns]: [usize; 2], sparsity: Sparsity, density: f64) -> Vec<f32> {
@@ -76,10 +78,14 @@ fn toeplitz([rows, columns]: [usize; 2], rank: usize) -> Product {
 fn forms(shape: [usize; 2]) -> Vec<(String, Product)> {
     use Precision::{F32, Int8};
     let mut list = Vec::new();
-    for rank in [16, 32, 64, 128] {
+    for precision in Precision::ALL.into_iter().filter(|&precision| precision != Int8) {
+        let product = leaf(shape, (Sparsity::None, precision), 1.0);
+        list.push((format!("dense {}", precision.name()), product));
+    }
+    for rank in [32, 128] {
         list.push((format!("low-rank int8, rank {rank}"), low_rank(shape, rank)));
     }
-    for pruned in [50, 80, 90, 95] {
+    for pruned in [50, 80, 90] {
         let density = 1.0 - f64::from(pruned) / 100.0;
         let product = leaf(shape, (Sparsity::Unstructured, Int8), density);
         list.push((format!("unstructured int8, {pruned} %"), product));
@@ -91,61 +97,126 @@ fn forms(shape: [usize; 2]) -> Vec<(String, Product)> {
             list.push((format!("panels {}, {pruned} %", precision.name()), product));
         }
     }
-    for block in [4, 8, 16] {
+    for block in [4, 16] {
         list.push((format!("circulant int8, blocks of {block}"), circulant(shape, block, Int8)));
     }
-    for block in [8, 16, 32, 64] {
+    for block in [16, 64] {
         list.push((format!("circulant f32, blocks of {block}"), circulant(shape, block, F32)));
     }
     for rank in [1, 4] {
         list.push((format!("toeplitz-like int8, rank {rank}"), toeplitz(shape, rank)));
     }
-    let m: &[usize] = if shape[0] == 2600 { &[10, 13, 20] } else { &[20, 20, 25] };
-    let n: &[usize] = if shape[1] == 650 { &[5, 10, 13] } else { &[5, 5, 8] };
+    let m: &[usize] = match shape[0] {
+        2600 => &[10, 13, 20],
+        6000 => &[15, 20, 20],
+        _ => &[20, 20, 25],
+    };
+    let n: &[usize] = if shape[1] == 650 { &[5, 10, 13] } else { &[10, 10, 15] };
     for rank in [4, 16, 32] {
         list.push((format!("tensor-train f32, rank {rank}"), tensor_train(shape, m, n, rank)));
     }
     list
 }
 
-/// Seconds of one product, the mean over about two milliseconds.
+/// Seconds of one product, the mean over some.
 fn time(product: &mut Product, x: &[f32], out: &mut [f32], repeats: u32) -> f64 {
     let start = Instant::now();
     (0..repeats).for_each(|_| product.apply(std::hint::black_box(x), out).unwrap());
     start.elapsed().as_secs_f64() / f64::from(repeats)
 }
 
-/// The least seconds of a product with each, measured in turns.
-fn least(products: [&mut Product; 2], x: &[f32], out: &mut [f32]) -> [f64; 2] {
-    let [a, b] = products;
-    let repeats = |p: &mut Product, out: &mut [f32]| {
-        (0.002 / time(p, x, out, 3).max(1e-9)).ceil().clamp(1.0, 1e6) as u32
+/// A matrix to be timed, with its number of rows.
+type Timed<'p> = (&'p mut Product, usize);
+
+/// The least seconds of a product with each, measured in turns of about two milliseconds.
+fn least<const N: usize>(mut products: [Timed; N], x: &[f32], out: &mut [f32]) -> [f64; N] {
+    let repeats = |(product, rows): &mut Timed, out: &mut [f32]| {
+        let once = time(product, x, &mut out[..*rows], 3).max(1e-9);
+        (0.002 / once).ceil().clamp(1.0, 1e6) as u32
     };
-    let counts = [repeats(a, out), repeats(b, out)];
-    let mut best = [f64::INFINITY; 2];
+    let counts = products.each_mut().map(|product| repeats(product, out));
+    let mut best = [f64::INFINITY; N];
     for _ in 0..25 {
-        best[0] = best[0].min(time(a, x, out, counts[0]));
-        best[1] = best[1].min(time(b, x, out, counts[1]));
+        for ((best, (product, rows)), count) in best.iter_mut().zip(&mut products).zip(counts) {
+            *best = best.min(time(product, x, &mut out[..*rows], count));
+        }
     }
     best
 }
 
-fn main() {
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    println!("{:<36} {:>9} {:>12} {:>12}", "form", "µs", "time ratio", "bytes ratio");
-    for shape in SIZES {
+/// Dense int8 of so many rows: as many, in proportion, as `share` of those of a whole matrix.
+fn dense([rows, columns]: [usize; 2], share: f64) -> (Product, usize) {
+    let rows = ((rows as f64 * share).round() as usize).max(1);
+    (leaf([rows, columns], (Sparsity::None, Precision::Int8), 1.0), rows)
+}
+
+/// Microseconds and ratios of a form: to dense int8 of the same shape, of as many bytes, of as many numbers.
+struct Row {
+    form: String,
+    shape: [usize; 2],
+    bytes: usize,
+    parameters: usize,
+    microseconds: f64,
+    times: [f64; 3],
+}
+
+impl Row {
+    fn measure(shape: [usize; 2], form: String, product: &mut Product) -> Self {
         let mut random = Random::new(2);
         let x: Vec<f32> = (0..shape[1]).map(|_| random.unit() as f32 - 0.5).collect();
-        let mut out = vec![0.0; shape[0]];
-        let mut dense = leaf(shape, (Sparsity::None, Precision::Int8), 1.0);
-        println!("{} x {}", shape[0], shape[1]);
+        let (mut whole, rows) = dense(shape, 1.0);
+        let (bytes, parameters) = (product.bytes(), product.parameters());
+        let share = bytes as f64 / whole.bytes() as f64;
+        let (mut as_large, large) = dense(shape, share);
+        let (mut as_many, many) = dense(shape, parameters as f64 / whole.parameters() as f64);
+        let mut out = vec![0.0; rows.max(large).max(many)];
+        let all =
+            [(product, shape[0]), (&mut whole, rows), (&mut as_large, large), (&mut as_many, many)];
+        let [seconds, others @ ..] = least(all, &x, &mut out);
+        let times = others.map(|other| seconds / other);
+        Self { form, shape, bytes, parameters, microseconds: seconds * 1e6, times }
+    }
+
+    fn print(&self) {
+        let [whole, large, many] = self.times;
+        let (kilobytes, time) = (self.bytes as f64 / 1e3, self.microseconds);
+        println!(
+            "  {:<34} {kilobytes:>9.1} {time:>9.1} {whole:>9.2} {large:>9.2} {many:>9.2}",
+            self.form
+        );
+    }
+
+    fn json(&self) -> String {
+        let Self { form, shape, bytes, parameters, microseconds, times } = self;
+        format!(
+            "{{\"form\":\"{form}\",\"shape\":{shape:?},\"bytes\":{bytes},\"parameters\":{parameters},\
+             \"microseconds\":{microseconds},\"time_to_dense\":{times:?}}}"
+        )
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let mut rows = Vec::new();
+    if !json {
+        println!("{:<36} {:>9} {:>9} time over int8's of the same", "form", "KB", "µs");
+        println!("{:>66} {:>9} {:>9}", "shape", "bytes", "numbers");
+    }
+    for shape in SIZES {
+        if !json {
+            println!("{} x {}", shape[0], shape[1]);
+        }
         for (name, mut product) in forms(shape) {
-            if filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
+            if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
                 continue;
             }
-            let bytes = product.bytes() as f64 / dense.bytes() as f64;
-            let [seconds, base] = least([&mut product, &mut dense], &x, &mut out);
-            println!("  {name:<34} {:>9.1} {:>12.3} {bytes:>12.3}", seconds * 1e6, seconds / base);
+            let row = Row::measure(shape, name, &mut product);
+            if json { rows.push(row.json()) } else { row.print() }
         }
+    }
+    if json {
+        println!("{{\"rows\":[{}]}}", rows.join(","));
     }
 }

@@ -16,7 +16,7 @@ def container(file):  # section 1
     size = 8 + int.from_bytes(file[:8], "little")
     header = json.loads(file[8:size])
     metadata = header.pop("__metadata__")
-    assert metadata["format"] == "pocketlm" and metadata["format_version"] == "1" and size % 64 == 0
+    assert metadata["format"] == "pocketlm" and metadata["format_version"] in ("1", "2") and size % 64 == 0
     arrays, at = {}, 0
     for name, array in sorted(header.items(), key=lambda entry: entry[1]["data_offsets"]):
         begin, end = array["data_offsets"]
@@ -24,7 +24,55 @@ def container(file):  # section 1
         values = np.frombuffer(file[size + begin:size + end], DTYPES[array["dtype"]])
         arrays[name], at = values.reshape(array["shape"]), end
     assert size + at == len(file)
+    for coding in json.loads(metadata["coded"]) if metadata["format_version"] == "2" and "coded" in metadata else []:
+        arrays[coding["name"]] = coded(coding, arrays[coding["name"]].tobytes())
     return metadata, arrays
+
+
+def coded(coding, data):  # section 14
+    assert coding["coding"] == "rans"
+    shape, dtype = coding["shape"], np.dtype(DTYPES[coding["dtype"]])
+    count = int(np.prod(shape)) * dtype.itemsize
+    assert len(data) < count <= 64 * len(data)
+    count = count // 192 * 256 if coding["symbols"] == "int3" else count
+    period = coding.get("period", 1)
+    cuts, symbols, at = [0, *coding.get("cuts", []), period], np.zeros((count // period, period), "u1"), 0
+    for begin, end in zip(cuts, cuts[1:]):
+        plane, at = rans(data, at, count // period * (end - begin))
+        symbols[:, begin:end] = np.reshape(plane, (-1, end - begin))
+    assert at == len(data)
+    if coding["symbols"] == "int3":
+        lines, places = symbols.reshape(-1, 4, 64), ((2, 4), (6, 0), (3, 5), (7, 1))
+        third = sum((lines[:, k] >> (4 + b) & 1) << places[k][b] for k in range(4) for b in (0, 1))
+        low = [lines[:, k] & 15 | lines[:, k + 1] << 4 for k in (0, 2)]
+        symbols = np.stack([*low, third], 1).astype("u1")
+    return np.frombuffer(symbols.tobytes(), dtype).reshape(shape)
+
+
+def rans(data, at, count):  # section 14: a plane, and where it ends
+    kind, at = data[at], at + 1
+    if kind == 0:
+        return np.frombuffer(data[at:at + count], "u1"), at + count
+    slots, symbol = [], 0
+    while len(slots) < 4096:
+        frequency, at = data[at], at + 1
+        if frequency > 127:
+            frequency, at = (frequency & 127) + (data[at] << 7), at + 1
+        slots += [(symbol, frequency, place) for place in range(frequency)]
+        symbol += 1
+        if frequency == 0:
+            symbol, at = symbol + data[at], at + 1
+    assert kind == 1 and len(slots) == 4096 and symbol <= 256
+    states, at, out = np.frombuffer(data[at:at + 32], "<u4").tolist(), at + 32, bytearray(count)
+    for i in range(count):
+        state = states[i % 8]
+        out[i], frequency, place = slots[state % 4096]
+        state = frequency * (state >> 12) + place
+        if state < 1 << 16:
+            state, at = state << 16 | data[at] | data[at + 1] << 8, at + 2
+        states[i % 8] = state
+    assert states == [1 << 16] * 8
+    return np.frombuffer(bytes(out), "u1"), at
 
 
 def dense(description, weights, *scales):  # section 5

@@ -86,7 +86,7 @@ impl Packing {
         Ok(Written {
             output: self.output.clone(),
             bytes: bytes.len(),
-            bytes_without_vocabulary: bytes.len() - model.vocabulary().bytes(),
+            bytes_without_vocabulary: bytes.len() - model.vocabulary_bytes(),
             bits: self.bits,
             perplexity: measured
                 .map(|Perplexity { data, tokens, value }| Measured { data, tokens, value })

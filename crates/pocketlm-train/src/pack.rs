@@ -1,6 +1,6 @@
 //! From a checkpoint to the bytes of a packed model.
 
-use pocketlm::pack::{Form, Packer, Precision};
+use pocketlm::pack::{Form, Packer, Precision, entropy_coded};
 use pocketlm::{CellKind as PackedCell, Configuration, Perplexity, Provenance, Unit as PackedUnit};
 
 use crate::checkpoint::Checkpoint;
@@ -32,7 +32,7 @@ fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
 }
 
 /// Packs the model in its own forms (biases stay f32), or with every leaf in `precision` where one is given;
-/// `perplexity` are figures to remember in the file.
+/// `perplexity` are figures to remember in the file. The file is entropy-coded where the forms say so.
 ///
 /// # Errors
 /// [`pocketlm::Error::Unsupported`] for a model of byte pairs, or a form that the runtime does not have.
@@ -116,7 +116,8 @@ fn pack_as(
     for figure in perplexity {
         packer.perplexity(figure)?;
     }
-    packer.finish()
+    let plain = packer.finish()?;
+    if checkpoint.config.forms.entropy { entropy_coded(&plain) } else { Ok(plain) }
 }
 
 /// How the model was trained, then the steps that compressed it, as TOML.

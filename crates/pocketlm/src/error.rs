@@ -50,12 +50,12 @@ pub enum Error {
     },
     /// A safetensors file, but not a packed model: pack a checkpoint with `pocketlm pack`.
     NotPacked,
-    /// The file has another format version than this reader knows: take a newer pocketlm,
+    /// The file has a format version that this reader does not know: take a newer pocketlm,
     /// or pack the checkpoint again.
     Version {
         /// The version in the file.
         found: String,
-        /// The version of this reader.
+        /// The newest version that this reader knows.
         supported: u32,
     },
     /// A value of the metadata is missing or says something impossible.
@@ -154,7 +154,7 @@ impl fmt::Display for Error {
             ),
             Self::Version { found, supported } => write!(
                 f,
-                "format version {found}, but this reader knows version {supported} only; \
+                "format version {found}, but this reader knows versions up to {supported} only; \
                  use the pocketlm that wrote it, or pack the checkpoint again"
             ),
             Self::Metadata { key, problem } => write!(f, "metadata `{key}`: {problem}"),

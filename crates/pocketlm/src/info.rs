@@ -8,11 +8,12 @@ use core::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::format::checksum::Crc32;
+use crate::format::container::Header;
 use crate::format::metadata;
 use crate::matrix::{Matrix, Scratch, factor_name};
 use crate::model::{Kind, Model};
 use crate::ngram::OrderInfo;
-use crate::recurrent::Recurrent;
+use crate::recurrent::{Form, Recurrent};
 
 /// What the file holds of one matrix or bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,11 @@ pub struct MatrixInfo {
     pub precision: String,
     /// Numbers that describe it, scales and padding not counted.
     pub parameters: usize,
-    /// Bytes that it takes in the file, scales, positions and padding of panels counted.
+    /// Bytes that it takes in memory, scales, positions and padding of panels counted; in the file too, but for
+    /// arrays that are entropy-coded there.
     pub bytes: usize,
+    /// Bytes that its arrays take in the file.
+    pub file_bytes: usize,
     /// The same of each factor of a low-rank matrix (`softmax.left`, `softmax.right`), each core of a tensor
     /// train (`softmax.core.0`, …), and so on; empty for dense ones.
     pub factors: Vec<MatrixInfo>,
@@ -44,12 +48,23 @@ pub struct MatrixInfo {
 pub struct ArrayInfo {
     /// Its name, as any safetensors reader lists it.
     pub name: String,
-    /// Its dtype: `F32`, `F16`, `I8`, `U8`, `U16` or `U32`.
+    /// Its dtype, decoded where it is entropy-coded: `F32`, `F16`, `I8`, `U8`, `U16` or `U32`.
     pub dtype: &'static str,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Its bytes, counted from the file's beginning.
+    /// Its bytes in the file, counted from the file's beginning.
     pub range: Range<usize>,
+    /// Its bytes in memory: more than the file has where it is entropy-coded, else the same.
+    pub bytes: usize,
+}
+
+/// What entropy coding saves of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CodedBytes {
+    /// Bytes of the coded arrays when they are decoded: the memory that opening takes for them.
+    pub plain: usize,
+    /// Bytes of the same arrays in the file.
+    pub coded: usize,
 }
 
 impl Model {
@@ -57,7 +72,8 @@ impl Model {
     #[must_use]
     pub fn matrices(&self) -> Vec<MatrixInfo> {
         let Some(model) = self.recurrent() else { return Vec::new() };
-        let matrices = model.named().into_iter().map(|(name, matrix)| model.info(name, matrix));
+        let matrices = model.named().into_iter();
+        let matrices = matrices.map(|(name, matrix)| model.info(name, matrix, &self.header));
         let types = self.vocabulary.len();
         let biases = model.configuration.biases(types).into_iter().map(|bias| MatrixInfo {
             structure: "vector".into(),
@@ -65,6 +81,7 @@ impl Model {
             precision: "f32".into(),
             parameters: bias.rows,
             bytes: 4 * bias.rows,
+            file_bytes: self.header.file_bytes([&bias.name]),
             name: bias.name,
             rows: bias.rows,
             columns: 1,
@@ -75,12 +92,14 @@ impl Model {
 }
 
 impl Recurrent {
-    fn info(&self, name: String, matrix: &Matrix) -> MatrixInfo {
-        let [structure, sparsity, precision] = self.forms.get(&name).cloned().unwrap_or_default();
+    fn info(&self, name: String, matrix: &Matrix, header: &Header) -> MatrixInfo {
+        let form = self.forms.get(&name).cloned().unwrap_or_default();
+        let Form { structure, sparsity, precision, arrays } = form;
         let factors = matrix.factors().into_iter().enumerate();
         let factors =
-            factors.map(|(k, m)| self.info(factor_name(&name, &structure, k), m)).collect();
+            factors.map(|(k, m)| self.info(factor_name(&name, &structure, k), m, header)).collect();
         MatrixInfo {
+            file_bytes: header.file_bytes(&arrays),
             rows: matrix.rows(),
             columns: matrix.columns(),
             parameters: matrix.parameters(),
@@ -136,6 +155,25 @@ impl Model {
         self.storage.len()
     }
 
+    /// Bytes that the vocabulary takes in the file; [`Vocabulary::bytes`](crate::Vocabulary::bytes) are those in
+    /// memory.
+    #[must_use]
+    pub fn vocabulary_bytes(&self) -> usize {
+        let entry = metadata::vocabulary(&self.header.metadata);
+        entry.map_or(0, |entry| self.header.file_bytes([&entry.text, &entry.blocks]))
+    }
+
+    /// Bytes of all entropy-coded arrays, decoded and in the file; zeros where there are none.
+    #[must_use]
+    pub fn coded_bytes(&self) -> CodedBytes {
+        let arrays = self.header.arrays.values();
+        let coded = arrays.filter_map(|entry| Some((entry.decoded.as_ref()?, &entry.range)));
+        coded.fold(CodedBytes::default(), |sum, (plain, coded)| CodedBytes {
+            plain: sum.plain + plain.len(),
+            coded: sum.coded + coded.len(),
+        })
+    }
+
     /// Bytes of the header with the eight before it; arrays follow.
     #[must_use]
     pub fn header_bytes(&self) -> usize {
@@ -152,6 +190,7 @@ impl Model {
                 dtype: entry.dtype.name(),
                 shape: entry.shape.clone(),
                 range: entry.range.clone(),
+                bytes: entry.bytes(),
             })
             .collect();
         list.sort_by_key(|array| (array.range.start, array.range.end));

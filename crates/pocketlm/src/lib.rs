@@ -103,6 +103,8 @@
 //!   trainer's ids differ: go through [`Vocabulary`].
 //! * `<eos>` and `<unk>` are never suggested unless [`Session::hide`] says otherwise, but keep their share of the
 //!   probability.
+//! * Entropy-coded files ([`pack::entropy_coded`]) are smaller, but their arrays are decoded into memory at opening
+//!   instead of being used in place.
 //! * A model file must not be rewritten in place while it is open ([`Model::open`]); replace it by renaming.
 //! * Big-endian machines are not supported.
 //!
@@ -129,6 +131,7 @@ extern crate std;
 mod batch;
 mod cell;
 mod configuration;
+mod entropy;
 mod error;
 mod exponential;
 pub mod format;
@@ -159,7 +162,7 @@ mod vocabulary;
 pub use configuration::{CellKind, Configuration, Expected, Unit};
 pub use error::{Error, Result};
 pub use format::{Perplexity, Provenance};
-pub use info::{ArrayInfo, MatrixInfo};
+pub use info::{ArrayInfo, CodedBytes, MatrixInfo};
 pub use model::{Model, ModelBytes};
 pub use recall::{Ranking, Recall};
 pub use sample::{Random, Sampler, Sampling};

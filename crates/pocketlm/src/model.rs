@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::configuration::{Configuration, Unit};
+use crate::entropy;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::container::{self, Header};
@@ -18,6 +19,7 @@ use crate::vocabulary::{BLOCK, Vocabulary};
 
 /// A packed model, open for use.
 ///
+/// Arrays are used where they lie in the file, but for entropy-coded ones, which opening decodes into memory.
 /// Opening checks everything but the weights themselves, whose every bit pattern is harmless;
 /// [`verify`](Self::verify) checks those too. A model is shared freely between threads and sessions.
 #[derive(Debug)]
@@ -71,11 +73,12 @@ impl Model {
 
     fn from_storage(storage: Storage) -> Result<Self> {
         let storage = Arc::new(storage);
-        let header = container::read(&storage)?;
+        let mut header = container::read(&storage)?;
+        metadata::check_version(&header.metadata)?;
+        metadata::checksum(&header.metadata)?;
+        let decoded = entropy::decode(&mut header, &storage)?;
         let fields = &header.metadata;
-        metadata::check_version(fields)?;
-        metadata::checksum(fields)?;
-        let leaves = Leaves { header: &header, storage: &storage };
+        let leaves = Leaves { header: &header, storage: &storage, decoded: &decoded };
         let (kind, vocabulary) = open_kind(&leaves)?;
         Ok(Self {
             kind,

@@ -8,6 +8,7 @@ use crate::cell::Layer;
 use crate::configuration::{Configuration, Expected};
 use crate::error::{Error, Result};
 use crate::format::metadata::{self, Description};
+use crate::json::Value;
 use crate::matrix::{self, Leaves, Matrix, factor_name};
 use crate::storage::Array;
 
@@ -21,8 +22,18 @@ pub(crate) struct Recurrent {
     /// `None` where the embedding is used.
     softmax: Option<Matrix>,
     pub(crate) softmax_bias: Array,
-    /// What the file says of each matrix: structure, sparsity, precision.
-    pub(crate) forms: BTreeMap<String, [String; 3]>,
+    /// What the file says of each matrix and factor.
+    pub(crate) forms: BTreeMap<String, Form>,
+}
+
+/// What the file says of a matrix, in its words.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Form {
+    pub(crate) structure: String,
+    pub(crate) sparsity: String,
+    pub(crate) precision: String,
+    /// Its arrays, those of its factors among them.
+    pub(crate) arrays: Vec<String>,
 }
 
 impl Recurrent {
@@ -111,18 +122,26 @@ impl Parts<'_> {
         layers.collect()
     }
 
-    /// Structure, sparsity and precision of every matrix and every factor of one.
-    fn forms(&self) -> BTreeMap<String, [String; 3]> {
-        let form =
-            |d: &Description<'_>| [d.structure.clone(), d.sparsity.clone(), d.precision.clone()];
+    /// The form of every matrix and every factor of one.
+    fn forms(&self) -> BTreeMap<String, Form> {
+        let form = |d: &Description<'_>| Form {
+            structure: d.structure.clone(),
+            sparsity: d.sparsity.clone(),
+            precision: d.precision.clone(),
+            arrays: d.arrays.clone(),
+        };
         let mut forms = BTreeMap::new();
         for (name, description) in &self.descriptions {
             // What has no factors has none to list; what has, has been opened.
             let factors = matrix::factors(description).unwrap_or_default();
+            let mut whole = form(description);
+            let order = description.fields.get("order").and_then(Value::string);
+            whole.arrays.extend(order.map(String::from));
             for (k, factor) in factors.iter().enumerate() {
+                whole.arrays.extend(factor.arrays.iter().cloned());
                 forms.insert(factor_name(name, &description.structure, k), form(factor));
             }
-            forms.insert(name.clone(), form(description));
+            forms.insert(name.clone(), whole);
         }
         forms
     }

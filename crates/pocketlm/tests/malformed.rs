@@ -150,8 +150,8 @@ fn metadata_of_another_kind() {
 
 #[test]
 fn a_newer_version() {
-    let bytes = replaced(&valid(), "\"format_version\":\"1\"", "\"format_version\":\"2\"");
-    assert_eq!(fault(bytes), Error::Version { found: "2".into(), supported: 1 });
+    let bytes = replaced(&valid(), "\"format_version\":\"1\"", "\"format_version\":\"3\"");
+    assert_eq!(fault(bytes), Error::Version { found: "3".into(), supported: 2 });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Forms, Kind, Parts};
-use pocketlm::pack::{Notes, Precision, Sparsity};
+use pocketlm::pack::{Notes, Precision, Sparsity, entropy_coded};
 use pocketlm::{CellKind, Configuration, Unit};
 
 fn folder() -> PathBuf {
@@ -59,7 +59,7 @@ fn models() -> Vec<(String, Vec<u8>)> {
         }
         (format!("{name}.plm"), parts.bytes(precision))
     };
-    list.map(model).into_iter().chain(forms()).chain(ngrams()).collect()
+    list.map(model).into_iter().chain(forms()).chain(ngrams()).chain(coded()).collect()
 }
 
 /// N-gram models, rounded and not.
@@ -69,6 +69,19 @@ fn ngrams() -> Vec<(String, Vec<u8>)> {
         (format!("{name}.plm"), table.pack(&Notes::default()).unwrap())
     };
     [("ngram-1", 1, 0), ("ngram-3", 3, 10), ("ngram-6-f32", 6, 0)].map(model).into()
+}
+
+/// The same of entropy-coded models: planes of bytes, symbols of int3, and lines with a table of their own.
+fn coded() -> Vec<(String, Vec<u8>)> {
+    let configuration = common::configuration(CellKind::Lstm, 0, 0, false);
+    let configuration = Configuration { embedding: 9, hidden: vec![9], ..configuration };
+    let model = |(name, precision)| {
+        let plain = Parts::random(configuration.clone(), 60, 0.5, 1).bytes(precision);
+        let bytes = entropy_coded(&plain).unwrap();
+        assert_ne!(bytes, plain, "{name} has nothing coded");
+        (format!("{name}.plm"), bytes)
+    };
+    [("coded-f32", Precision::F32), ("coded-int3", Precision::Int3)].map(model).into()
 }
 
 /// The same of models in every structure and sparsity.

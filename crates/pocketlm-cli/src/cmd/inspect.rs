@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use comfy_table::Table;
-use pocketlm::{MatrixInfo, Model};
+use pocketlm::{CodedBytes, MatrixInfo, Model};
 use serde_json::{Value, json};
 
 use crate::model::Loaded;
@@ -41,11 +41,15 @@ impl Args {
             "{}: {} bytes, of which vocabulary {} and header {}; {} parameters, {} types\n",
             self.model.display(),
             model.bytes(),
-            vocabulary.bytes(),
+            model.vocabulary_bytes(),
             model.header_bytes(),
             model.parameters(),
             vocabulary.len()
         );
+        let CodedBytes { plain, coded } = model.coded_bytes();
+        if coded > 0 {
+            say!("entropy-coded: {coded} bytes of arrays in the file are {plain} in memory\n");
+        }
         let parts = if model.orders().is_empty() { matrices(&model) } else { orders(&model) };
         say!("{parts}\n\n{}", map(&model));
         for figure in model.perplexity() {
@@ -56,13 +60,23 @@ impl Args {
 }
 
 fn matrices(model: &Model) -> Table {
-    let header =
-        ["matrix", "structure", "sparsity", "precision", "rows", "columns", "parameters", "bytes"];
+    let header = [
+        "matrix",
+        "structure",
+        "sparsity",
+        "precision",
+        "rows",
+        "columns",
+        "parameters",
+        "bytes",
+        "in the file",
+    ];
     let mut table = table(&header, 4);
     for mut m in model.matrices() {
         let factors = std::mem::take(&mut m.factors);
         for m in std::iter::once(m).chain(factors) {
-            let numbers = [m.rows, m.columns, m.parameters, m.bytes].map(|n| n.to_string());
+            let numbers =
+                [m.rows, m.columns, m.parameters, m.bytes, m.file_bytes].map(|n| n.to_string());
             let form = [m.name, m.structure, m.sparsity, m.precision];
             table.add_row(form.into_iter().chain(numbers));
         }
@@ -90,7 +104,7 @@ fn orders(model: &Model) -> Table {
 fn described(m: MatrixInfo) -> Value {
     let mut object = json!({ "name": m.name, "rows": m.rows, "columns": m.columns,
         "structure": m.structure, "sparsity": m.sparsity, "precision": m.precision,
-        "parameters": m.parameters, "bytes": m.bytes });
+        "parameters": m.parameters, "bytes": m.bytes, "file_bytes": m.file_bytes });
     if !m.factors.is_empty() {
         object["factors"] = m.factors.into_iter().map(described).collect();
     }
@@ -98,11 +112,11 @@ fn described(m: MatrixInfo) -> Value {
 }
 
 fn map(model: &Model) -> Table {
-    let mut table = table(&["array", "type", "shape", "from", "to"], 3);
+    let mut table = table(&["array", "type", "shape", "bytes", "from", "to"], 3);
     for array in model.arrays() {
         let shape = format!("{:?}", array.shape);
-        let (from, to) = (array.range.start.to_string(), array.range.end.to_string());
-        table.add_row([array.name, array.dtype.to_owned(), shape, from, to]);
+        let numbers = [array.bytes, array.range.start, array.range.end].map(|n| n.to_string());
+        table.add_row([array.name, array.dtype.to_owned(), shape].into_iter().chain(numbers));
     }
     table
 }
@@ -110,19 +124,21 @@ fn map(model: &Model) -> Table {
 fn object(model: &Model) -> Value {
     let matrices = model.matrices().into_iter().map(described);
     let arrays = model.arrays().into_iter().map(|a| {
-        json!({ "name": a.name, "dtype": a.dtype, "shape": a.shape, "from": a.range.start,
-            "to": a.range.end })
+        json!({ "name": a.name, "dtype": a.dtype, "shape": a.shape, "bytes": a.bytes,
+            "from": a.range.start, "to": a.range.end })
     });
     let orders = model.orders().into_iter().map(|o| {
         json!({ "order": o.order, "ngrams": o.ngrams, "probability_bits": o.probability_bits,
             "backoff_bits": o.backoff_bits, "bytes": o.bytes })
     });
     let provenance = model.provenance();
+    let coded = model.coded_bytes();
     let figures = model.perplexity().iter();
     json!({
-        "format_version": pocketlm::format::VERSION,
+        "format_version": model.metadata().get("format_version").and_then(|v| v.parse::<u32>().ok()),
         "bytes": model.bytes(),
-        "bytes_without_vocabulary": model.bytes() - model.vocabulary().bytes(),
+        "bytes_without_vocabulary": model.bytes() - model.vocabulary_bytes(),
+        "coded": { "plain_bytes": coded.plain, "coded_bytes": coded.coded },
         "parameters": model.parameters(),
         "vocabulary": model.vocabulary().len(),
         "matrices": matrices.collect::<Vec<_>>(),

@@ -22,6 +22,10 @@ pub struct Args {
     /// Precision of every matrix (default: int8; for a compressed checkpoint what its recipe says).
     #[arg(long, value_parser = precision, help = help())]
     precision: Option<Precision>,
+    /// Entropy-code the file: fewer bytes to send and to keep, the same model to the bit, decoded into memory when
+    /// it is opened.
+    #[arg(long)]
+    entropy: bool,
     /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
@@ -55,7 +59,8 @@ impl Args {
         if self.output.exists() && !self.force {
             bail!("{} exists: give --force to replace it", self.output.display());
         }
-        let checkpoint = Checkpoint::load(&self.checkpoint)?;
+        let mut checkpoint = Checkpoint::load(&self.checkpoint)?;
+        checkpoint.config.forms.entropy |= self.entropy;
         let plain = checkpoint.config.forms.is_plain();
         let precision = self.precision.or_else(|| plain.then_some(Precision::Int8));
         let figures = measured(&checkpoint, precision, self.data.as_deref())?;
@@ -63,7 +68,8 @@ impl Args {
         write_file(&self.output, &bytes)
             .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
         let forms = precision.map_or("in the forms of its recipe", Precision::name);
-        say!("{}: {} bytes, {forms}", self.output.display(), bytes.len());
+        let coded = if checkpoint.config.forms.entropy { ", entropy-coded" } else { "" };
+        say!("{}: {} bytes, {forms}{coded}", self.output.display(), bytes.len());
         Ok(())
     }
 }

@@ -212,7 +212,7 @@ impl Args {
         let packed = Model::from_bytes(bytes.clone())?;
         let measured = Measured {
             bytes: bytes.len(),
-            bytes_without_vocabulary: packed.bytes() - packed.vocabulary().bytes(),
+            bytes_without_vocabulary: packed.bytes() - packed.vocabulary_bytes(),
             parameters: last.parameters,
             valid_perplexity: valid,
             test_perplexity: test,

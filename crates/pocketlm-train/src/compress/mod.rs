@@ -18,6 +18,7 @@ pub mod block_circulant;
 pub mod block_low_rank;
 pub mod calibration;
 pub mod compensate;
+pub mod entropy;
 pub mod fine_tune;
 pub mod kronecker;
 pub mod low_rank;
@@ -124,6 +125,8 @@ methods! {
     "toeplitz-like" => ToeplitzLike(toeplitz_like::ToeplitzLike),
     /// More training.
     "fine-tune" => FineTune(fine_tune::FineTune),
+    /// The file entropy-coded.
+    "entropy" => Entropy(entropy::Entropy),
 }
 
 /// How large a decomposition is to be.

@@ -35,7 +35,7 @@ pub struct MatrixReport {
     pub name: String,
     /// Structure, sparsity and precision as the file has them.
     pub form: String,
-    /// Bytes of its arrays.
+    /// Bytes of its arrays in the file.
     pub bytes: usize,
     /// `‖W - W'‖ / ‖W‖` (Frobenius), `W` before and `W'` after the step; 0 where that means nothing.
     pub relative_error: f64,
@@ -65,7 +65,7 @@ pub(super) fn of_step(
     let matrices = packed.matrices().into_iter().map(|info| MatrixReport {
         relative_error: relative_error(&info.name, before, &model.parameters),
         form: format!("{} {} {}", info.structure, info.sparsity, info.precision),
-        bytes: info.bytes,
+        bytes: info.file_bytes,
         name: info.name,
     });
     let valid = match context.corpus {
@@ -76,7 +76,7 @@ pub(super) fn of_step(
         step,
         seconds,
         bytes: bytes.len(),
-        bytes_without_vocabulary: packed.bytes() - packed.vocabulary().bytes(),
+        bytes_without_vocabulary: packed.bytes() - packed.vocabulary_bytes(),
         parameters: packed.parameters(),
         valid_perplexity: valid,
         matrices: matrices.collect(),

@@ -161,6 +161,9 @@ pub struct Forms {
     /// By leaf: `softmax`, or `softmax.left` where it has a structure.
     #[serde(default)]
     pub leaves: BTreeMap<String, LeafForm>,
+    /// Whether the packed file is entropy-coded, which changes its bytes and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub entropy: bool,
 }
 
 impl Forms {

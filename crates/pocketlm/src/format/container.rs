@@ -35,7 +35,7 @@ impl Dtype {
         (Dtype::U32, "U32", 4),
     ];
 
-    fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|entry| entry.1 == name).map(|entry| entry.0)
     }
 
@@ -56,6 +56,15 @@ pub(crate) struct Entry {
     pub(crate) shape: Vec<usize>,
     /// Where its bytes lie in the file.
     pub(crate) range: Range<usize>,
+    /// Where they lie in memory once they are decoded, if the file has them coded.
+    pub(crate) decoded: Option<Range<usize>>,
+}
+
+impl Entry {
+    /// Its bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.decoded.as_ref().unwrap_or(&self.range).len()
+    }
 }
 
 /// A header that has passed every check of the container.
@@ -66,6 +75,14 @@ pub(crate) struct Header {
     pub(crate) arrays: BTreeMap<String, Entry>,
     /// Where the data starts, in bytes from the file's beginning.
     pub(crate) data: usize,
+}
+
+impl Header {
+    /// Bytes that these arrays take in the file.
+    pub(crate) fn file_bytes<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> usize {
+        let entries = names.into_iter().filter_map(|name| self.arrays.get(name));
+        entries.map(|entry| entry.range.len()).sum()
+    }
 }
 
 /// Reads and checks the header of `file`.
@@ -139,7 +156,7 @@ fn entry(name: &str, value: &Value<'_>, data: usize, file: usize) -> Result<Entr
         })?,
         _ => return Err(fault("has no data_offsets, or not two of them")),
     };
-    let entry = Entry { dtype, shape, range };
+    let entry = Entry { dtype, shape, range, decoded: None };
     check_size(name, &entry)?;
     if !name.starts_with(PADDING) && !entry.range.start.is_multiple_of(ALIGNMENT) {
         return Err(fault("does not start at a multiple of 64 bytes"));

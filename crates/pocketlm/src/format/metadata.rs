@@ -7,7 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::VERSION;
+use super::container::Dtype;
 use crate::configuration::{Configuration, Unit};
+use crate::entropy::planes::{Planes, Symbols};
 use crate::error::{Error, Result};
 use crate::json::{self, Value};
 use crate::ngram::MAX_ORDER;
@@ -97,7 +99,7 @@ pub(crate) fn check_version(fields: &Fields) -> Result<()> {
         return Err(Error::NotPacked);
     }
     let found = text(fields, "format_version")?;
-    if found == format!("{VERSION}") {
+    if (1..=VERSION).any(|version| found == format!("{version}")) {
         return Ok(());
     }
     Err(Error::Version { found: found.to_owned(), supported: VERSION })
@@ -206,6 +208,63 @@ pub(crate) fn description(value: Value<'_>) -> Result<Description<'_>> {
         name: name.clone(),
         fields: value,
     })
+}
+
+/// How an array is coded.
+#[derive(Debug, Clone)]
+pub(crate) struct Coding {
+    pub(crate) name: String,
+    /// What it is when it is decoded.
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) symbols: Symbols,
+    pub(crate) planes: Planes,
+}
+
+/// The codings of all coded arrays; version 1 has none.
+pub(crate) fn codings(fields: &Fields) -> Result<Vec<Coding>> {
+    if text(fields, "format_version")? == "1" || !fields.contains_key("coded") {
+        return Ok(Vec::new());
+    }
+    let value = value(fields, "coded")?;
+    let items = value.array().ok_or_else(|| Error::metadata("coded", "is not a list"))?;
+    items.iter().map(coding).collect()
+}
+
+fn coding(value: &Value<'_>) -> Result<Coding> {
+    let string = |field: &str| value.get(field).and_then(Value::string);
+    let name = string("name").ok_or_else(|| Error::metadata("coded", "one has no name"))?;
+    let fault = |field: &str, problem: &str| {
+        Error::metadata(format!("coded.{name}.{field}"), problem.to_owned())
+    };
+    let known = "is missing, or not one that this reader knows";
+    let counts = |field: &str| {
+        value.get(field)?.array()?.iter().map(Value::number).collect::<Option<Vec<_>>>()
+    };
+    if string("coding") != Some("rans") {
+        return Err(fault("coding", known));
+    }
+    let symbols = string("symbols").and_then(Symbols::from_name);
+    Ok(Coding {
+        name: name.to_owned(),
+        dtype: string("dtype").and_then(Dtype::from_name).ok_or_else(|| fault("dtype", known))?,
+        shape: counts("shape").ok_or_else(|| fault("shape", "is not a list of counts"))?,
+        symbols: symbols.ok_or_else(|| fault("symbols", known))?,
+        planes: planes(value.get("period"), counts("cuts")).ok_or_else(|| {
+            fault("cuts", "are not at most seven ascending places within a period")
+        })?,
+    })
+}
+
+/// The planes of this period and these cuts, if they make any; one where neither is given.
+fn planes(period: Option<&Value<'_>>, cuts: Option<Vec<usize>>) -> Option<Planes> {
+    let (period, cuts) = match (period, cuts) {
+        (None, None) => return Some(Planes::one()),
+        (period, cuts) => (period?.number()?, cuts?),
+    };
+    let within = cuts.iter().all(|&cut| 0 < cut && cut < period);
+    let ascend = cuts.is_sorted_by(|a, b| a < b) && cuts.len() < 8;
+    (period > 0 && within && ascend).then_some(Planes { period, cuts })
 }
 
 /// The stored CRC-32, from `crc32:xxxxxxxx`.

@@ -7,8 +7,12 @@ pub(crate) mod metadata;
 
 pub use metadata::{Perplexity, Provenance};
 
-/// The format version that this crate reads and writes.
-pub const VERSION: u32 = 1;
+/// The newest format version that this crate reads: that of files with coded arrays. It reads all before it too.
+pub const VERSION: u32 = 2;
+
+/// The version of files without coded arrays.
+#[cfg(feature = "pack")]
+pub(crate) const PLAIN_VERSION: u32 = 1;
 
 /// The longest header that is read, in bytes: a model's header has a few thousand, and a hostile one
 /// shall not cost memory.

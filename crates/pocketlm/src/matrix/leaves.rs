@@ -12,6 +12,8 @@ use crate::storage::{Array, Storage};
 pub(crate) struct Leaves<'a> {
     pub(crate) header: &'a Header,
     pub(crate) storage: &'a Arc<Storage>,
+    /// What was decoded of them.
+    pub(crate) decoded: &'a Arc<Storage>,
 }
 
 impl Leaves<'_> {
@@ -31,7 +33,10 @@ impl Leaves<'_> {
             let (found, wanted) = (entry.dtype.name(), dtype.name());
             return Err(Error::array(name, format!("is {found} instead of {wanted}")));
         }
-        let array = Array::new(self.storage, entry.range.clone());
+        let array = match &entry.decoded {
+            None => Array::new(self.storage, entry.range.clone()),
+            Some(place) => Array::new(self.decoded, place.clone()),
+        };
         let array = array.ok_or_else(|| Error::array(name, "lies outside the file"))?;
         Ok((array, &entry.shape))
     }

@@ -45,7 +45,7 @@ pub(super) fn object(fields: &[(&str, &String)]) -> String {
 }
 
 /// The whole file: metadata and checksum, then `leaves` in this order, each from a multiple of 64 on.
-pub(super) fn write(fields: &[(&'static str, String)], leaves: &[&Leaf]) -> Result<Vec<u8>> {
+pub(super) fn write(fields: &[(&str, String)], leaves: &[&Leaf]) -> Result<Vec<u8>> {
     let mut header = String::from("{\"__metadata__\":");
     let checksum_field = ("checksum", "crc32:00000000".to_string());
     let fields = fields.iter().chain([&checksum_field]).map(|(key, value)| (*key, value));

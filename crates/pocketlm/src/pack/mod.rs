@@ -42,6 +42,7 @@ use crate::format::{Perplexity, Provenance};
 mod blocks;
 mod container;
 mod dense;
+mod entropy;
 #[cfg(feature = "std")]
 mod file;
 mod form;
@@ -56,6 +57,7 @@ mod vocabulary;
 
 pub use blocks::{circulant_fits, toeplitz_fits};
 pub use dense::{round_trip, stored_bytes};
+pub use entropy::entropy_coded;
 #[cfg(feature = "std")]
 pub use file::write_file;
 pub use form::{Factor, Form, Sparsity, factor_bytes, round_trip_factor};

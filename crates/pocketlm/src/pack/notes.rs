@@ -46,7 +46,7 @@ impl Notes {
         let perplexity: Vec<_> = perplexity.collect();
         let mut fields = vec![
             ("format", "pocketlm".into()),
-            ("format_version", crate::format::VERSION.to_string()),
+            ("format_version", crate::format::PLAIN_VERSION.to_string()),
         ];
         fields.extend(model);
         fields.extend([

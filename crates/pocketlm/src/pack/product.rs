@@ -38,7 +38,8 @@ impl Product {
             problem: fault.problem,
         })?;
         let description = metadata::description(description)?;
-        let matrix = Matrix::open(&description, &Leaves { header: &header, storage: &storage })?;
+        let leaves = Leaves { header: &header, storage: &storage, decoded: &storage };
+        let matrix = Matrix::open(&description, &leaves)?;
         let mut scratch = Scratch::default();
         matrix.reserve(batch, &mut scratch);
         Ok(Self { matrix, scratch, batch })

@@ -78,7 +78,9 @@ fn the_python_reader_rebuilds_every_weight() {
         parts.words[6] = "long".repeat(701) + "er";
         for precision in Precision::ALL {
             let bytes = parts.bytes(precision);
-            check(&python, entropy_coded(&bytes).unwrap(), &folder);
+            if seed == 0 {
+                check(&python, entropy_coded(&bytes).unwrap(), &folder);
+            }
             check(&python, bytes, &folder);
         }
     }

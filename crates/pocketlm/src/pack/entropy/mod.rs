@@ -30,14 +30,14 @@ const ORDER: [&str; 10] = [
 ];
 
 /// Bytes that an array must lose to be coded: about what its description takes in the header.
-const WORTH: usize = 128;
+const WORTH: usize = 192;
 
 /// How many lines at the end of a panel may have a table of their own. Those with padding columns have: 64 bytes
 /// are 32 columns at most, and int3 has four lines of symbols for 32.
 const TAIL: usize = 4;
 
 /// The packed file with every array entropy-coded that shrinks by it: the same model to the bit, which opening
-/// decodes. A file without such arrays comes back as it is.
+/// decodes. A file that has none, or so few that it would not be smaller, comes back as it is.
 ///
 /// # Errors
 /// What is wrong with the file; [`Error::Metadata`] if it has coded arrays already.
@@ -52,9 +52,6 @@ pub fn entropy_coded(file: &[u8]) -> Result<Vec<u8>> {
     let mut codings = Vec::new();
     let leaves: Vec<Leaf> =
         arrays.into_iter().map(|(name, entry)| leaf(name, entry, file, &mut codings)).collect();
-    if codings.is_empty() {
-        return Ok(file.to_vec());
-    }
     header.metadata.insert("format_version".into(), VERSION.to_string());
     header.metadata.insert("coded".into(), format!("[{}]", codings.join(",")));
     header.metadata.remove("checksum");
@@ -62,7 +59,8 @@ pub fn entropy_coded(file: &[u8]) -> Result<Vec<u8>> {
     let others = header.metadata.iter().filter(|(key, _)| !ORDER.contains(&key.as_str()));
     let others = others.map(|(key, value)| (key.as_str(), value.clone()));
     let fields: Vec<_> = known.chain(others).collect();
-    container::write(&fields, &leaves.iter().collect::<Vec<_>>())
+    let coded = container::write(&fields, &leaves.iter().collect::<Vec<_>>())?;
+    Ok(if coded.len() < file.len() { coded } else { file.to_vec() })
 }
 
 /// An array for the file, and its coding where that is worth it.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::sit;
-use pocketlm::Model;
+use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{
     CompressionRecipe, Context, Outline, StepReport, compress, packed_loss,
@@ -95,6 +95,8 @@ const RECIPES: &[&str] = &[
     "[[step]]\nmethod = \"quantise\"\nmatrices = [\"embedding\", \"softmax\"]\nprecision = \"product4\"\n\
      [[step]]\nmethod = \"low-rank\"\nmatrices = [\"cell.0.input\"]\nrank = 9\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"product8\"\n",
+    "[[step]]\nmethod = \"entropy\"\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"softmax\", \"embedding\"]\nprecision = \"ternary\"\n",
 ];
 
 /// The runtime's weights are the trainer's, bit for bit where they are stored as they are; and so, but for the
@@ -243,6 +245,29 @@ fn a_stopped_compression_goes_on_to_the_same_bytes() {
     let (resumed, _) = run(model(), &corpus, steps, work.path(), &|| false).unwrap();
     let bytes = |model| pack(model, None, Vec::new()).unwrap();
     assert_eq!(bytes(&resumed), bytes(&whole));
+}
+
+/// The step is remembered through the others and in a checkpoint, and changes the bytes of the file alone.
+#[test]
+fn an_entropy_coded_file_is_smaller_and_the_same_model() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let model = || Checkpoint::load(folder.path()).unwrap();
+    let tune = "[[step]]\nmethod = \"fine-tune\"\nepochs = 1\nlr = 0.1\n";
+    let entropy = "[[step]]\nmethod = \"entropy\"\n";
+    let (plain, _) = compressed(model(), &corpus, tune);
+    let (coded, reports) = compressed(model(), &corpus, &format!("{entropy}{tune}"));
+    let saved = tempfile::tempdir().unwrap();
+    coded.save(saved.path()).unwrap();
+    let coded = Checkpoint::load(saved.path()).unwrap();
+    let [plain, coded] = [plain, coded].map(|model| pack(&model, None, Vec::new()).unwrap());
+    assert!(coded.len() < plain.len(), "{} became {}", plain.len(), coded.len());
+    assert!(reports[1].bytes < reports[0].bytes);
+    assert_eq!(reports[1].valid_perplexity, reports[0].valid_perplexity);
+    let [plain, coded] = [plain, coded].map(|bytes| Model::from_bytes(bytes).unwrap());
+    let ids = || 0..plain.vocabulary().len() as u32;
+    let [a, b] = [&plain, &coded].map(|model| Session::new(model).evaluate(ids()).unwrap().nll);
+    assert_eq!(a.to_bits(), b.to_bits());
 }
 
 #[test]

@@ -56,7 +56,9 @@ fn every_precision_is_the_same_to_the_bit() {
             let coded = compare(&parts.bytes(precision));
             let CodedBytes { plain, coded: bytes } =
                 Model::from_bytes(coded.clone()).unwrap().coded_bytes();
-            assert!(0 < bytes && bytes < plain, "{precision:?}: nothing is coded");
+            // The codes of a codebook come almost equally often.
+            let is_coded = 0 < bytes && bytes < plain;
+            assert!(is_coded || precision == Precision::Codebook, "{precision:?} is not coded");
             let again = Error::Metadata {
                 key: "coded".into(),
                 problem: "is there: the file is entropy-coded already".into(),

@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME.plm", required_unless_present = "plan")]
     output: Option<PathBuf>,
     /// Recipe (TOML): a list of `[[step]]`.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prune", "quantise", "low_rank", "tensor_train"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prune", "quantise", "low_rank", "tensor_train", "entropy"])]
     recipe: Option<PathBuf>,
     /// Set this share of the numbers to zero.
     #[arg(long, value_name = "SHARE")]
@@ -43,6 +43,9 @@ pub struct Args {
     /// Turn into tensor trains of three cores of at most this rank.
     #[arg(long, value_name = "RANK")]
     tensor_train: Option<usize>,
+    /// Entropy-code the file: fewer bytes to send and to keep, the same model to the bit.
+    #[arg(long)]
+    entropy: bool,
     /// Matrices for the flags above, `*` for any text.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "*")]
     matrices: Vec<String>,
@@ -153,11 +156,12 @@ impl Args {
             self.quantise.map(|precision| {
                 step("quantise", on(format!("precision = \"{}\"", precision.name())))
             }),
+            self.entropy.then(|| step("entropy", String::new())),
         ];
         let text: String = steps.into_iter().flatten().collect();
         if text.is_empty() {
             bail!(
-                "nothing to do: give --recipe, or one of --prune, --quantise, --low-rank, --tensor-train"
+                "nothing to do: give --recipe, or one of --prune, --quantise, --low-rank, --tensor-train, --entropy"
             );
         }
         Ok(CompressionRecipe::parse("the flags", &text)?)

@@ -83,26 +83,45 @@ impl Planes {
 
 /// Puts a plane in its place.
 fn deal(plane: &[u8], symbols: &mut [u8], period: usize, begin: usize, end: usize) {
-    let periods = symbols.chunks_exact_mut(period);
-    if end - begin == 1 {
-        periods.zip(plane).for_each(|(to, &from)| to[begin] = from);
-    } else {
-        let parts = plane.chunks_exact(end - begin);
-        periods.zip(parts).for_each(|(to, from)| to[begin..end].copy_from_slice(from));
+    match (end - begin, period) {
+        (1, 2) => deal_bytes::<2>(plane, symbols, begin),
+        (1, 4) => deal_bytes::<4>(plane, symbols, begin),
+        (width, _) => {
+            let parts = symbols.chunks_exact_mut(period).zip(plane.chunks_exact(width));
+            parts.for_each(|(to, from)| to[begin..end].copy_from_slice(from));
+        }
     }
+}
+
+/// The same for planes of one byte in each N.
+fn deal_bytes<const N: usize>(plane: &[u8], symbols: &mut [u8], place: usize) {
+    symbols
+        .as_chunks_mut::<N>()
+        .0
+        .iter_mut()
+        .zip(plane)
+        .for_each(|(to, &from)| to[place % N] = from);
 }
 
 /// The bytes of an array of int3 codes from its symbols.
 pub(crate) fn join(symbols: &[u8], bytes: &mut [u8]) {
     let (blocks, symbols) = (bytes.as_chunks_mut::<192>().0, symbols.as_chunks::<256>().0);
     for (block, symbols) in blocks.iter_mut().zip(symbols) {
-        for at in 0..64 {
-            let quads: [u8; 4] = core::array::from_fn(|line| symbols[64 * line + at]);
-            block[at] = quads[0] & 15 | quads[1] << 4;
-            block[64 + at] = quads[2] & 15 | quads[3] << 4;
-            block[128 + at] = quads.iter().zip(THIRD).fold(0, |third, (quad, [first, second])| {
-                third | (quad >> 4 & 1) << first | (quad >> 5 & 1) << second
-            });
+        join_block(symbols, block);
+    }
+}
+
+/// One block; loops over whole lines, so that they are done many places at a time.
+fn join_block(symbols: &[u8; 256], block: &mut [u8; 192]) {
+    for at in 0..64 {
+        block[at] = symbols[at] & 15 | symbols[64 + at] << 4;
+        block[64 + at] = symbols[128 + at] & 15 | symbols[192 + at] << 4;
+    }
+    let (lines, third) = (symbols.as_chunks::<64>().0, &mut block[128..]);
+    third.fill(0);
+    for (line, [first, second]) in lines.iter().zip(THIRD) {
+        for (third, symbol) in third.iter_mut().zip(line) {
+            *third |= (symbol >> 4 & 1) << first | (symbol >> 5 & 1) << second;
         }
     }
 }

@@ -101,38 +101,61 @@ fn symbols(coded: &mut &[u8], slots: &Slots, out: &mut [u8]) -> Result<(), Fault
     let mut at = 0;
     let (groups, rest) = out.as_chunks_mut::<LANES>();
     for group in groups {
-        at = turn(&mut states, slots, words, at, group)?;
+        let mut padded = [[0; 2]; LANES];
+        let mut window = Window { words: window(&words[at..], &mut padded), used: 0 };
+        let [a, b, c, d, e, f, g, h] = &mut states;
+        // Written out, since the compiler leaves a loop over states in memory.
+        *group = [
+            step(a, slots, &mut window),
+            step(b, slots, &mut window),
+            step(c, slots, &mut window),
+            step(d, slots, &mut window),
+            step(e, slots, &mut window),
+            step(f, slots, &mut window),
+            step(g, slots, &mut window),
+            step(h, slots, &mut window),
+        ];
+        at += window.used;
+        if at > words.len() {
+            return Err(CUT);
+        }
     }
-    at = turn(&mut states, slots, words, at, rest)?;
+    let mut padded = [[0; 2]; LANES];
+    let mut last = Window { words: window(&words[at..], &mut padded), used: 0 };
+    for (state, out) in states.iter_mut().zip(rest) {
+        *out = step(state, slots, &mut last);
+    }
+    at += last.used;
+    if at > words.len() {
+        return Err(CUT);
+    }
     *coded = &coded[2 * at..];
     if states == [LOW; LANES] { Ok(()) } else { Err("is coded, but not to its end: it is damaged") }
 }
 
-/// One symbol of each state, for as many as `out` takes; returns how many words are read by then.
-#[inline(always)]
-fn turn(
-    states: &mut [u32; LANES],
-    slots: &[u32; TOTAL],
-    words: &[[u8; 2]],
-    at: usize,
-    out: &mut [u8],
-) -> Result<usize, Fault> {
-    let left = &words[at..];
-    let mut padded = [[0; 2]; LANES];
-    let window = left.first_chunk::<LANES>().unwrap_or_else(|| {
+/// The words that a symbol of each state may need, and how many are read.
+struct Window<'a> {
+    words: &'a [[u8; 2]; LANES],
+    used: usize,
+}
+
+/// The first words of `left`, with zeros behind them where they are fewer.
+fn window<'a>(left: &'a [[u8; 2]], padded: &'a mut [[u8; 2]; LANES]) -> &'a [[u8; 2]; LANES] {
+    left.first_chunk::<LANES>().unwrap_or_else(|| {
         padded[..left.len()].copy_from_slice(left);
-        &padded
-    });
-    let mut used = 0;
-    for (state, out) in states.iter_mut().zip(out) {
-        let slot = slots[*state as usize % TOTAL];
-        *out = slot as u8;
-        // At most 4096 · (2²⁰ − 1) + 4095, which fits.
-        let next = ((slot >> 8 & 0xfff) + 1) * (*state >> BITS) + (slot >> 20);
-        let word = u32::from(u16::from_le_bytes(window[used % LANES]));
-        let renew = next < LOW;
-        *state = if renew { next << 16 | word } else { next };
-        used += usize::from(renew);
-    }
-    if used <= left.len() { Ok(at + used) } else { Err(CUT) }
+        padded
+    })
+}
+
+/// One symbol of one state.
+#[inline(always)]
+fn step(state: &mut u32, slots: &[u32; TOTAL], window: &mut Window<'_>) -> u8 {
+    let slot = slots[*state as usize % TOTAL];
+    // At most 4096 · (2²⁰ − 1) + 4095, which fits.
+    let next = ((slot >> 8 & 0xfff) + 1) * (*state >> BITS) + (slot >> 20);
+    let word = u32::from(u16::from_le_bytes(window.words[window.used % LANES]));
+    let renew = next < LOW;
+    *state = if renew { next << 16 | word } else { next };
+    window.used += usize::from(renew);
+    slot as u8
 }

@@ -248,6 +248,11 @@ pub struct TrainConfig {
     /// Weight of the mean square of its change from one step to the next, before dropout (TAR; the same).
     #[serde(default)]
     pub temporal_penalty: f64,
+    /// Weight of the sum over the layers' units of the Euclidean norm of each unit's weights, which makes units
+    /// that are not needed small ([`group_lasso`](crate::group_lasso); Wen et al. 2018). It is added to the
+    /// objective as it is.
+    #[serde(default)]
+    pub group_lasso: f64,
     /// Adam's decay of the first and second moment (Kingma & Ba 2015, algorithm 1).
     #[serde(default = "default_betas")]
     pub betas: [f64; 2],
@@ -305,6 +310,7 @@ impl TrainConfig {
         }
         not_negative("train.activation_penalty", self.activation_penalty)?;
         not_negative("train.temporal_penalty", self.temporal_penalty)?;
+        not_negative("train.group_lasso", self.group_lasso)?;
         for beta in self.betas {
             probability("train.betas", beta)?;
         }

@@ -17,6 +17,7 @@ use crate::corpus::{Corpus, Streams};
 use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::group_lasso::GroupLasso;
 use crate::matrix::Parametrization;
 use crate::metrics::{Event, Metrics};
 use crate::network::{Network, Window};
@@ -91,6 +92,8 @@ pub struct Trainer<'a> {
     /// The matrices and their gradient, where they are not what is trained.
     dense: Option<(Parameters, Parameters)>,
     window: Window,
+    /// The penalty of large units, where the recipe asks for it.
+    group_lasso: Option<GroupLasso>,
     /// Share of zeros that pruning has reached in this sitting.
     pruned: f64,
     /// Its counters.
@@ -191,6 +194,7 @@ impl<'a> Trainer<'a> {
         let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
         let mut window = network.window(train.steps, train.batch);
         window.penalties = train.penalties();
+        let group_lasso = group_lasso(&config)?;
         let progress = Progress {
             epoch: 0,
             position: 0,
@@ -224,6 +228,7 @@ impl<'a> Trainer<'a> {
             network,
             training,
             window,
+            group_lasso,
             pruned: 0.0,
             progress,
             started: Instant::now(),
@@ -285,6 +290,9 @@ impl<'a> Trainer<'a> {
             self.progress.epoch_loss += loss;
             windows += 1;
             self.gather(windows);
+        }
+        if let Some(lasso) = &self.group_lasso {
+            lasso.add_gradient(&self.training.parameters, &mut self.gradient);
         }
         let norm = norm(&self.gradient);
         self.check_finite("gradient norm", norm, lr)?;
@@ -522,6 +530,12 @@ impl<'a> Trainer<'a> {
         self.saved = Instant::now();
         Ok(())
     }
+}
+
+/// The penalty that a recipe asks for.
+fn group_lasso(config: &Config) -> Result<Option<GroupLasso>> {
+    let (weight, model) = (config.recipe.train.group_lasso, &config.recipe.model);
+    (weight > 0.0).then(|| GroupLasso::new(weight, model, &config.forms)).transpose()
 }
 
 /// A window's length: `usual`, or half of it one time in twenty, and a normal deviation of 5 around that, at

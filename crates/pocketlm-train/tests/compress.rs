@@ -97,6 +97,10 @@ const RECIPES: &[&str] = &[
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"product8\"\n",
     "[[step]]\nmethod = \"entropy\"\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"softmax\", \"embedding\"]\nprecision = \"ternary\"\n",
+    "[[step]]\nmethod = \"remove-units\"\nunits = [\"cell.*\", \"embedding\"]\nfraction = 0.3\n",
+    "[[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"int8\"\n\
+     [[step]]\nmethod = \"low-rank\"\nmatrices = [\"embedding\"]\nrank = 9\n\
+     [[step]]\nmethod = \"remove-units\"\nfraction = 0.4\nscope = \"global\"\nsaliency = \"taylor\"\n",
 ];
 
 /// The runtime's weights are the trainer's, bit for bit where they are stored as they are; and so, but for the
@@ -174,6 +178,32 @@ fn retraining_keeps_the_zeros_and_wins_back_what_pruning_lost() {
     let softmax = model.leaves.find("softmax").unwrap();
     let zeros = model.leaves.data[softmax.range.clone()].iter().filter(|&&x| x == 0.0).count();
     assert_eq!(zeros, (softmax.range.len() as f64 * 0.8).round() as usize);
+}
+
+#[test]
+fn the_group_lasso_makes_units_that_can_go() {
+    let corpus = corpus();
+    let (_folder, model) = trained(&corpus, "");
+    let steps = "[[step]]\nmethod = \"fine-tune\"\nepochs = 3\nlr = 0.5\ngroup_lasso = 0.05\n\
+                 [[step]]\nmethod = \"remove-units\"\nbelow = 0.05\n\
+                 [[step]]\nmethod = \"fine-tune\"\nepochs = 1\nlr = 0.5\n";
+    let (model, reports) = compressed(model, &corpus, steps);
+    let valid: Vec<f64> = reports.iter().map(|r| r.valid_perplexity.unwrap()).collect();
+    let hidden = &model.config.recipe.model.hidden;
+    assert!(hidden[0] < 16 || hidden[1] < 12, "{hidden:?}");
+    assert!(valid[2] < 1.05 * valid[1], "{hidden:?} {valid:?}");
+    assert!(reports[2].bytes < reports[1].bytes);
+    assert_eq!(model.config.recipe.train.group_lasso, 0.0);
+}
+
+#[test]
+fn removing_nothing_changes_nothing() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let before = Checkpoint::load(folder.path()).unwrap();
+    let steps = "[[step]]\nmethod = \"remove-units\"\nunits = [\"*\"]\nbelow = 1e-6\n";
+    let (model, _) = compressed(Checkpoint::load(folder.path()).unwrap(), &corpus, steps);
+    assert_eq!(model.leaves.data, before.leaves.data);
 }
 
 #[test]
@@ -274,7 +304,8 @@ fn an_entropy_coded_file_is_smaller_and_the_same_model() {
 fn a_plan_foretells_the_bytes() {
     let corpus = corpus();
     let (folder, _) = trained(&corpus, "");
-    for steps in [RECIPES[3], RECIPES[5]] {
+    let fewer_units = "[[step]]\nmethod = \"remove-units\"\nfraction = 0.25\n";
+    for steps in [RECIPES[3], RECIPES[5], fewer_units] {
         let model = Checkpoint::load(folder.path()).unwrap();
         let recipe = CompressionRecipe::parse("test", steps).unwrap();
         let outline = recipe.check(&Outline::of(&model), Some(&corpus)).unwrap();

@@ -7,6 +7,7 @@ use crate::checkpoint::Checkpoint;
 use crate::corpus::{Corpus, Streams, Window as Piece};
 use crate::error::{Error, Result};
 use crate::network::Window;
+use crate::parameters::Parameters;
 use crate::product::{View, Write, product};
 
 /// Tokens of the training text that are read.
@@ -48,23 +49,31 @@ fn run(
     Ok(())
 }
 
+/// The gradient of the mean loss of a token in each window of the start of the training text.
+///
+/// # Errors
+/// When the text has no word that the model knows.
+pub fn gradients(
+    model: &Checkpoint,
+    corpus: &Corpus,
+    mut see: impl FnMut(&Parameters),
+) -> Result<()> {
+    let mut gradient = model.parameters.zeros_like();
+    run(model, corpus, |piece, window| {
+        let (inputs, targets) = (&piece.inputs, &piece.targets);
+        let (network, scale) = (&model.network, 1.0 / inputs.len() as f32);
+        let weights = &model.parameters;
+        network.loss_and_gradients(weights, &mut gradient, inputs, targets, window, scale);
+        see(&gradient);
+    })
+}
+
 /// Square roots of the mean over the windows of each row's squared gradient.
 fn information(model: &Checkpoint, corpus: &Corpus) -> Result<HashMap<String, Vec<f32>>> {
-    let mut gradient = model.parameters.zeros_like();
     let matrices: Vec<_> =
         model.parameters.entries().iter().filter(|entry| !entry.vector).cloned().collect();
     let mut sums: Vec<Vec<f64>> = matrices.iter().map(|entry| vec![0.0; entry.rows]).collect();
-    run(model, corpus, |piece, window| {
-        let (inputs, targets) = (&piece.inputs, &piece.targets);
-        let network = &model.network;
-        network.loss_and_gradients(
-            &model.parameters,
-            &mut gradient,
-            inputs,
-            targets,
-            window,
-            1.0 / inputs.len() as f32,
-        );
+    gradients(model, corpus, |gradient| {
         for (entry, sums) in matrices.iter().zip(&mut sums) {
             let rows = gradient.data[entry.range.clone()].chunks_exact(entry.columns);
             for (sum, row) in sums.iter_mut().zip(rows) {

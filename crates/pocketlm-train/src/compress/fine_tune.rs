@@ -7,6 +7,7 @@ use toml::Table;
 use super::{Context, Method, Outline};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::group_lasso::GroupLasso;
 use crate::recipe::{Draft, Recipe};
 use crate::train::{Outcome, Trainer};
 
@@ -46,6 +47,9 @@ impl Method for FineTune {
         }
         // Any base will do to see whether the keys are those of a training.
         let recipe = self.recipe(&Recipe::base("zaremba-small")?)?;
+        if recipe.train.group_lasso > 0.0 {
+            GroupLasso::new(recipe.train.group_lasso, &outline.model, &outline.forms)?;
+        }
         match &recipe.train.prune {
             Some(gradual) => gradual.declare(outline),
             None => Ok(()),
@@ -70,9 +74,12 @@ impl Method for FineTune {
         let mut trainer = if options.out.join("config.json").exists() {
             Trainer::resume(corpus, options.clone())?
         } else {
-            // Without its own key a training does not prune, whatever the one before did.
+            // Without its own key a training does not prune, whatever the one before did, nor shrink units.
             if !self.train.contains_key("prune") {
                 recipe.train.prune = None;
+            }
+            if !self.train.contains_key("group_lasso") {
+                recipe.train.group_lasso = 0.0;
             }
             Trainer::start_from(corpus, model, recipe, options.clone())?
         };

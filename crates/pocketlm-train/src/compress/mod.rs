@@ -27,6 +27,7 @@ pub mod plan;
 pub mod prune;
 pub mod quantise;
 pub mod recipe;
+pub mod remove_units;
 pub mod report;
 pub mod shared_low_rank;
 pub mod structure;
@@ -107,6 +108,8 @@ macro_rules! methods {
 methods! {
     /// Sets small numbers to zero.
     "prune" => Prune(prune::Prune),
+    /// Takes whole units out.
+    "remove-units" => RemoveUnits(remove_units::RemoveUnits),
     /// Fewer bits a number.
     "quantise" => Quantise(quantise::Quantise),
     /// Two thin factors.

@@ -113,7 +113,7 @@ fn select<'a>(
 }
 
 /// Whether `name` is `pattern`, in which each `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(tail) = name.strip_prefix(head) else { return false };
     (0..=tail.len()).any(|at| tail.is_char_boundary(at) && matches(rest, &tail[at..]))

@@ -261,6 +261,27 @@ mod tests {
             ("method = \"block-circulant\"\nmatrices = [\"softmax\"]\nblock = 0", "block is 0"),
             ("method = \"block-circulant\"\nmatrices = [\"softmax\"]\nblock = 5000", "cannot have"),
             ("method = \"toeplitz-like\"\nmatrices = [\"softmax\"]\nrank = 201", "with rank 201"),
+            ("method = \"remove-units\"", "fraction is missing"),
+            ("method = \"remove-units\"\nfraction = 1.0", "fraction is 1"),
+            ("method = \"remove-units\"\nfraction = 0.5\nbelow = 0.1", "both given"),
+            ("method = \"remove-units\"\nbelow = -1", "below is -1"),
+            ("method = \"remove-units\"\nbelow = 0.1\nsaliency = \"taylor\"", "leave saliency"),
+            ("method = \"remove-units\"\nfraction = 0.5\nsaliency = \"taylor\"", "give --data"),
+            (
+                "method = \"remove-units\"\nfraction = 0.5\nunits = [\"cell.7\"]",
+                "none of cell.0, cell.1, embedding",
+            ),
+            (
+                "method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\n[[step]]\n\
+                 method = \"remove-units\"\nfraction = 0.5",
+                "weights in softmax, which has a structure",
+            ),
+            (
+                "method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\n[[step]]\n\
+                 method = \"fine-tune\"\ngroup_lasso = 0.1",
+                "weights in softmax, which has a structure",
+            ),
+            ("method = \"fine-tune\"\ngroup_lasso = -1", "train.group_lasso is -1"),
         ] {
             let message = error(&step(text));
             assert!(message.contains(expected), "{text}: {message}");

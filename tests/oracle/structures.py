@@ -70,6 +70,17 @@ def toeplitz_like() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
     return {"kind": "toeplitz-like", "block": n, "rank": rank}, [g, h], blocks(whole)
 
 
+def learned_scales() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    """LSQ as Esser et al. 2020 write it for autograd (appendix B): what is detached passes straight through."""
+    weights = leaf(ROWS, COLUMNS)
+    scales = (torch.rand(ROWS, 1) * 0.4 + 0.2).half().double().requires_grad_()
+    below, above = -4, 3
+    share = 1 / (COLUMNS * above) ** 0.5
+    step = (scales - scales * share).detach() + scales * share
+    clipped = (weights / step).clamp(below, above)
+    return {"kind": "learned-scales", "precision": "int3"}, [weights, scales], ((clipped.round() - clipped).detach() + clipped) * step
+
+
 def arrays(make) -> tuple[dict, dict[str, np.ndarray]]:
     torch.manual_seed(7)
     structure, leaves, dense = make()
@@ -87,7 +98,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for make in (low_rank, tensor_train, block_circulant, toeplitz_like):
+    for make in (low_rank, tensor_train, block_circulant, toeplitz_like, learned_scales):
         name = make.__name__
         structure, found = arrays(make)
         path = FOLDER / f"{name}.safetensors"

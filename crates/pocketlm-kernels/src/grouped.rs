@@ -189,16 +189,53 @@ pub fn pack(
     bytes: &mut [u8],
     scales: &mut [u16],
 ) {
+    let grid = Grid::new(code, levels);
+    let fitted = |_: usize, weights: &[f32]| call!(fit(&grid, weights));
+    pack_by(code, &grid, weights, [rows, cols], group, bytes, scales, fitted);
+}
+
+/// The same with the scales that `given` `[rows, groups]` has, instead of those that lose least.
+///
+/// # Panics
+/// As [`pack`], or if `given` does not have a scale for each row and group.
+#[expect(clippy::too_many_arguments, reason = "flat slices in, flat slices out")]
+pub fn pack_scaled(
+    code: Code,
+    levels: &Levels,
+    weights: &[f32],
+    given: &[u16],
+    rows: usize,
+    cols: usize,
+    group: usize,
+    bytes: &mut [u8],
+    scales: &mut [u16],
+) {
+    let grid = Grid::new(code, levels);
+    assert!(given.len() == rows * cols.div_ceil(group), "{} scales are given", given.len());
+    pack_by(code, &grid, weights, [rows, cols], group, bytes, scales, |at, _| given[at]);
+}
+
+/// Packs with the scales that `scale` gives for the number of a row's group among all and its weights.
+#[expect(clippy::too_many_arguments, reason = "flat slices in, flat slices out")]
+fn pack_by(
+    code: Code,
+    grid: &Grid,
+    weights: &[f32],
+    [rows, cols]: [usize; 2],
+    group: usize,
+    bytes: &mut [u8],
+    scales: &mut [u16],
+    scale: impl Fn(usize, &[f32]) -> u16,
+) {
     assert!(weights.len() == rows * cols, "{} weights for [{rows}, {cols}]", weights.len());
     check(code, bytes, scales, group, code.padded_cols(cols), rows);
     bytes.fill(if code == Code::Int4 { 0x88 } else { 0 });
     scales.fill(0);
     let (step, groups) = (code.len(PANEL_ROWS, cols), cols.div_ceil(group));
-    let grid = Grid::new(code, levels);
     for (row, weights) in weights.chunks_exact(cols.max(1)).enumerate() {
         let (panel, r) = (row / PANEL_ROWS, row % PANEL_ROWS);
         for (g, weights) in weights.chunks(group).enumerate() {
-            let scale = call!(fit(&grid, weights));
+            let scale = scale(row * groups + g, weights);
             scales[(panel * groups + g) * PANEL_ROWS + r] = scale;
             let blocks = &mut bytes[panel * step + code.len(PANEL_ROWS, g * group)..];
             let inverse = crate::fit::inverse(half::to_f32(scale));
@@ -235,10 +272,17 @@ impl Rounding {
         half::to_f32(call!(fit(&self.grid, weights)))
     }
 
-    /// The nearest number that the code has with this scale.
-    pub fn round(&self, w: f32, scale: f32) -> f32 {
+    /// The level nearest to `w / scale`.
+    #[inline]
+    pub fn level(&self, w: f32, scale: f32) -> f32 {
         let code = self.grid.code(w, crate::fit::inverse(scale));
-        f32::from(self.levels[usize::from(code)]) * scale
+        f32::from(self.levels[usize::from(code)])
+    }
+
+    /// The nearest number that the code has with this scale.
+    #[inline]
+    pub fn round(&self, w: f32, scale: f32) -> f32 {
+        self.level(w, scale) * scale
     }
 }
 

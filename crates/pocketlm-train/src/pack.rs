@@ -1,14 +1,14 @@
 //! From a checkpoint to the bytes of a packed model.
 
-use pocketlm::pack::{Form, Packer, Precision, entropy_coded};
+use pocketlm::pack::{Factor, Form, Packer, Precision, entropy_coded};
 use pocketlm::{CellKind as PackedCell, Configuration, Perplexity, Provenance, Unit as PackedUnit};
 
 use crate::checkpoint::Checkpoint;
 use crate::compress::CompressionRecipe;
 use crate::config::CellKind;
 use crate::corpus::{EOS, UNK, Unit};
-use crate::matrix::Structure;
 use crate::matrix::parametrization::factor;
+use crate::matrix::{LeafForm, Structure};
 use crate::parameters::Entry;
 
 /// The configuration as the runtime has it.
@@ -86,6 +86,18 @@ fn pack_as(
         let mut next = || factors.next().expect("as many leaves as the structure has");
         let form = match structure {
             None => Form::Dense(next()),
+            Some(Structure::LearnedScales(form)) => match precision {
+                None => {
+                    let factor = Factor { precision: form.precision, ..next() };
+                    Form::Scaled { factor, scales: next().weights }
+                }
+                Some(precision) => {
+                    let entry = checkpoint.parameters.find(name).expect("a matrix of the model");
+                    let form = LeafForm { precision, ..LeafForm::default() };
+                    let numbers = &checkpoint.parameters.data[entry.range.clone()];
+                    Form::Dense(factor(entry, form, numbers))
+                }
+            },
             Some(Structure::LowRank(_)) => Form::LowRank { left: next(), right: next() },
             Some(Structure::TensorTrain(train)) => Form::TensorTrain {
                 row_modes: &train.row_modes,

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::sit;
+use pocketlm::pack::Precision;
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{
@@ -18,6 +19,7 @@ use pocketlm_train::corpus::Corpus;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
+use pocketlm_train::matrix::Structure;
 use pocketlm_train::pack::pack;
 use pocketlm_train::recipe::{Draft, Recipe};
 use pocketlm_train::train::{Options, Trainer};
@@ -97,6 +99,9 @@ const RECIPES: &[&str] = &[
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"product8\"\n",
     "[[step]]\nmethod = \"entropy\"\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"softmax\", \"embedding\"]\nprecision = \"ternary\"\n",
+    "[[step]]\nmethod = \"learned-scales\"\nmatrices = [\"softmax\", \"cell.0.*\"]\nprecision = \"int3\"\n\
+     [[step]]\nmethod = \"learned-scales\"\nmatrices = [\"embedding\"]\nprecision = \"ternary\"\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.1.*\"]\nprecision = \"int8\"\n",
     "[[step]]\nmethod = \"remove-units\"\nunits = [\"cell.*\", \"embedding\"]\nfraction = 0.3\n",
     "[[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"int8\"\n\
      [[step]]\nmethod = \"low-rank\"\nmatrices = [\"embedding\"]\nrank = 9\n\
@@ -129,7 +134,8 @@ fn the_packed_model_is_the_one_that_was_compressed() {
 fn weights_agree(model: &Checkpoint, packed: &Model, steps: &str) {
     let words: Vec<&str> = model.encoder.vocabulary().words().collect();
     for entry in model.parameters.entries().iter().filter(|entry| !entry.vector) {
-        let structured = model.config.forms.structures.contains_key(&entry.name);
+        let structure = model.config.forms.structures.get(&entry.name);
+        let structured = !matches!(structure, None | Some(Structure::LearnedScales(_)));
         let numbers = &model.parameters.data[entry.range.clone()];
         let mut row = vec![0.0; entry.columns];
         for (at, ours) in numbers.chunks(entry.columns).enumerate() {
@@ -194,6 +200,35 @@ fn the_group_lasso_makes_units_that_can_go() {
     assert!(valid[2] < 1.05 * valid[1], "{hidden:?} {valid:?}");
     assert!(reports[2].bytes < reports[1].bytes);
     assert_eq!(model.config.recipe.train.group_lasso, 0.0);
+}
+
+/// Fine-tuning moves weights and scales, and the file has the codes and scales that it arrived at.
+#[test]
+fn learned_scales_win_back_what_rounding_lost_and_the_file_has_them() {
+    let corpus = corpus();
+    let (_folder, model) = trained(&corpus, "");
+    let scales = |model: &Checkpoint| {
+        let entry = model.leaves.find("softmax.scales").unwrap();
+        model.leaves.data[entry.range.clone()].to_vec()
+    };
+    let steps = "[[step]]\nmethod = \"learned-scales\"\nmatrices = [\"*\"]\nprecision = \"int2\"\n";
+    let (model, rounded) = compressed(model, &corpus, steps);
+    let before = scales(&model);
+    let steps = "[[step]]\nmethod = \"fine-tune\"\nepochs = 2\nlr = 0.5\n";
+    let (model, tuned) = compressed(model, &corpus, steps);
+    assert_ne!(scales(&model), before);
+    let valid = |reports: &[StepReport]| reports.last().unwrap().valid_perplexity.unwrap();
+    assert!(valid(&tuned) < valid(&rounded), "{} {}", valid(&tuned), valid(&rounded));
+    let packed = Model::from_bytes(pack(&model, None, Vec::new()).unwrap()).unwrap();
+    weights_agree(&model, &packed, "learned scales");
+    let matrices = packed.matrices().into_iter().filter(|info| info.structure != "vector");
+    let forms = matrices.map(|info| (info.structure, info.precision));
+    assert!(forms.into_iter().all(|form| form == ("dense".into(), "int2".into())));
+    let wide = pack(&model, Some(Precision::F32), Vec::new()).unwrap();
+    let theirs = packed_loss(wide, &model, &corpus.valid).unwrap();
+    let eos = corpus.encoder.vocabulary().eos();
+    let ours = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
+    assert!((ours.nll / theirs - 1.0).abs() < 1e-5, "{} {theirs}", ours.nll);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 use common::Forms;
 use pocketlm::pack::{Factor, Form, Precision, Product, Sparsity, factor_bytes, round_trip_factor};
 use pocketlm::{Model, Random, Session};
+use pocketlm_kernels::half;
 use proptest::prelude::*;
 
 /// Uniform in ±1.
@@ -453,6 +454,39 @@ fn models_in_mixed_forms_agree_with_themselves_and_with_their_dense_twins() {
     }
 }
 
+/// Whatever the weights, each is the nearest level times the scale that was given, negative ones too.
+#[test]
+fn given_scales_are_those_of_the_file() {
+    let ([rows, columns], mut random) = ([21, 100], Random::new(4));
+    let weights = numbers(rows * columns, &mut random);
+    let scales: Vec<f32> = numbers(rows * 2, &mut random);
+    let levels: [(Precision, &[f32]); 4] = [
+        (
+            Precision::Int4,
+            &[
+                -8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0,
+                7.0,
+            ],
+        ),
+        (Precision::Int3, &[-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]),
+        (Precision::Int2, &[-3.0, -1.0, 1.0, 3.0]),
+        (Precision::Ternary, &[-1.0, 0.0, 1.0]),
+    ];
+    for (precision, levels) in levels {
+        let factor =
+            Factor { rows, columns, weights: &weights, sparsity: Sparsity::None, precision };
+        let form = Form::Scaled { factor, scales: &scales };
+        let found = Product::new(rows, columns, &form, 1).unwrap().dense();
+        for (at, (found, w)) in found.iter().zip(&weights).enumerate() {
+            let scale = half::to_f32(half::from_f32(scales[at / columns * 2 + at % columns / 64]));
+            let distance = |level: &&f32| (*level * scale - w).abs();
+            let least = levels.iter().map(|level| distance(&level)).fold(f32::INFINITY, f32::min);
+            assert!(levels.iter().any(|level| level * scale == *found), "{precision:?} {found}");
+            assert!((found - w).abs() <= least + 1e-6, "{precision:?}: {w} as {found}");
+        }
+    }
+}
+
 #[test]
 fn impossible_forms_are_refused_by_the_packer() {
     let weights = vec![1.0; 600];
@@ -472,6 +506,13 @@ fn impossible_forms_are_refused_by_the_packer() {
     refused(Form::Dense(form), "cannot be unstructured in int4");
     assert!(round_trip_factor(&form).is_err());
     refused(Form::Dense(dense(30, 20)), "is 30 x 20 instead of 20 x 30");
+    let scaled = |precision, scales| {
+        let factor = leaf(20, 30, Sparsity::None, precision);
+        Form::Scaled { factor, scales }
+    };
+    refused(scaled(Precision::Int8, &[0.5; 20]), "is none int8 with scales");
+    refused(scaled(Precision::Int3, &[0.5; 19]), "with 19 scales instead of 20 x 30 with 20");
+    refused(scaled(Precision::Int3, &[1e6; 20]), "too large for half precision");
     let form = Form::LowRank { left: dense(20, 3), right: dense(4, 30) };
     refused(form, "is 4 x 30 instead of 3 x 30");
     let form = Form::LowRank { left: dense(20, 0), right: dense(0, 30) };

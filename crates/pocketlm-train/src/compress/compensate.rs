@@ -8,10 +8,11 @@
 
 use nalgebra::DMatrix;
 use pocketlm::pack::Precision;
-use pocketlm_kernels::grouped::{Code, GROUP, Rounding};
+use pocketlm_kernels::grouped::{GROUP, Rounding};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::matrix::learned_scales::even_code;
 
 /// Share of the mean of H's diagonal that is added to it (Frantar et al. 2022, section 4).
 const DAMPING: f64 = 0.01;
@@ -29,14 +30,10 @@ impl Grid {
     /// The grid of a precision, if rounding to it can be compensated: those whose levels do not depend on what the
     /// other rows are rounded to.
     pub fn of(precision: Precision) -> Option<Self> {
-        let code = match precision {
-            Precision::Int8 => return Some(Self::Int8),
-            Precision::Int4 => Code::Int4,
-            Precision::Int3 => Code::Int3,
-            Precision::Int2 => Code::Int2,
-            Precision::Ternary => Code::Ternary,
-            _ => return None,
-        };
+        if precision == Precision::Int8 {
+            return Some(Self::Int8);
+        }
+        let code = even_code(precision)?;
         Some(Self::Codes(Rounding::new(code, &code.levels())))
     }
 

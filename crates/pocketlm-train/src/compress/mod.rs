@@ -21,6 +21,7 @@ pub mod compensate;
 pub mod entropy;
 pub mod fine_tune;
 pub mod kronecker;
+pub mod learned_scales;
 pub mod low_rank;
 pub mod outline;
 pub mod plan;
@@ -112,6 +113,8 @@ methods! {
     "remove-units" => RemoveUnits(remove_units::RemoveUnits),
     /// Fewer bits a number.
     "quantise" => Quantise(quantise::Quantise),
+    /// Few bits a number, with scales that are trained.
+    "learned-scales" => LearnedScales(learned_scales::LearnedScales),
     /// Two thin factors.
     "low-rank" => LowRank(low_rank::LowRank),
     /// A projection in each layer.

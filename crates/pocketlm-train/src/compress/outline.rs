@@ -5,7 +5,7 @@ use pocketlm::pack::factor_bytes;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::matrix::{Forms, Parametrization, Shape};
+use crate::matrix::{Forms, Parametrization, Shape, Structure};
 use crate::network::Network;
 use crate::parameters::{Entry, Parameters};
 
@@ -60,7 +60,7 @@ impl Outline {
     /// The leaves that `patterns` match by their own name or by their matrix's.
     ///
     /// # Errors
-    /// [`Error::Config`] with all names when a pattern matches none.
+    /// [`Error::Config`] with all names when a pattern matches none, or when one matches a matrix with learned scales.
     pub fn leaves(&self, patterns: &[String]) -> Result<Vec<Entry>> {
         let (_, leaves) = self.parametrization()?;
         let owner = |pattern: &str, leaf: &str| {
@@ -70,7 +70,21 @@ impl Outline {
                     && matches(pattern, matrix)
             })
         };
-        Ok(select(&leaves, patterns, owner)?.into_iter().cloned().collect())
+        let chosen = select(&leaves, patterns, owner)?;
+        chosen.iter().try_for_each(|leaf| self.must_be_free(&leaf.name))?;
+        Ok(chosen.into_iter().cloned().collect())
+    }
+
+    /// Refuses a leaf of a matrix whose precision is a part of its structure.
+    fn must_be_free(&self, leaf: &str) -> Result<()> {
+        let owner = leaf.rsplit_once('.').map_or("", |(matrix, _)| matrix);
+        match self.forms.structures.get(owner) {
+            Some(Structure::LearnedScales(_)) => {
+                let what = format!("has {owner}, which has learned scales: name the others");
+                Err(Error::config("matrices", what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Bytes of all leaves and biases, if `kept` says how many numbers of a leaf are kept.
@@ -122,7 +136,7 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::{LowRank, Structure};
+    use crate::matrix::LowRank;
     use crate::recipe::Recipe;
 
     fn outline() -> Outline {

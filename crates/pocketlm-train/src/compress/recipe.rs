@@ -261,6 +261,20 @@ mod tests {
             ("method = \"block-circulant\"\nmatrices = [\"softmax\"]\nblock = 0", "block is 0"),
             ("method = \"block-circulant\"\nmatrices = [\"softmax\"]\nblock = 5000", "cannot have"),
             ("method = \"toeplitz-like\"\nmatrices = [\"softmax\"]\nrank = 201", "with rank 201"),
+            (
+                "method = \"learned-scales\"\nmatrices = [\"*\"]\nprecision = \"int8\"",
+                "precision is int8",
+            ),
+            (
+                "method = \"learned-scales\"\nmatrices = [\"softmax\"]\nprecision = \"int3\"\n[[step]]\n\
+                 method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int8\"",
+                "softmax, which has learned scales",
+            ),
+            (
+                "method = \"prune\"\nmatrices = [\"softmax\"]\nsparsity = 0.5\n[[step]]\n\
+                 method = \"learned-scales\"\nmatrices = [\"*\"]\nprecision = \"int3\"",
+                "has rounded or pruned",
+            ),
             ("method = \"remove-units\"", "fraction is missing"),
             ("method = \"remove-units\"\nfraction = 1.0", "fraction is 1"),
             ("method = \"remove-units\"\nfraction = 0.5\nbelow = 0.1", "both given"),

@@ -17,6 +17,7 @@ use crate::error::Result;
 pub mod block_low_rank;
 pub mod circulant;
 mod displacement;
+pub mod learned_scales;
 pub mod low_rank;
 pub mod parametrization;
 pub mod svd;
@@ -27,6 +28,7 @@ pub mod toeplitz;
 
 pub use block_low_rank::BlockLowRank;
 pub use circulant::BlockCirculant;
+pub use learned_scales::LearnedScales;
 pub use low_rank::LowRank;
 pub use parametrization::Parametrization;
 pub use tensor_train::TensorTrain;
@@ -123,6 +125,8 @@ structures! {
     ToeplitzLike(ToeplitzLike),
     /// Groups of rows, each of two thin factors.
     BlockLowRank(BlockLowRank),
+    /// Few bits a number, with scales that are trained.
+    LearnedScales(LearnedScales),
 }
 
 /// Sparsity and precision of a leaf.

@@ -36,9 +36,26 @@ pub(super) fn encode(
         Precision::F32 => (vec![encode_f32(expected, weights)], String::new()),
         Precision::F16 => (vec![encode_f16(expected, weights)?], String::new()),
         Precision::Int8 => (encode_int8(expected, weights), String::new()),
-        _ => (encode_codes(expected, weights, precision)?, format!(",\"group\":{GROUP}")),
+        _ => (encode_codes(expected, weights, precision, None)?, format!(",\"group\":{GROUP}")),
     };
     Ok(described(expected, "none", precision, arrays, &extra))
+}
+
+/// Encodes `weights` with the scales `[rows, groups]` that come with them.
+pub(super) fn encode_scaled(
+    expected: &Expected,
+    weights: &[f32],
+    scales: &[f32],
+    precision: Precision,
+) -> Result<Encoded> {
+    check_columns(expected.columns, precision)
+        .map_err(|problem| Error::matrix(&expected.name, problem))?;
+    let scales: Vec<u16> = scales.iter().map(|&scale| half::from_f32(scale)).collect();
+    if !scales.iter().all(|&scale| half::to_f32(scale).is_finite()) {
+        return Err(too_large(&expected.name));
+    }
+    let arrays = encode_codes(expected, weights, precision, Some(&scales))?;
+    Ok(described(expected, "none", precision, arrays, &format!(",\"group\":{GROUP}")))
 }
 
 /// With the description of a matrix of its own numbers; `extra` are further fields.
@@ -91,10 +108,14 @@ fn encode_codes(
     &Expected { ref name, rows, columns }: &Expected,
     weights: &[f32],
     precision: Precision,
+    given: Option<&[u16]>,
 ) -> Result<Vec<Leaf>> {
     let Some(code) = precision.code() else { return Ok(Vec::new()) };
-    let Codes { bytes: packed, scales, levels } =
-        codes(weights, rows, columns, code).ok_or_else(|| too_large(name))?;
+    let codes = match given {
+        Some(given) => Some(scaled_codes(weights, given, rows, columns, code)),
+        None => codes(weights, rows, columns, code),
+    };
+    let Codes { bytes: packed, scales, levels } = codes.ok_or_else(|| too_large(name))?;
     let lines = code.len(PANEL_ROWS, columns) / (PANEL_ROWS * 4);
     let shape = [panels(rows), lines, PANEL_ROWS, 4];
     let packed = Leaf::new(name, Dtype::U8, &shape, packed);
@@ -138,6 +159,16 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
     let mut scales = vec![0; grouped::scales_len(rows, columns, GROUP)];
     grouped::pack(code, &levels, weights, rows, columns, GROUP, &mut bytes, &mut scales);
     Some(Codes { bytes, scales, levels })
+}
+
+/// Packs `weights` with the scales `given` `[rows, groups]`.
+fn scaled_codes(weights: &[f32], given: &[u16], rows: usize, columns: usize, code: Code) -> Codes {
+    let levels = code.levels();
+    let mut bytes = vec![0; code.len(rows, columns)];
+    let mut scales = vec![0; grouped::scales_len(rows, columns, GROUP)];
+    let (to, places) = (&mut bytes, &mut scales);
+    grouped::pack_scaled(code, &levels, weights, given, rows, columns, GROUP, to, places);
+    Codes { bytes, scales, levels }
 }
 
 fn check_columns(columns: usize, precision: Precision) -> Result<(), String> {

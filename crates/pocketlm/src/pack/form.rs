@@ -68,6 +68,13 @@ pub struct Factor<'a> {
 pub enum Form<'a> {
     /// Its own numbers.
     Dense(Factor<'a>),
+    /// Its own numbers as codes of given scales; the file has it as any other dense matrix of codes.
+    Scaled {
+        /// The numbers, all kept, in int4, int3, int2 or ternary.
+        factor: Factor<'a>,
+        /// `[rows, ⌈columns / 64⌉]`: the scale of each row and group of 64 columns, rounded to half precision.
+        scales: &'a [f32],
+    },
     /// `left [rows, rank] · right [rank, columns]`
     LowRank {
         /// `[rows, rank]`
@@ -143,6 +150,7 @@ pub(super) fn encode(
     let &Expected { ref name, rows, columns } = expected;
     match form {
         Form::Dense(factor) => encode_factor(name, order, factor, [rows, columns]),
+        Form::Scaled { factor, scales } => encode_scaled(expected, order, factor, scales),
         Form::LowRank { left, right } => {
             let rank = left.columns;
             let left = encode_factor(&format!("{name}.left"), order, left, [rows, rank])?;
@@ -198,6 +206,44 @@ fn check_modes(name: &str, side: &str, modes: &[usize], size: usize, cores: usiz
         return Ok(());
     };
     Err(Error::matrix(name, problem))
+}
+
+fn encode_scaled(
+    expected: &Expected,
+    order: Option<&[u32]>,
+    factor: &Factor<'_>,
+    scales: &[f32],
+) -> Result<Encoded> {
+    let &Expected { ref name, rows, columns } = expected;
+    let even = matches!(
+        factor.precision,
+        Precision::Int4 | Precision::Int3 | Precision::Int2 | Precision::Ternary
+    );
+    if !even || factor.sparsity != Sparsity::None {
+        let (sparsity, precision) = (factor.sparsity.name(), factor.precision.name());
+        let problem = format!(
+            "is {sparsity} {precision} with scales: give none and int4, int3, int2 or ternary"
+        );
+        return Err(Error::matrix(name, problem));
+    }
+    let groups = columns.div_ceil(GROUP);
+    if [factor.rows, factor.columns, scales.len()] != [rows, columns, rows * groups] {
+        let problem = format!(
+            "is {} x {} with {} scales instead of {rows} x {columns} with {}",
+            factor.rows,
+            factor.columns,
+            scales.len(),
+            rows * groups
+        );
+        return Err(Error::matrix(name, problem));
+    }
+    check(expected, factor.weights)?;
+    let Some(order) = order else {
+        return dense::encode_scaled(expected, factor.weights, scales, factor.precision);
+    };
+    let weights = super::sorted(order, factor.weights, columns);
+    let scales = super::sorted(order, scales, groups);
+    dense::encode_scaled(expected, &weights, &scales, factor.precision)
 }
 
 /// Encodes a factor of this shape, with rows in `order`.

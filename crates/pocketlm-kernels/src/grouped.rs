@@ -198,6 +198,7 @@ pub fn pack(
 ///
 /// # Panics
 /// As [`pack`], or if `given` does not have a scale for each row and group.
+#[cfg(feature = "host")]
 #[expect(clippy::too_many_arguments, reason = "flat slices in, flat slices out")]
 pub fn pack_scaled(
     code: Code,
@@ -216,6 +217,7 @@ pub fn pack_scaled(
 }
 
 /// Packs with the scales that `scale` gives for the number of a row's group among all and its weights.
+#[cfg(feature = "host")]
 #[expect(clippy::too_many_arguments, reason = "flat slices in, flat slices out")]
 fn pack_by(
     code: Code,

@@ -52,7 +52,7 @@ pub struct Config {
     #[serde(flatten)]
     pub recipe: Recipe,
     /// How the matrices are described.
-    #[serde(default, skip_serializing_if = "Forms::is_plain")]
+    #[serde(default, skip_serializing_if = "Forms::is_default")]
     pub forms: Forms,
     /// The steps of compression that it has seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

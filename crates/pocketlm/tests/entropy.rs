@@ -56,9 +56,16 @@ fn every_precision_is_the_same_to_the_bit() {
             let coded = compare(&parts.bytes(precision));
             let CodedBytes { plain, coded: bytes } =
                 Model::from_bytes(coded.clone()).unwrap().coded_bytes();
-            // The codes of a codebook come almost equally often.
             let is_coded = 0 < bytes && bytes < plain;
-            assert!(is_coded || precision == Precision::Codebook, "{precision:?} is not coded");
+            // Their codes come almost equally often, and few rows each have a vector of their own.
+            let is_even = matches!(
+                precision,
+                Precision::Codebook | Precision::Product4 | Precision::Product8
+            );
+            assert!(is_coded || is_even, "{precision:?} is not coded");
+            if !is_coded {
+                continue;
+            }
             let again = Error::Metadata {
                 key: "coded".into(),
                 problem: "is there: the file is entropy-coded already".into(),

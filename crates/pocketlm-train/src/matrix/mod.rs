@@ -176,6 +176,11 @@ impl Forms {
         self.structures.is_empty() && self.leaves.is_empty()
     }
 
+    /// Whether there is nothing to remember.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The form of a leaf.
     pub fn leaf(&self, name: &str) -> LeafForm {
         self.leaves.get(name).copied().unwrap_or_default()

@@ -69,6 +69,16 @@ impl Grid {
             Self::Table(table) => table.code(w, inverse),
         }
     }
+
+    /// Writes the level of each weight.
+    pub fn levels(&self, weights: &[f32], inverse: f32, levels: &mut [f32]) {
+        let pairs = levels.iter_mut().zip(weights);
+        match self {
+            // The sum has no zero with a sign, as the levels of codes have none.
+            Self::Even(even) => pairs.for_each(|(l, &w)| *l = even.level(w, inverse) + 0.0),
+            Self::Table(table) => pairs.for_each(|(l, &w)| *l = table.level(w, inverse)),
+        }
+    }
 }
 
 impl Even {

@@ -274,17 +274,16 @@ impl Rounding {
         half::to_f32(call!(fit(&self.grid, weights)))
     }
 
-    /// The level nearest to `w / scale`.
-    #[inline]
-    pub fn level(&self, w: f32, scale: f32) -> f32 {
-        let code = self.grid.code(w, crate::fit::inverse(scale));
-        f32::from(self.levels[usize::from(code)])
+    /// Writes the level nearest to `w / scale` for each of `weights`.
+    pub fn levels(&self, weights: &[f32], scale: f32, levels: &mut [f32]) {
+        self.grid.levels(weights, crate::fit::inverse(scale), levels);
     }
 
     /// The nearest number that the code has with this scale.
     #[inline]
     pub fn round(&self, w: f32, scale: f32) -> f32 {
-        self.level(w, scale) * scale
+        let code = self.grid.code(w, crate::fit::inverse(scale));
+        f32::from(self.levels[usize::from(code)]) * scale
     }
 }
 

@@ -61,12 +61,15 @@ impl Grid {
     fn pull_back(&self, weights: &[f32], scale: f32, d: &[f32], d_weights: &mut [f32]) -> f32 {
         let scale = stored(scale);
         let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+        let mut room = [0.0; GROUP];
+        let levels = &mut room[..weights.len()];
+        self.rounding.levels(weights, scale, levels);
         let mut sum = 0.0;
-        for ((w, d), d_weight) in weights.iter().zip(d).zip(d_weights) {
-            let (x, level) = (w * inverse, self.rounding.level(*w, scale));
-            let within = self.low < x && x < self.high;
-            *d_weight = if within { *d } else { 0.0 };
-            sum += d * if within { level - x } else { level };
+        for (((w, d), d_weight), level) in weights.iter().zip(d).zip(d_weights).zip(levels) {
+            let x = w * inverse;
+            let within = f32::from(u8::from(self.low < x && x < self.high));
+            *d_weight = within * d;
+            sum += d * (*level - within * x);
         }
         sum / (weights.len() as f32 * self.high).sqrt()
     }
@@ -123,8 +126,8 @@ impl Structured for LearnedScales {
             let groups = out.chunks_mut(GROUP).zip(weights.chunks(GROUP)).zip(scales);
             for ((out, weights), &scale) in groups {
                 let scale = stored(scale);
-                let numbers = out.iter_mut().zip(weights);
-                numbers.for_each(|(out, &w)| *out = grid.rounding.round(w, scale));
+                grid.rounding.levels(weights, scale, out);
+                out.iter_mut().for_each(|out| *out *= scale);
             }
         });
     }

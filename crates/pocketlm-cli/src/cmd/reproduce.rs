@@ -127,6 +127,17 @@ impl Args {
         if self.suite == FIELD { folder.join(&self.base) } else { folder }
     }
 
+    /// What a row's own files are called: the field has rows of the same name for each base model.
+    fn own_name(&self, row: &Row) -> String {
+        if self.suite == FIELD { format!("{}-{}", self.base, row.name) } else { row.name.clone() }
+    }
+
+    /// The folder of a row's training: another base model of the field is trained by the suite `bases`.
+    fn training_name(&self, row: &Row) -> String {
+        let is_base = self.suite == FIELD && self.base != SMALL;
+        if is_base { self.base.clone() } else { row.training_name() }
+    }
+
     fn bases(&self) -> Result<()> {
         let all = bases();
         self.check_names(all.iter().map(|base| base.name))?;
@@ -158,7 +169,7 @@ impl Args {
     }
 
     fn row(&self, row: &Row, stop: &dyn Fn() -> bool) -> Result<Outcome> {
-        let training = self.work.join(row.training_name());
+        let training = self.work.join(self.training_name(row));
         if let Some(updates) = self.estimate {
             self.estimate(row, updates)?;
             return Ok(Outcome::Finished);
@@ -197,7 +208,7 @@ impl Args {
         let model = Checkpoint::load(training)?;
         let context = Context {
             corpus: Some(corpus),
-            work: &self.work.join(format!("{}-steps", row.name)),
+            work: &self.work.join(format!("{}-steps", self.own_name(row))),
             step: 0,
             stop,
             observe: &show_epoch,
@@ -222,7 +233,7 @@ impl Args {
             steps,
         };
         std::fs::create_dir_all(&self.work).with_context(|| self.work.display().to_string())?;
-        write_file(self.work.join(format!("{}.plm", row.name)), &bytes)?;
+        write_file(self.work.join(format!("{}.plm", self.own_name(row))), &bytes)?;
         Ok(measured)
     }
 

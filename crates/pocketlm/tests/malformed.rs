@@ -2,48 +2,13 @@
 
 mod common;
 
+use common::malformed::{fault, joined, replaced, says, split};
 use common::{Forms, Kind, Parts, configuration, tiny_parts};
 use pocketlm::pack::{Factor, Form, Precision, Sparsity};
 use pocketlm::{CellKind, Configuration, Error, Model, Session};
 
-fn fault(bytes: Vec<u8>) -> Error {
-    Model::from_bytes(bytes).expect_err("the model opened")
-}
-
-/// The error's text, which must contain each of `parts`.
-fn says(bytes: Vec<u8>, parts: &[&str]) {
-    let text = fault(bytes).to_string();
-    for part in parts {
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
-    }
-}
-
 fn valid() -> Vec<u8> {
     tiny_parts().bytes(Precision::Int8)
-}
-
-/// Header without padding, and data.
-fn split(bytes: &[u8]) -> (String, Vec<u8>) {
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
-    (header.trim_end().to_string(), bytes[8 + length..].to_vec())
-}
-
-/// A file of this header, padded, and this data.
-fn joined(header: &str, data: &[u8]) -> Vec<u8> {
-    let length = (8 + header.len()).next_multiple_of(64) - 8;
-    let mut bytes = (length as u64).to_le_bytes().to_vec();
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.resize(8 + length, b' ');
-    bytes.extend_from_slice(data);
-    bytes
-}
-
-/// The file with the first `from` in its header replaced by `to`.
-fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let (header, data) = split(bytes);
-    assert!(header.contains(from), "the header has no {from}");
-    joined(&header.replacen(from, to, 1), &data)
 }
 
 fn header_fault(from: &str, to: &str, parts: &[&str]) {

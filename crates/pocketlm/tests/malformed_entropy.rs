@@ -3,6 +3,7 @@
 mod common;
 
 use common::Parts;
+use common::malformed::{replaced, says};
 use pocketlm::pack::{Precision, entropy_coded};
 use pocketlm::{CellKind, Error, Model};
 
@@ -12,27 +13,6 @@ fn valid() -> Vec<u8> {
     configuration.hidden[0] = 40;
     let plain = Parts::random(configuration, 90, 0.5, 1).bytes(Precision::Int3);
     entropy_coded(&plain).unwrap()
-}
-
-fn says(bytes: Vec<u8>, parts: &[&str]) {
-    let text = Model::from_bytes(bytes).expect_err("the model opened").to_string();
-    for part in parts {
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
-    }
-}
-
-/// The file with the first `from` in its header replaced by `to`.
-fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap().trim_end();
-    assert!(header.contains(from), "the header {header} has no {from}");
-    let header = header.replacen(from, to, 1);
-    let padded = (8 + header.len()).next_multiple_of(64) - 8;
-    let mut file = (padded as u64).to_le_bytes().to_vec();
-    file.extend_from_slice(header.as_bytes());
-    file.resize(8 + padded, b' ');
-    file.extend_from_slice(&bytes[8 + length..]);
-    file
 }
 
 /// What the reader says of the file with `from` replaced by `to`; quotes within the codings are escaped once.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::malformed::{replaced, says};
 use common::ngram::table;
 use pocketlm::pack::Notes;
 use pocketlm::{Model, Session};
@@ -9,27 +10,6 @@ use pocketlm::{Model, Session};
 /// A model with rounded numbers, whose header is a JSON text.
 fn valid() -> Vec<u8> {
     table(4, 100, 30, 2).pack(&Notes::default()).unwrap()
-}
-
-fn says(bytes: Vec<u8>, parts: &[&str]) {
-    let text = Model::from_bytes(bytes).expect_err("the model opened").to_string();
-    for part in parts {
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
-    }
-}
-
-/// The file with the first `from` in its header replaced by `to`.
-fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap().trim_end();
-    assert!(header.contains(from), "the header {header} has no {from}");
-    let header = header.replacen(from, to, 1);
-    let padded = (8 + header.len()).next_multiple_of(64) - 8;
-    let mut file = (padded as u64).to_le_bytes().to_vec();
-    file.extend_from_slice(header.as_bytes());
-    file.resize(8 + padded, b' ');
-    file.extend_from_slice(&bytes[8 + length..]);
-    file
 }
 
 /// The file with bytes of the array `name` replaced from `at` on, from the end where it is negative.

@@ -79,23 +79,20 @@ impl Dense {
             "f32" => Weights::F32(open_float(description, leaves, Dtype::F32)?),
             "f16" => Weights::F16(open_float(description, leaves, Dtype::F16)?),
             "int8" => open_int8(description, leaves)?,
-            precision => match code(precision) {
-                Some(code) => Weights::Codes(open_codes(description, leaves, code)?),
-                None if planes::count(precision).is_some() => {
+            precision => {
+                if let Some(code) = code(precision) {
+                    Weights::Codes(open_codes(description, leaves, code)?)
+                } else if let Some(count) = planes::count(precision) {
                     check_columns(description)?;
-                    let count = planes::count(precision).unwrap_or(1);
                     Weights::Planes(Planes::open(description, leaves, count)?)
-                }
-                None if product_quantised::width(precision).is_some() => {
-                    let width = product_quantised::width(precision).unwrap_or(1);
+                } else if let Some(width) = product_quantised::width(precision) {
                     Weights::Product(ProductQuantised::open(description, leaves, width)?)
-                }
-                None => {
+                } else {
                     let problem =
                         format!("has the precision {precision:?}, which this version cannot read");
                     return Err(Error::matrix(name, problem));
                 }
-            },
+            }
         };
         Ok(Self { rows: *rows, columns: *columns, weights })
     }

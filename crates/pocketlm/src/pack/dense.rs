@@ -23,16 +23,16 @@ pub(super) fn encode(
 ) -> Result<Encoded> {
     let Expected { name, columns, .. } = expected;
     check_columns(*columns, precision).map_err(|problem| Error::matrix(name, problem))?;
+    if let Some(count) = precision.planes() {
+        let arrays = planes::encode(expected, weights, count)?;
+        let extra = format!(",\"group\":{}", pocketlm_kernels::binary::GROUP);
+        return Ok(described(expected, "none", precision, arrays, &extra));
+    }
+    if let Some(width) = precision.part() {
+        let arrays = product_quantised::encode(expected, weights, width)?;
+        return Ok(described(expected, "none", precision, arrays, ""));
+    }
     let (arrays, extra) = match precision {
-        Precision::Binary3 | Precision::Binary2 => {
-            let count = precision.planes().unwrap_or(1);
-            let group = pocketlm_kernels::binary::GROUP;
-            (planes::encode(expected, weights, count)?, format!(",\"group\":{group}"))
-        }
-        Precision::Product4 | Precision::Product8 => {
-            let width = precision.part().unwrap_or(1);
-            (product_quantised::encode(expected, weights, width)?, String::new())
-        }
         Precision::F32 => (vec![encode_f32(expected, weights)], String::new()),
         Precision::F16 => (vec![encode_f16(expected, weights)?], String::new()),
         Precision::Int8 => (encode_int8(expected, weights), String::new()),

@@ -16,6 +16,7 @@ use crate::configuration::Expected;
 use crate::error::Result;
 use crate::format::container::Dtype;
 use crate::matrix::product_quantised::CENTROIDS;
+use crate::sample::Random;
 
 /// How often the vectors are moved to the means of the rows that have them.
 const ROUNDS: usize = 12;
@@ -96,7 +97,8 @@ fn start(rows: &[f32], width: usize) -> Centroids {
             *left = left.min(distance);
         }
         let all: f64 = left.iter().map(|&d| f64::from(d)).sum();
-        random = next(random);
+        // Each draw is the seed of the next.
+        random = Random::new(random).bits();
         let mut point = (random >> 11) as f64 / (1u64 << 53) as f64 * all;
         let passes = |&d: &f32| {
             point -= f64::from(d);
@@ -106,14 +108,6 @@ fn start(rows: &[f32], width: usize) -> Centroids {
         chosen = left.iter().position(passes).unwrap_or(0);
     }
     centroids
-}
-
-/// Steele, Lea & Flood 2014 (SplitMix64), its state and output in one.
-fn next(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// A round of Lloyd's algorithm; a vector that no row has stays.
@@ -179,12 +173,8 @@ mod tests {
     use super::*;
 
     fn noise(length: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed;
-        let mut draw = || {
-            state = next(state);
-            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-        };
-        (0..length).map(|_| draw()).collect()
+        let mut random = Random::new(seed);
+        (0..length).map(|_| random.unit() as f32 - 0.5).collect()
     }
 
     fn error(rows: &[f32], width: usize, centroids: &Centroids) -> f64 {

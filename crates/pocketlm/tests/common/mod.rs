@@ -1,6 +1,7 @@
 //! Small random models for the tests, and an independent double-precision computation of them.
 #![allow(dead_code)]
 
+pub mod malformed;
 pub mod ngram;
 
 use std::collections::BTreeMap;

@@ -85,12 +85,16 @@ pub fn force(backend: Backend) -> bool {
 pub(crate) struct Table {
     pub backend: Backend,
     pub f32_matvec: unsafe fn(&[f32], &[f32], &mut [f32]),
+    #[cfg(feature = "batch")]
     pub f32_matmul: unsafe fn(&[f32], &[f32], usize, &mut [f32]),
     pub f16_matvec: unsafe fn(&[u16], &[f32], &mut [f32]),
+    #[cfg(feature = "batch")]
     pub f16_matmul: unsafe fn(&[u16], &[f32], usize, &mut [f32]),
     pub int8_matvec: unsafe fn(&[u8], &[f32], &[i8], f32, i32, &mut [f32]),
+    #[cfg(feature = "batch")]
     pub int8_matmul: unsafe fn(&[u8], &[f32], &[i8], &[f32], &[i32], &mut [f32]),
     pub grouped_matvec: unsafe fn(Grouped, &[i8], f32, &[i32], &mut [f32]),
+    #[cfg(feature = "batch")]
     pub grouped_matmul: unsafe fn(Grouped, &[i8], &[f32], &[i32], &mut [f32]),
     #[cfg(feature = "host")]
     pub fit: unsafe fn(&Grid, &[f32]) -> u16,

@@ -79,8 +79,14 @@ pub fn matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
         x.len().is_multiple_of(batch) && out.len().is_multiple_of(batch),
         "ragged batch of {batch}"
     );
-    check(panels, x.len() / batch, out.len() / batch);
+    let (cols, rows) = (x.len() / batch, out.len() / batch);
+    check(panels, cols, rows);
+    #[cfg(feature = "batch")]
     call!(f16_matmul(panels, x, batch, out));
+    #[cfg(not(feature = "batch"))]
+    for b in 0..batch {
+        matvec(panels, &x[b * cols..][..cols], &mut out[b * rows..][..rows]);
+    }
 }
 
 fn check(panels: &[u16], cols: usize, rows: usize) {

@@ -359,11 +359,18 @@ impl Grouped<'_> {
         }
         let ragged = !q.len().is_multiple_of(batch) || !out.len().is_multiple_of(batch);
         assert!(!ragged, "ragged batch of {batch}");
-        let cols = q.len() / batch;
-        self.check(cols, out.len() / batch);
-        let sums = batch * cols.div_ceil(self.group);
+        let (cols, rows) = (q.len() / batch, out.len() / batch);
+        self.check(cols, rows);
+        let groups = cols.div_ceil(self.group);
+        let sums = batch * groups;
         assert!(q_sums.len() == sums, "{} sums of groups, not {sums}", q_sums.len());
+        #[cfg(feature = "batch")]
         call!(grouped_matmul(*self, q, q_scales, q_sums, out));
+        #[cfg(not(feature = "batch"))]
+        for b in 0..batch {
+            let (q, out) = (&q[b * cols..][..cols], &mut out[b * rows..][..rows]);
+            self.matvec(q, q_scales[b], &q_sums[b * groups..][..groups], out);
+        }
     }
 
     fn check(&self, cols: usize, rows: usize) {

@@ -130,8 +130,15 @@ pub fn matmul(
         q.len().is_multiple_of(batch) && out.len().is_multiple_of(batch),
         "ragged batch of {batch}"
     );
-    check(panels, scales, q.len() / batch, out.len() / batch);
+    let (cols, rows) = (q.len() / batch, out.len() / batch);
+    check(panels, scales, cols, rows);
+    #[cfg(feature = "batch")]
     call!(int8_matmul(panels, scales, q, q_scales, q_sums, out));
+    #[cfg(not(feature = "batch"))]
+    for b in 0..batch {
+        let (q, out) = (&q[b * cols..][..cols], &mut out[b * rows..][..rows]);
+        matvec(panels, scales, q, q_scales[b], q_sums[b], out);
+    }
 }
 
 fn check(panels: &[u8], scales: &[f32], cols: usize, rows: usize) {

@@ -129,5 +129,5 @@ pub mod quantise;
 pub mod softmax;
 pub mod topk;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "host"))]
 mod tests;

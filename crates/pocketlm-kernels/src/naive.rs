@@ -16,12 +16,16 @@ use crate::layout::PANEL_ROWS;
 pub static TABLE: Table = Table {
     backend: Backend::Portable,
     f32_matvec,
+    #[cfg(feature = "batch")]
     f32_matmul,
     f16_matvec,
+    #[cfg(feature = "batch")]
     f16_matmul,
     int8_matvec,
+    #[cfg(feature = "batch")]
     int8_matmul,
     grouped_matvec,
+    #[cfg(feature = "batch")]
     grouped_matmul,
     #[cfg(feature = "host")]
     fit,
@@ -82,6 +86,7 @@ fn f16_matvec(panels: &[u16], x: &[f32], out: &mut [f32]) {
     float_matvec(panels, x, out, half::to_f32);
 }
 
+#[cfg(feature = "batch")]
 fn f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]) {
     let (cols, rows) = (x.len() / batch, out.len() / batch);
     for b in 0..batch {
@@ -89,6 +94,7 @@ fn f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]) {
     }
 }
 
+#[cfg(feature = "batch")]
 fn f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
     let (cols, rows) = (x.len() / batch, out.len() / batch);
     for b in 0..batch {
@@ -182,6 +188,7 @@ fn int8_matvec(panels: &[u8], scales: &[f32], q: &[i8], scale: f32, _: i32, out:
     }
 }
 
+#[cfg(feature = "batch")]
 fn int8_matmul(
     panels: &[u8],
     scales: &[f32],
@@ -217,6 +224,7 @@ fn grouped_matvec(w: Grouped, q: &[i8], scale: f32, _: &[i32], out: &mut [f32]) 
     }
 }
 
+#[cfg(feature = "batch")]
 fn grouped_matmul(w: Grouped, q: &[i8], q_scales: &[f32], q_sums: &[i32], out: &mut [f32]) {
     let batch = q_scales.len();
     let (cols, rows) = (q.len() / batch, out.len() / batch);

@@ -21,7 +21,8 @@ pub mod plain {
 /// With it.
 pub mod vnni {
     use super::Avx2;
-    super::super::table!(
+    super::super::table_over!(
+        super::plain::TABLE,
         Avx2<true>,
         crate::backend::Backend::AvxVnni,
         #[target_feature(enable = "avx2,fma,f16c,avxvnni")]

@@ -5,7 +5,7 @@
 
 #![cfg_attr(
     not(feature = "host"),
-    allow(dead_code, reason = "what packing alone uses stays in the register types")
+    allow(dead_code, reason = "what packing and batches alone use stays in the register types")
 )]
 
 mod elementwise;
@@ -30,20 +30,26 @@ pub mod x86;
 /// instructions enabled.
 macro_rules! table {
     ($lanes:ty, $backend:expr, $(#[$enable:meta])?) => {
+        use $crate::arch::elementwise;
         #[cfg(feature = "host")]
         use $crate::arch::gemm as matrix_product;
-        use $crate::arch::{elementwise, grouped, product};
+
+        $crate::arch::integer_products!($lanes, $(#[$enable])?);
 
         /// The kernels for this instruction set.
         pub static TABLE: $crate::backend::Table = $crate::backend::Table {
             backend: $backend,
             f32_matvec,
+            #[cfg(feature = "batch")]
             f32_matmul,
             f16_matvec,
+            #[cfg(feature = "batch")]
             f16_matmul,
             int8_matvec,
+            #[cfg(feature = "batch")]
             int8_matmul,
             grouped_matvec,
+            #[cfg(feature = "batch")]
             grouped_matmul,
             #[cfg(feature = "host")]
             fit,
@@ -75,13 +81,7 @@ macro_rules! table {
         $crate::arch::entries! {
             $lanes, $(#[$enable])?
             product::f32_matvec(panels: &[f32], x: &[f32], out: &mut [f32]);
-            product::f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]);
             product::f16_matvec(panels: &[u16], x: &[f32], out: &mut [f32]);
-            product::f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]);
-            product::int8_matvec(panels: &[u8], scales: &[f32], q: &[i8], scale: f32, sum: i32, out: &mut [f32]);
-            product::int8_matmul(panels: &[u8], scales: &[f32], q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
-            grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
-            grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
             elementwise::max_abs(x: &[f32]) -> f32;
             elementwise::quantise(x: &[f32], limit: f32, q: &mut [i8]);
             elementwise::exp(x: &mut [f32]);
@@ -96,6 +96,13 @@ macro_rules! table {
             elementwise::add(sums: &mut [f32], x: &[f32]);
             elementwise::first_above(x: &[f32], threshold: f32) -> usize;
             elementwise::sum_words(words: &[i32]) -> i32;
+        }
+
+        #[cfg(feature = "batch")]
+        $crate::arch::entries! {
+            $lanes, $(#[$enable])?
+            product::f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]);
+            product::f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]);
         }
 
         #[cfg(feature = "host")]
@@ -120,6 +127,45 @@ macro_rules! table {
     };
 }
 
+/// The products that instructions for dot products of bytes make faster.
+macro_rules! integer_products {
+    ($lanes:ty, $(#[$enable:meta])?) => {
+        use $crate::arch::{grouped, product};
+
+        $crate::arch::entries! {
+            $lanes, $(#[$enable])?
+            product::int8_matvec(panels: &[u8], scales: &[f32], q: &[i8], scale: f32, sum: i32, out: &mut [f32]);
+            grouped::grouped_matvec(w: $crate::grouped::Grouped<'_>, q: &[i8], scale: f32, sums: &[i32], out: &mut [f32]);
+        }
+
+        #[cfg(feature = "batch")]
+        $crate::arch::entries! {
+            $lanes, $(#[$enable])?
+            product::int8_matmul(panels: &[u8], scales: &[f32], q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
+            grouped::grouped_matmul(w: $crate::grouped::Grouped<'_>, q: &[i8], q_scales: &[f32], sums: &[i32], out: &mut [f32]);
+        }
+    };
+}
+
+/// Makes `TABLE` for an instruction set that differs from another one (of which it has all) in these products alone.
+macro_rules! table_over {
+    ($base:expr, $lanes:ty, $backend:expr, #[$enable:meta]) => {
+        $crate::arch::integer_products!($lanes, #[$enable]);
+
+        /// The kernels for this instruction set.
+        pub static TABLE: $crate::backend::Table = $crate::backend::Table {
+            backend: $backend,
+            int8_matvec,
+            #[cfg(feature = "batch")]
+            int8_matmul,
+            grouped_matvec,
+            #[cfg(feature = "batch")]
+            grouped_matmul,
+            ..$base
+        };
+    };
+}
+
 /// Functions that enable an instruction set and call a kernel.
 macro_rules! entries {
     ($lanes:ty, #[$enable:meta] $($module:ident::$name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
@@ -132,4 +178,6 @@ macro_rules! entries {
         )*
     };
 }
-use {entries, table};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use table_over;
+use {entries, integer_products, table};

@@ -22,7 +22,8 @@ pub mod plain {
 /// With them.
 pub mod dot {
     use super::Neon;
-    super::super::table!(
+    super::super::table_over!(
+        super::plain::TABLE,
         Neon<true>,
         crate::backend::Backend::NeonDot,
         #[target_feature(enable = "neon,dotprod")]

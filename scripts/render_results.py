@@ -173,14 +173,14 @@ def methods(base: str) -> str | None:
     dense = load(f"field/{base}/int8.json")
     if not found or not dense:
         return None
+    speeds = load(f"field/{base}/speed.json")
     rows = [
         [
             row["title"],
             f"{row['bytes'] / 1e6:.2f}",
             f"{row['valid_perplexity']:.2f}",
             f"{row['test_perplexity']:.2f}",
-            f"{row['tokens_per_second']:,.0f}",
-            f"{row['tokens_per_second'] / dense['tokens_per_second']:.2f}",
+            *speed_cells(speeds, row["name"]),
             f"{dense['bytes_without_vocabulary'] / row['bytes_without_vocabulary']:.2f}",
             cost(row),
         ]
@@ -188,8 +188,20 @@ def methods(base: str) -> str | None:
     ]
     header = (f"form of `{base}` | MB | valid | test | words/s | × speed of int8 | × smaller than int8 | "
               "time to compress")
+    parts = [table(header, rows)]
+    if (RESULTS / f"field-{base}.svg").exists():
+        parts.append(f"![Size against perplexity](results/field-{base}.svg)")
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
-    return "\n\n".join([table(header, rows), "; ".join(sorted(machines)) + "."])
+    places = "; ".join(sorted(machines))
+    if speeds:
+        places += f"; words/s of all rows in one run at `{speeds['commit'][:9]}`"
+    return "\n\n".join([*parts, f"{places}."])
+
+
+def speed_cells(speeds: dict | None, name: str) -> list[str]:
+    """Words a second and the ratio to int8, from results/field/BASE/speed.json (benches/field.py)."""
+    row = speeds["rows"].get(name) if speeds else None
+    return [f"{row['tokens_per_second']:,.0f}", f"{row['over_int8']:.2f}"] if row else ["–", "–"]
 
 
 def paper_row(row: dict) -> list[str]:

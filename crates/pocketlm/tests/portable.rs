@@ -4,50 +4,57 @@
 //! or in any suggestion fails here. One test only: the choice of the kernels is the process's.
 
 mod common;
+#[path = "portable/fingerprint.rs"]
+mod fingerprint;
+
+use std::path::Path;
 
 use common::{Parts, configurations};
 use pocketlm::pack::Precision;
-use pocketlm::{Configuration, Model, Session};
+use pocketlm::{Configuration, Model};
 use pocketlm_kernels::backend::{Backend, force};
 
-const TEXT: &str = "the under a then Zug\nthem été an unknown";
+/// Where the packed models are left for other machines to read, if anywhere.
+const FOLDER: &str = "POCKETLM_PORTABLE";
 
-/// Models of every cell, with and without projections.
-fn models(precision: Precision) -> Vec<Model> {
+/// Packed models of every cell, with and without projections.
+fn files(precision: Precision) -> Vec<Vec<u8>> {
     let configurations = configurations().into_iter().step_by(3).enumerate();
     let model = |(seed, mut configuration): (usize, Configuration)| {
         // Wider than a group of int4 and than any register, and no multiple of any block.
         configuration.hidden[0] = 77;
-        Parts::random(configuration, 133, 0.6, seed as u64).model(precision)
+        Parts::random(configuration, 133, 0.6, seed as u64).bytes(precision)
     };
     configurations.map(model).collect()
 }
 
-/// FNV-1a over what is the same everywhere: scores to the last bit, suggested ids, states.
-fn fingerprint(models: &[Model]) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let mut add = |bits: u64| hash = (hash ^ bits).wrapping_mul(0x0000_0100_0000_01b3);
-    for model in models {
-        let mut session = Session::new(model);
-        add(session.score(TEXT).unwrap().nll.to_bits());
-        session.feed_text(TEXT).unwrap();
-        session.suggest(5).iter().for_each(|found| add(found.id.into()));
-        session.suggest_prefix("un", 5).iter().for_each(|found| add(found.probability.to_bits()));
-        session.state().to_bytes().iter().for_each(|&byte| add(byte.into()));
-        for score in model.score_batch(&[TEXT, "a", "the"]).unwrap() {
-            add(score.nll.to_bits());
-        }
+fn fingerprint(files: &[Vec<u8>]) -> String {
+    let add =
+        |hash, file: &Vec<u8>| fingerprint::add(hash, &Model::from_bytes(file.clone()).unwrap());
+    format!("{:016x}", files.iter().fold(fingerprint::EMPTY, add))
+}
+
+/// A folder with the models and the number that they give.
+fn leave(folder: &Path, files: &[Vec<u8>], expected: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    for (k, file) in files.iter().enumerate() {
+        std::fs::write(folder.join(format!("{k:02}.plm")), file).unwrap();
     }
-    format!("{hash:016x}")
+    std::fs::write(folder.join("expected"), expected).unwrap();
 }
 
 #[test]
 fn integer_models_give_the_same_bits_everywhere() {
     let integers = Precision::ALL.into_iter().filter(|precision| precision.is_integer());
-    let models: Vec<_> = integers.map(models).collect();
+    let precisions: Vec<_> = integers.map(|precision| (precision, files(precision))).collect();
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        for ((precision, files), expected) in precisions.iter().zip(EXPECTED) {
+            leave(&Path::new(&folder).join(precision.name()), files, expected);
+        }
+    }
     for backend in Backend::available() {
         assert!(force(backend));
-        let found: Vec<_> = models.iter().map(|models| fingerprint(models)).collect();
+        let found: Vec<_> = precisions.iter().map(|(_, files)| fingerprint(files)).collect();
         assert_eq!(found, EXPECTED, "{}", backend.name());
     }
 }

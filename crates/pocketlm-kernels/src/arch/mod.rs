@@ -148,6 +148,7 @@ macro_rules! integer_products {
 }
 
 /// Makes `TABLE` for an instruction set that differs from another one (of which it has all) in these products alone.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! table_over {
     ($base:expr, $lanes:ty, $backend:expr, #[$enable:meta]) => {
         $crate::arch::integer_products!($lanes, #[$enable]);

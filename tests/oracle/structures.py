@@ -81,10 +81,23 @@ def learned_scales() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
     return {"kind": "learned-scales", "precision": "int3"}, [weights, scales], ((clipped.round() - clipped).detach() + clipped) * step
 
 
+def unitary() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    """Arjovsky et al. 2016, equation 6, with the permutation of triangular numbers, as a real matrix."""
+    n = 16
+    phases, reflections = leaf(3, n), leaf(4, n)
+    d1, d2, d3 = (torch.diag(torch.polar(torch.ones(n).double(), row)) for row in phases)
+    r1, r2 = (torch.eye(n) - 2 * torch.outer(v, v.conj()) / v.abs().pow(2).sum()
+              for v in (torch.complex(reflections[k], reflections[k + 1]) for k in (0, 2)))
+    f = torch.fft.fft(torch.eye(n).cdouble(), dim=0, norm="ortho")
+    j = torch.arange(n)
+    w = d3 @ r2 @ f.conj().T @ d2 @ (r1 @ f @ d1)[j * (j + 1) // 2 % n]
+    return {"kind": "unitary"}, [phases, reflections], torch.cat([torch.cat([w.real, -w.imag], 1), torch.cat([w.imag, w.real], 1)])
+
+
 def arrays(make) -> tuple[dict, dict[str, np.ndarray]]:
     torch.manual_seed(7)
     structure, leaves, dense = make()
-    weights = torch.randn(ROWS, COLUMNS).float().double()
+    weights = torch.randn(*dense.shape).float().double()
     (dense * weights).sum().backward()
     tensors = {"dense": dense, "d_dense": weights}
     for k, own in enumerate(leaves):
@@ -98,7 +111,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for make in (low_rank, tensor_train, block_circulant, toeplitz_like, learned_scales):
+    for make in (low_rank, tensor_train, block_circulant, toeplitz_like, learned_scales, unitary):
         name = make.__name__
         structure, found = arrays(make)
         path = FOLDER / f"{name}.safetensors"

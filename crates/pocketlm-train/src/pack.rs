@@ -111,6 +111,7 @@ fn pack_as(
                 let (block, rank) = (form.block, form.rank);
                 Form::ToeplitzLike { block, rank, g: next(), h: next() }
             }
+            Some(Structure::Unitary(_)) => Form::Unitary { phases: next(), reflections: next() },
             Some(Structure::BlockLowRank(form)) => {
                 let groups = form.ranks.iter().map(|_| [next(), next()]).collect();
                 Form::BlockLowRank { groups }

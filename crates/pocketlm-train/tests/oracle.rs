@@ -212,7 +212,15 @@ fn three_steps_of_adamw() {
 #[test]
 fn structures_agree_with_pytorch() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/fixtures/structures");
-    for name in ["low_rank", "tensor_train", "block_circulant", "toeplitz_like", "learned_scales"] {
+    let structures = [
+        "low_rank",
+        "tensor_train",
+        "block_circulant",
+        "toeplitz_like",
+        "learned_scales",
+        "unitary",
+    ];
+    for name in structures {
         let bytes = std::fs::read(format!("{folder}/{name}.safetensors")).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         let description = &metadata.metadata().as_ref().unwrap()["structure"];

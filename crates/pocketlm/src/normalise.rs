@@ -28,7 +28,7 @@ fn sum(block: &[f32], of: impl Fn(f64) -> f64) -> f64 {
 
 /// `1 / sqrt(x)` for a normal positive `x` by Newton's iteration from a guess on its bits (Lomont 2003), since
 /// `core` has no square root.
-fn inverse_root(x: f64) -> f64 {
+pub(crate) fn inverse_root(x: f64) -> f64 {
     let guess = f64::from_bits(0x5fe6_eb50_c7b5_37a9 - (x.to_bits() >> 1));
     (0..5).fold(guess, |y, _| y * (1.5 - 0.5 * x * y * y))
 }

@@ -25,6 +25,7 @@ pub mod tensor_train;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod toeplitz;
+pub mod unitary;
 
 pub use block_low_rank::BlockLowRank;
 pub use circulant::BlockCirculant;
@@ -33,6 +34,7 @@ pub use low_rank::LowRank;
 pub use parametrization::Parametrization;
 pub use tensor_train::TensorTrain;
 pub use toeplitz::ToeplitzLike;
+pub use unitary::Unitary;
 
 /// Rows and columns of a dense matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,13 @@ pub trait Structured {
     /// How many of its `leaves` leaves have a part in a number of the dense matrix.
     fn depth(&self, leaves: usize) -> usize {
         leaves
+    }
+
+    /// How far from zero the uniform numbers of leaf `leaf` of `leaves` start, so that every number of the dense
+    /// matrix has the variance of one uniform in `[-range, range]`.
+    fn start(&self, _leaf: usize, leaves: usize, range: f64) -> f64 {
+        let variance = range * range / 3.0 / self.terms() as f64;
+        (3.0 * variance.powf(1.0 / self.depth(leaves) as f64)).sqrt()
     }
 
     /// Writes the dense matrix `[rows, columns]`.
@@ -127,6 +136,8 @@ structures! {
     BlockLowRank(BlockLowRank),
     /// Few bits a number, with scales that are trained.
     LearnedScales(LearnedScales),
+    /// Phases and reflections of a unitary matrix.
+    Unitary(Unitary),
 }
 
 /// Sparsity and precision of a leaf.

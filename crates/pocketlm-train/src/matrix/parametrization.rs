@@ -63,14 +63,14 @@ impl Parametrization {
     }
 
     /// Fills the leaves so that every number of the dense matrices has the variance of one uniform in
-    /// `[-range, range]`; those of dense matrices are uniform in that range.
+    /// `[-range, range]`, as far as the structure lets it; those of dense matrices are uniform in that range.
     pub fn initialise(&self, leaves: &mut Parameters, range: f64, seed: u64) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         // Stream 0: dropout uses the others.
         random.set_stream(0);
         for part in &self.parts {
-            let range = part.leaf_range(range);
-            for leaf in part.leaves.clone() {
+            for (k, leaf) in part.leaves.clone().enumerate() {
+                let range = part.start(k, range);
                 let numbers = leaves.entries()[leaf].range.clone();
                 fill_uniform(&mut random, &mut leaves.data[numbers], range);
             }
@@ -198,13 +198,10 @@ impl Part {
         })
     }
 
-    /// The range of the leaves' numbers for a range of the dense ones.
-    fn leaf_range(&self, range: f64) -> f64 {
-        let Some(structure) = &self.structure else { return range };
-        let operations = structure.operations();
-        let variance = range * range / 3.0 / operations.terms() as f64;
-        let depth = operations.depth(self.leaves.len()) as f64;
-        (3.0 * variance.powf(1.0 / depth)).sqrt()
+    /// The range of the numbers of its leaf `k` for a range of the dense ones.
+    fn start(&self, k: usize, range: f64) -> f64 {
+        let structure = self.structure.as_ref().map(Structure::operations);
+        structure.map_or(range, |structure| structure.start(k, self.leaves.len(), range))
     }
 }
 
@@ -250,7 +247,9 @@ fn split(mut all: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::{BlockCirculant, BlockLowRank, LowRank, TensorTrain, ToeplitzLike};
+    use crate::matrix::{
+        BlockCirculant, BlockLowRank, LowRank, TensorTrain, ToeplitzLike, Unitary,
+    };
 
     fn dense() -> Parameters {
         let mut builder = Builder::default();
@@ -259,6 +258,7 @@ mod tests {
         builder.matrix("cell.0.recurrent", 10, 7);
         builder.matrix("cell.0.projection", 7, 5);
         builder.matrix("embedding", 12, 5);
+        builder.matrix("cell.1.recurrent", 16, 16);
         builder.vector("softmax.bias", 12);
         builder.zeros()
     }
@@ -275,6 +275,7 @@ mod tests {
         forms.structures.insert("cell.0.projection".into(), toeplitz);
         let groups = BlockLowRank { rows: vec![3, 9], ranks: vec![3, 1] };
         forms.structures.insert("embedding".into(), Structure::BlockLowRank(groups));
+        forms.structures.insert("cell.1.recurrent".into(), Structure::Unitary(Unitary {}));
         forms
     }
 

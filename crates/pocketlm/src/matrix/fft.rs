@@ -88,8 +88,9 @@ impl Fft {
         }
     }
 
-    /// The complex transform of half the length, with e^(sign · 2πi/n).
-    fn complex(&self, lanes: usize, data: &mut [f32], sign: f32) {
+    /// The complex transform of half the length, not scaled, with e^(sign · 2πi/n): real and imaginary part of
+    /// element k of lane l lie at `2k · lanes + l` and `(2k + 1) · lanes + l`.
+    pub(crate) fn complex(&self, lanes: usize, data: &mut [f32], sign: f32) {
         let count = self.length / 2;
         for k in 0..count {
             let other = reversed(k, count);
@@ -142,14 +143,28 @@ fn reversed(k: usize, count: usize) -> usize {
     }
 }
 
-/// cos and sin of 2πk/n, for k below n/2: of an angle of the first eighth of the circle, by their power series.
+/// cos and sin of 2πk/n, for k below n/2.
 fn turn(k: usize, n: usize) -> [f32; 2] {
-    if 4 * k > n {
-        let [c, s] = turn(n / 2 - k, n);
+    cos_sin(k as f64 / n as f64)
+}
+
+/// cos and sin of so many whole turns: of an angle of the first eighth of the circle, by their power series.
+pub(crate) fn cos_sin(turns: f64) -> [f32; 2] {
+    let share = turns % 1.0;
+    if share < 0.0 {
+        let [c, s] = cos_sin(-share);
+        return [c, -s];
+    }
+    if share > 0.5 {
+        let [c, s] = cos_sin(1.0 - share);
+        return [c, -s];
+    }
+    if share > 0.25 {
+        let [c, s] = cos_sin(0.5 - share);
         return [-c, s];
     }
-    let swapped = 8 * k > n;
-    let share = if swapped { 0.25 - k as f64 / n as f64 } else { k as f64 / n as f64 };
+    let swapped = share > 0.125;
+    let share = if swapped { 0.25 - share } else { share };
     let angle = 2.0 * core::f64::consts::PI * share;
     let (mut term, mut sums) = (1.0, [0.0f64; 2]);
     for power in 0..20u32 {

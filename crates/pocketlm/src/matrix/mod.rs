@@ -29,6 +29,7 @@ mod planes;
 pub(crate) mod product_quantised;
 pub(crate) mod tensor_train;
 pub(crate) mod toeplitz;
+pub(crate) mod unitary;
 pub(crate) mod unstructured;
 
 use block_low_rank::BlockLowRank;
@@ -39,6 +40,7 @@ use low_rank::LowRank;
 use panels::Panels;
 use tensor_train::TensorTrain;
 use toeplitz::ToeplitzLike;
+use unitary::Unitary;
 use unstructured::Unstructured;
 
 /// Rows of a panel, the unit in which ranges of rows are multiplied.
@@ -101,6 +103,7 @@ pub(crate) enum Matrix {
     BlockCirculant(BlockCirculant),
     ToeplitzLike(ToeplitzLike),
     BlockLowRank(BlockLowRank),
+    Unitary(Unitary),
 }
 
 /// Calls the same method of whatever form a matrix has.
@@ -115,6 +118,7 @@ macro_rules! each {
             Matrix::BlockCirculant($form) => $call,
             Matrix::ToeplitzLike($form) => $call,
             Matrix::BlockLowRank($form) => $call,
+            Matrix::Unitary($form) => $call,
         }
     };
 }
@@ -137,6 +141,7 @@ impl Matrix {
             "block-low-rank" if has_numbers => {
                 BlockLowRank::open(description, leaves).map(Matrix::BlockLowRank)
             }
+            "unitary" if has_numbers => Unitary::open(description, leaves).map(Matrix::Unitary),
             _ => Self::open_leaf(description, leaves),
         }
     }
@@ -199,6 +204,7 @@ impl Matrix {
             Matrix::BlockCirculant(blocks) => blocks.apply_rows(scratch, rows, out),
             Matrix::ToeplitzLike(blocks) => blocks.apply_rows(scratch, rows, out),
             Matrix::BlockLowRank(groups) => groups.apply_rows(scratch, rows, out),
+            Matrix::Unitary(unitary) => unitary.apply_rows(scratch, rows, out),
         }
     }
 
@@ -219,6 +225,7 @@ impl Matrix {
             Matrix::BlockCirculant(blocks) => blocks.row(row, scratch, out),
             Matrix::ToeplitzLike(blocks) => blocks.row(row, scratch, out),
             Matrix::BlockLowRank(groups) => groups.row(row, scratch, out),
+            Matrix::Unitary(unitary) => unitary.row(row, scratch, out),
         }
     }
 
@@ -231,6 +238,7 @@ impl Matrix {
             Matrix::BlockCirculant(blocks) => blocks.factors(),
             Matrix::ToeplitzLike(blocks) => blocks.factors(),
             Matrix::BlockLowRank(groups) => groups.factors(),
+            Matrix::Unitary(unitary) => unitary.factors(),
         }
     }
 
@@ -267,6 +275,8 @@ pub(crate) fn factor_name(name: &str, structure: &str, k: usize) -> String {
         ("block-circulant", _) => format!("{name}.blocks"),
         ("toeplitz-like", 0) => format!("{name}.circulant"),
         ("toeplitz-like", _) => format!("{name}.skew"),
+        ("unitary", 0) => format!("{name}.phases"),
+        ("unitary", _) => format!("{name}.reflections"),
         _ => format!("{name}.core.{k}"),
     }
 }

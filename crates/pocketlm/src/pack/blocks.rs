@@ -1,5 +1,5 @@
 //! Encoding matrices of structured blocks: the writing half of [`crate::matrix`]'s `circulant`,
-//! `toeplitz` and `block_low_rank`.
+//! `toeplitz` and `block_low_rank`, and unitary ones.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::matrix::block_low_rank::MAX_GROUPS;
 use crate::matrix::circulant;
 use crate::matrix::toeplitz::Sizes;
+use crate::matrix::unitary;
 
 /// Whether a matrix `[rows, columns]` can have circulant blocks of this size: from 1 to 1024, and not so large that
 /// a product would work on more than 4,194,304 numbers at once.
@@ -28,6 +29,12 @@ pub fn circulant_fits(rows: usize, columns: usize, block: usize) -> bool {
 #[must_use]
 pub fn toeplitz_fits(rows: usize, columns: usize, block: usize, rank: usize) -> bool {
     Sizes::new([rows, columns], block, rank).is_some()
+}
+
+/// Whether a square matrix of this size can be unitary: a power of two from 2 to 32,768.
+#[must_use]
+pub fn unitary_fits(size: usize) -> bool {
+    unitary::fits(size)
 }
 
 fn unfit(name: &str, what: &str) -> Error {
@@ -65,6 +72,25 @@ pub(super) fn encode_toeplitz(
     let h = encode_factor(&format!("{name}.skew"), None, h, [terms, block])?;
     let (fields, arrays) = ordered(name, order, format!(",\"block\":{block},\"rank\":{rank}"));
     Ok(structured(expected, "toeplitz-like", &fields, vec![g, h], arrays))
+}
+
+pub(super) fn encode_unitary(
+    expected: &Expected,
+    order: Option<&[u32]>,
+    phases: &Factor<'_>,
+    reflections: &Factor<'_>,
+) -> Result<Encoded> {
+    let &Expected { ref name, rows, columns } = expected;
+    if rows != columns || !unitary_fits(rows) {
+        let problem =
+            format!("is {rows} x {columns}, but a unitary matrix is square, and its size");
+        return Err(Error::matrix(name, format!("{problem} a power of two from 2 to 32768")));
+    }
+    let n = rows / 2;
+    let phases = encode_factor(&format!("{name}.phases"), None, phases, [3, n])?;
+    let reflections = encode_factor(&format!("{name}.reflections"), None, reflections, [4, n])?;
+    let (fields, arrays) = ordered(name, order, String::new());
+    Ok(structured(expected, "unitary", &fields, vec![phases, reflections], arrays))
 }
 
 pub(super) fn encode_low_rank(

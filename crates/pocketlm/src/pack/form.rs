@@ -110,6 +110,13 @@ pub enum Form<'a> {
         /// The same of h.
         h: Factor<'a>,
     },
+    /// The real form `[re W, −im W; im W, re W]` of `W = D₃ R₂ F⁻¹ D₂ P R₁ F D₁` (Arjovsky et al. 2016, equation 6).
+    Unitary {
+        /// `[3, rows / 2]`: the phases of D₁, D₂, D₃ in radians.
+        phases: Factor<'a>,
+        /// `[4, rows / 2]`: the real and the imaginary part of the vector of R₁, then those of R₂.
+        reflections: Factor<'a>,
+    },
     /// Groups of rows, one below the other, each the product of a left and a right factor.
     BlockLowRank {
         /// `[rows of the group, rank]` and `[rank, columns]` for each group.
@@ -177,6 +184,9 @@ pub(super) fn encode(
         }
         Form::ToeplitzLike { block, rank, g, h } => {
             blocks::encode_toeplitz(expected, order, [*block, *rank], [g, h])
+        }
+        Form::Unitary { phases, reflections } => {
+            blocks::encode_unitary(expected, order, phases, reflections)
         }
         Form::BlockLowRank { groups } => blocks::encode_low_rank(expected, order, groups),
     }

@@ -55,7 +55,7 @@ mod product_quantised;
 mod unstructured;
 mod vocabulary;
 
-pub use blocks::{circulant_fits, toeplitz_fits};
+pub use blocks::{circulant_fits, toeplitz_fits, unitary_fits};
 pub use dense::{round_trip, stored_bytes};
 pub use entropy::entropy_coded;
 #[cfg(feature = "std")]

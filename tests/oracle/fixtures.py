@@ -55,7 +55,7 @@ class Config:
 
     @property
     def gates(self) -> int:
-        return {"lstm": 4, "cifg": 3, "gru": 3}[self.cell]
+        return {"lstm": 4, "cifg": 3, "gru": 3, "urnn": 1}[self.cell]
 
     def recurrent(self, k: int) -> int:
         """Width of layer k's fed-back state, which is its output."""
@@ -84,6 +84,8 @@ FIXTURES: dict[str, tuple[int, Config]] = {
     "lstm_mogrified": (164, Config("lstm", 5, [7], mogrifier=5)),
     "gru_mogrified": (65, Config("gru", 5, [7], mogrifier=2)),
     "cifgp_mogrified_normalised": (66, Config("cifg", 5, [9], 4, layer_norm=True, mogrifier=3)),
+    "urnn_untied": (71, Config("urnn", 5, [8, 4])),
+    "urnn_projection_tied": (72, Config("urnn", 6, [8], projection=6, tied=True)),
     "lstmp_projection_untied": (16, Config("lstm", 5, [7, 6], cell_projection=4, projection=3)),
 }
 
@@ -95,7 +97,7 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
         rows = config.gates * hidden
         out[f"cell.{k}.input"] = (rows, config.input(k))
         out[f"cell.{k}.recurrent"] = (rows, config.recurrent(k))
-        out[f"cell.{k}.bias"] = (4 * hidden if config.cell == "gru" else rows,)
+        out[f"cell.{k}.bias"] = ({"gru": 4 * hidden, "urnn": hidden // 2}.get(config.cell, rows),)
         if config.cell_projection:
             out[f"cell.{k}.projection"] = (config.cell_projection, hidden)
         if config.layer_norm:
@@ -124,7 +126,7 @@ def draw(config: Config, seed: int) -> tuple[Params, Tensor, Tensor, State]:
     words = torch.from_numpy((rng.random((2, STEPS, BATCH)) * VOCABULARY).astype(np.int64))
     state: State = []
     for k, hidden in enumerate(config.hidden):
-        widths = [config.recurrent(k)] + ([] if config.cell == "gru" else [hidden])
+        widths = [config.recurrent(k)] + ([] if config.cell in ("gru", "urnn") else [hidden])
         state.append(tuple(float32(rng.random((BATCH, w)) - 0.5) for w in widths))
     return params, words[0], words[1], state
 
@@ -193,8 +195,23 @@ def gru_equations(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...]):
     return torch.stack(outputs), (h,)
 
 
+def urnn_equations(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...]):
+    """Arjovsky et al. 2016, equations 8 and 9; the state is real parts, then imaginary ones."""
+    (h,) = state
+    outputs = []
+    for step in x:
+        z = step @ p[f"cell.{k}.input"].T + h @ p[f"cell.{k}.recurrent"].T
+        z = torch.complex(*z.chunk(2, dim=1))
+        z = z * F.relu(z.abs() + p[f"cell.{k}.bias"]) / (z.abs() + 1e-5)
+        h = torch.cat([z.real, z.imag], dim=1)
+        outputs.append(h)
+    return torch.stack(outputs), (h,)
+
+
 def equations(config: Config) -> Layer:
     """The layer as explicit equations."""
+    if config.cell == "urnn":
+        return urnn_equations
     if config.cell == "gru":
         return gru_equations
     return lambda p, k, x, s: lstm_equations(p, k, x, s, coupled=config.cell == "cifg")
@@ -202,7 +219,7 @@ def equations(config: Config) -> Layer:
 
 def module_layer(config: Config) -> Layer:
     """The layer as nn.LSTM or nn.GRU, where there is one. Our one bias is split unevenly over PyTorch's two."""
-    if config.layer_norm or config.mogrifier:
+    if config.layer_norm or config.mogrifier or config.cell == "urnn":
         return equations(config)
 
     def lstm(p: Params, k: int, x: Tensor, state: tuple[Tensor, ...]):

@@ -208,11 +208,27 @@ def toeplitz_like(description, arrays):  # section 7
     return in_order(out, description, arrays)
 
 
+def unitary(description, arrays):  # section 7
+    phases, reflections = [matrix(factor, arrays).astype("f8") for factor in description["factors"]]
+    n = phases.shape[1]
+    whole, j = np.eye(n, dtype="c16"), np.arange(n)
+    for k in (0, 1):  # from the right, but for the last diagonal
+        whole = np.exp(1j * phases[k])[:, None] * whole
+        whole = [np.fft.fft, np.fft.ifft][k](whole, axis=0, norm="ortho")
+        v = reflections[2 * k] + 1j * reflections[2 * k + 1]
+        if v.any():
+            whole = whole - 2 * np.outer(v, v.conj() @ whole) / (abs(v) ** 2).sum()
+        whole = whole[j * (j + 1) // 2 % n] if k == 0 else whole
+    whole = np.exp(1j * phases[2])[:, None] * whole
+    real = np.block([[whole.real, -whole.imag], [whole.imag, whole.real]]).astype("<f4")
+    return np.ascontiguousarray(real[arrays[description["order"]]] if "order" in description else real)
+
+
 def matrix(description, arrays):  # section 4
     if description["structure"] != "dense":
         readers = {"low-rank": low_rank, "tensor-train": tensor_train,
                    "block-circulant": block_circulant, "toeplitz-like": toeplitz_like,
-                   "block-low-rank": block_low_rank}
+                   "block-low-rank": block_low_rank, "unitary": unitary}
         return readers[description["structure"]](description, arrays)
     leaf = {"none": dense, "unstructured": unstructured, "panels": panels}[description["sparsity"]]
     return leaf(description, *[arrays[name] for name in description["arrays"]])

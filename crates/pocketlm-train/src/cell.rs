@@ -1,12 +1,15 @@
 //! The recurrent cells: what one step of one stream computes, forward and backward.
 //!
-//! A cell keeps four (LSTM, GRU) or three (CIFG) blocks of pre-activations per unit side by side in a row
+//! A cell keeps four (LSTM, GRU), three (CIFG) or one (uRNN) blocks of pre-activations per unit side by side in a row
 //! `[blocks * hidden]`. The sequence operation fills them by matrix products; the functions here turn them
 //! into gates in place, and backward turn gates into gradients of the pre-activations in place.
 
 use pocketlm_kernels::activation as kernels;
 
 use crate::config::CellKind;
+
+/// What modReLU adds to the modulus that it divides by, as the authors' program does.
+const EPSILON: f32 = 1e-5;
 
 /// A contiguous part of a weight matrix's rows that feeds a contiguous part of the pre-activations.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +23,18 @@ pub struct Feed {
 }
 
 impl CellKind {
-    /// Blocks of pre-activations, each `hidden` wide; also the bias's length in units of `hidden`.
+    /// Blocks of pre-activations, each `hidden` wide.
     pub fn blocks(self) -> usize {
         match self {
             Self::Lstm | Self::Gru => 4,
             Self::Cifg => 3,
+            Self::Urnn => 1,
         }
+    }
+
+    /// Length of the bias: one for each pre-activation, or (uRNN) for each complex unit.
+    pub fn bias(self, hidden: usize) -> usize {
+        if self == Self::Urnn { hidden / 2 } else { self.blocks() * hidden }
     }
 
     /// Rows of the input and recurrent matrices in units of `hidden`.
@@ -33,6 +42,7 @@ impl CellKind {
         match self {
             Self::Lstm => 4,
             Self::Gru | Self::Cifg => 3,
+            Self::Urnn => 1,
         }
     }
 
@@ -41,13 +51,13 @@ impl CellKind {
         match self {
             Self::Lstm => Some(1),
             Self::Cifg => Some(0),
-            Self::Gru => None,
+            Self::Gru | Self::Urnn => None,
         }
     }
 
     /// Whether the cell has a memory beside its output.
     pub fn has_memory(self) -> bool {
-        self != Self::Gru
+        matches!(self, Self::Lstm | Self::Cifg)
     }
 
     /// How the recurrent matrix's rows feed the pre-activations. The input matrix's row `r` always feeds
@@ -57,6 +67,7 @@ impl CellKind {
         match self {
             Self::Lstm => &[Feed { row: 0, block: 0, blocks: 4 }],
             Self::Cifg => &[Feed { row: 0, block: 0, blocks: 3 }],
+            Self::Urnn => &[Feed { row: 0, block: 0, blocks: 1 }],
             Self::Gru => {
                 &[Feed { row: 0, block: 0, blocks: 2 }, Feed { row: 2, block: 3, blocks: 1 }]
             }
@@ -66,13 +77,15 @@ impl CellKind {
 
 /// One stream at one step, as the forward pass leaves it. All slices are `[hidden]` but for `gates`.
 pub struct Step<'a> {
-    /// Pre-activations `[blocks * hidden]`, gates once the step is done.
+    /// Pre-activations `[blocks * hidden]`, gates once the step is done; a uRNN leaves them as they are.
     pub gates: &'a mut [f32],
-    /// Memory before the step; for a GRU its output before the step.
+    /// The bias where it is not among the pre-activations: for a uRNN, `[hidden / 2]`.
+    pub bias: &'a [f32],
+    /// Memory before the step; for a GRU its output before the step (unused by a uRNN).
     pub before: &'a [f32],
-    /// Memory after the step (unused by a GRU).
+    /// Memory after the step (unused by a GRU, as the next).
     pub memory: &'a mut [f32],
-    /// tanh of the memory after the step (unused by a GRU).
+    /// tanh of the memory after the step.
     pub squashed: &'a mut [f32],
     /// The cell's output, before any projection.
     pub output: &'a mut [f32],
@@ -81,7 +94,8 @@ pub struct Step<'a> {
 /// Forward step.
 ///
 /// LSTM (gates i, f, g, o): `c = f c' + i g`, `h = o tanh(c)`. CIFG (f, g, o): the same with `i = 1 - f`.
-/// GRU (r, z, n): `n = tanh(x_n + r h_n)`, `h = (1 - z) n + z h'`.
+/// GRU (r, z, n): `n = tanh(x_n + r h_n)`, `h = (1 - z) n + z h'`. uRNN: `h = z max(|z| + b, 0) / (|z| + 1e-5)` for
+/// the complex numbers z whose real parts come first, then the imaginary ones.
 pub fn forward(kind: CellKind, step: Step) {
     let hidden = step.output.len();
     match kind {
@@ -121,6 +135,7 @@ pub fn forward(kind: CellKind, step: Step) {
                 step.output[u] = (1.0 - z[u]) * n[u] + z[u] * step.before[u];
             }
         }
+        CellKind::Urnn => rectify(step.gates, step.bias, step.output),
     }
 }
 
@@ -132,18 +147,30 @@ fn emit(memory: &[f32], squashed: &mut [f32], o: &[f32], output: &mut [f32]) {
     }
 }
 
+fn rectify(z: &[f32], bias: &[f32], output: &mut [f32]) {
+    let ((re, im), (out_re, out_im)) = (z.split_at(bias.len()), output.split_at_mut(bias.len()));
+    for u in 0..bias.len() {
+        let modulus = (re[u] * re[u] + im[u] * im[u]).sqrt();
+        let scale = (modulus + bias[u]).max(0.0) / (modulus + EPSILON);
+        (out_re[u], out_im[u]) = (scale * re[u], scale * im[u]);
+    }
+}
+
 /// One stream at one step on the way back.
 pub struct BackStep<'a> {
     /// Gates `[blocks * hidden]` from the forward pass; the pre-activations' gradients once done.
     pub gates: &'a mut [f32],
-    /// Memory before the step; for a GRU its output before the step.
+    /// As in [`Step`].
+    pub bias: &'a [f32],
+    /// Memory before the step; for a GRU its output before the step (unused by a uRNN).
     pub before: &'a [f32],
-    /// tanh of the memory after the step (unused by a GRU).
+    /// tanh of the memory after the step (unused by a GRU and a uRNN).
     pub squashed: &'a [f32],
     /// Gradient of the cell's output.
     pub output: &'a [f32],
     /// Gradient of the memory after the step, replaced by that of the memory before it. For a GRU: set to
-    /// the part of the gradient of the output before it that does not pass through the recurrent matrix.
+    /// the part of the gradient of the output before it that does not pass through the recurrent matrix. For a uRNN,
+    /// `[hidden / 2]`: the gradient of the bias is added.
     pub carry: &'a mut [f32],
 }
 
@@ -153,6 +180,7 @@ pub fn backward(kind: CellKind, step: BackStep) {
         CellKind::Lstm => lstm_backward(step),
         CellKind::Cifg => cifg_backward(step),
         CellKind::Gru => gru_backward(step),
+        CellKind::Urnn => urnn_backward(step),
     }
 }
 
@@ -208,5 +236,24 @@ fn gru_backward(step: BackStep) {
         z[u] = dh * (before[u] - nu) * zu * (1.0 - zu);
         recurrent[u] = dn * ru;
         carry[u] = dh * zu;
+    }
+}
+
+/// With m = |z| and s = (m + b) / (m + ε): `dz = s dh + (dh · z) s' z / m`, where `s' = (ε − b) / (m + ε)²`.
+fn urnn_backward(step: BackStep) {
+    let units = step.bias.len();
+    let ((re, im), (d_re, d_im)) = (step.gates.split_at_mut(units), step.output.split_at(units));
+    for u in 0..units {
+        let (x, y, bias) = (re[u], im[u], step.bias[u]);
+        let modulus = (x * x + y * y).sqrt();
+        let inverse = 1.0 / (modulus + EPSILON);
+        let scale = (modulus + bias).max(0.0) * inverse;
+        let (mut along, mut share) = (0.0, 0.0);
+        if scale > 0.0 {
+            along = (d_re[u] * x + d_im[u] * y) * inverse;
+            share = along * (EPSILON - bias) * inverse / modulus.max(f32::MIN_POSITIVE);
+        }
+        step.carry[u] += along;
+        (re[u], im[u]) = (scale * d_re[u] + share * x, scale * d_im[u] + share * y);
     }
 }

@@ -1,5 +1,6 @@
 //! What a model is and how it is trained: the two tables of a recipe file.
 
+use pocketlm::pack::unitary_fits;
 use serde::{Deserialize, Serialize};
 
 use crate::compress::prune::Gradual;
@@ -23,6 +24,11 @@ pub enum CellKind {
     Gru,
     /// LSTM whose input gate is coupled to the forget gate, `i = 1 - f` (Greff et al. 2015, "CIFG").
     Cifg,
+    /// Unitary evolution recurrent network (Arjovsky et al. 2016, equation 9): `h = modReLU(U h + W x, b)` with U
+    /// unitary and half as many complex units as numbers of state. Its recurrent matrices are [`Unitary`] ones.
+    ///
+    /// [`Unitary`]: crate::matrix::Unitary
+    Urnn,
 }
 
 /// The shape of a network.
@@ -91,6 +97,9 @@ impl ModelConfig {
             let what = "is for lstm and cifg: a gru feeds its own memory back, set it to 0";
             return Err(Error::config("model.cell_projection", what));
         }
+        if self.cell == CellKind::Urnn {
+            self.validate_urnn()?;
+        }
         if self.mogrifier > MOST_ROUNDS {
             let what = format!("is {}: give at most {MOST_ROUNDS} rounds", self.mogrifier);
             return Err(Error::config("model.mogrifier", what));
@@ -104,6 +113,26 @@ impl ModelConfig {
                 self.embedding
             );
             return Err(Error::config("model.tied", what));
+        }
+        Ok(())
+    }
+}
+
+impl ModelConfig {
+    fn validate_urnn(&self) -> Result<()> {
+        if let Some(width) = self.hidden.iter().find(|&&width| !unitary_fits(width)) {
+            let what = format!("has {width}: a layer of a urnn is a power of two from 2 to 32768");
+            return Err(Error::config("model.hidden", what));
+        }
+        let refuse = |field: &str, what: &str| Err(Error::config(format!("model.{field}"), what));
+        if self.cell_projection > 0 {
+            return refuse("cell_projection", "is for lstm and cifg: set it to 0 for a urnn");
+        }
+        if self.layer_norm {
+            return refuse("layer_norm", "would change moduli that a urnn keeps: set it to false");
+        }
+        if self.mogrifier > 0 {
+            return refuse("mogrifier", "would change moduli that a urnn keeps: set it to 0");
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
             CellKind::Lstm => PackedCell::Lstm,
             CellKind::Gru => PackedCell::Gru,
             CellKind::Cifg => PackedCell::Cifg,
+            CellKind::Urnn => PackedCell::Urnn,
         },
         embedding: model.embedding,
         hidden: model.hidden.clone(),

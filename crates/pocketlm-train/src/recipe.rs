@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::compress::{Outline, Step, recipe::read_steps};
-use crate::config::{ModelConfig, TrainConfig};
+use crate::config::{CellKind, ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::matrix::Forms;
 
 /// The base models: name and recipe.
-const BASES: [(&str, &str); 8] = [
+const BASES: [(&str, &str); 9] = [
     ("zaremba-small", include_str!("../recipes/zaremba-small.toml")),
     ("zaremba-medium", include_str!("../recipes/zaremba-medium.toml")),
     ("zaremba-large", include_str!("../recipes/zaremba-large.toml")),
@@ -18,6 +18,7 @@ const BASES: [(&str, &str); 8] = [
     ("inan-small", include_str!("../recipes/inan-small.toml")),
     ("mogrifier", include_str!("../recipes/mogrifier.toml")),
     ("keyboard", include_str!("../recipes/keyboard.toml")),
+    ("urnn", include_str!("../recipes/urnn.toml")),
 ];
 
 /// Everything that decides a training besides its data: written as TOML, kept in the checkpoint.
@@ -46,9 +47,30 @@ impl Recipe {
     pub fn forms(&self, vocabulary: usize) -> Result<Forms> {
         let (model, forms) = (self.model.clone(), Forms::default());
         let mut outline = Outline { model, vocabulary, forms };
+        outline.make_unitary();
         self.form.iter().try_for_each(|step| step.method().declare_untrained(&mut outline))?;
         self.train.prune.iter().try_for_each(|gradual| gradual.declare(&mut outline))?;
         Ok(outline.forms)
+    }
+
+    /// Checks model and training, each for itself and both together.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field and the mend.
+    pub fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        self.train.validate()?;
+        let is_urnn = self.model.cell == CellKind::Urnn;
+        if is_urnn && self.train.weight_drop > 0.0 {
+            let what = "would take numbers out of a unitary matrix: set it to 0 for a urnn";
+            return Err(Error::config("train.weight_drop", what));
+        }
+        if is_urnn && self.train.variational.state > 0.0 {
+            let what = "scales up what is kept, at each step anew, and a unitary matrix does not shrink it: \
+                        set it to 0 for a urnn";
+            return Err(Error::config("train.variational.state", what));
+        }
+        Ok(())
     }
 
     /// The recipe of a base model.
@@ -144,8 +166,7 @@ impl Draft {
     pub fn finish(self) -> Result<Recipe> {
         let recipe: std::result::Result<Recipe, _> = Value::Table(self.table).try_into();
         let recipe = recipe.map_err(|e| recipe_error(&self.place, e.to_string().trim_end()))?;
-        recipe.model.validate()?;
-        recipe.train.validate()?;
+        recipe.validate()?;
         Ok(recipe)
     }
 }

@@ -39,10 +39,13 @@ const SUITES: &[Suite] = &[
             "panels-50", "low-rank-100-fisher", "block-low-rank", "kronecker", "block-circulant-4", "toeplitz-like-25",
             "binary3", "binary2", "int4-compensated", "int3-compensated", "int2-compensated", "product4", "product8",
             "int4-entropy", "ternary-entropy", "prune-80-entropy",
-            "remove-units-36", "int3-learned", "int2-learned",
+            "remove-units-36", "int3-learned", "int2-learned", "urnn",
         ),
     },
 ];
+
+/// The base model of most rows of [`FIELD`]; a row of another base is of that model alone.
+const FIELD_BASE: &str = "zaremba-small";
 
 /// A figure that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,6 +165,9 @@ pub fn rows_on(base: &str) -> Result<Vec<Row>> {
     let tied = Recipe::base(base)?.model.tied;
     let row = |(name, text): &(&str, &str)| {
         let mut table = parse_table(name, text)?;
+        if table["base"].as_str() != Some(FIELD_BASE) {
+            return Ok(None);
+        }
         table.insert("base".into(), base.into());
         table.insert("seed".into(), 1.into());
         if tied {
@@ -169,10 +175,10 @@ pub fn rows_on(base: &str) -> Result<Vec<Row>> {
             steps.into_iter().flatten().for_each(tie);
         }
         let text = toml::to_string(&table).expect("a table is TOML");
-        Row::parse(name, &text)
+        Row::parse(name, &text).map(Some)
     };
-    let all: Result<Vec<Row>> = find(FIELD)?.rows.iter().map(row).collect();
-    Ok(all?.into_iter().filter(Row::fits).collect())
+    let all: Result<Vec<Option<Row>>> = find(FIELD)?.rows.iter().map(row).collect();
+    Ok(all?.into_iter().flatten().filter(Row::fits).collect())
 }
 
 /// Lets a step name the embedding where it named the softmax.

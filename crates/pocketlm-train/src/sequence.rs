@@ -59,7 +59,7 @@ pub struct Trace {
     /// The recurrent matrix after dropout and the mask that made it; the mask is empty without dropout.
     dropped: Vec<f32>,
     weight_mask: Vec<f32>,
-    /// Gradient of the memory on its way back, `[batch, hidden]`.
+    /// Gradient of the memory on its way back, `[batch, hidden]`; of a uRNN the bias's, `[batch, hidden / 2]`.
     carry: Vec<f32>,
     /// Gradient of the output before the projection, `[batch, hidden]`, empty without one.
     d_unprojected: Vec<f32>,
@@ -93,7 +93,7 @@ impl Layer {
             output_width,
             input: builder.matrix(format!("cell.{k}.input"), rows, input_width),
             recurrent: builder.matrix(format!("cell.{k}.recurrent"), rows, output_width),
-            bias: builder.vector(format!("cell.{k}.bias"), kind.blocks() * hidden),
+            bias: builder.vector(format!("cell.{k}.bias"), kind.bias(hidden)),
             projection: (config.cell_projection > 0)
                 .then(|| builder.matrix(format!("cell.{k}.projection"), output_width, hidden)),
             mogrifier: Mogrifier::declare(k, config.mogrifier, widths, builder),
@@ -120,7 +120,7 @@ impl Layer {
             d_fed: Vec::new(),
             dropped: Vec::new(),
             weight_mask: Vec::new(),
-            carry: vec![0.0; batch * self.hidden],
+            carry: vec![0.0; batch * self.carry_width()],
             d_unprojected: vec![0.0; batch * projected],
             recurrence: self.feeds(|rows| Panels::new(rows, self.output_width, batch)),
             back_recurrence: self.feeds(|rows| Panels::new(self.output_width, rows, batch)),
@@ -138,14 +138,17 @@ impl Layer {
         }
     }
 
-    /// Adds `bias` to those of the forget gate, if there is one, and 1 to the gains, if there are any. They are
-    /// found by name, since leaves may be other numbers than the dense matrices.
+    /// Adds `bias` to those of the forget gate, if there is one, and 1 to the gains, if there are any; the biases of a
+    /// uRNN start at zero. They are found by name, since leaves may be other numbers than the dense matrices.
     pub fn offset(&self, weights: &mut Parameters, bias: f32) {
         let vector = |name: &str| {
             let found = weights.find(&format!("cell.{}.{name}", self.number));
             found.map(|entry| entry.range.clone())
         };
         let (biases, gains) = (vector("bias"), vector("gain"));
+        if let (Some(biases), CellKind::Urnn) = (&biases, self.kind) {
+            weights.data[biases.clone()].fill(0.0);
+        }
         if let (Some(biases), Some(block)) = (biases, self.kind.forget_block()) {
             let biases = &mut weights.data[biases][block * self.hidden..][..self.hidden];
             biases.iter_mut().for_each(|b| *b += bias);
@@ -164,6 +167,15 @@ impl Layer {
     /// Width of a row of pre-activations.
     fn width(&self) -> usize {
         self.kind.blocks() * self.hidden
+    }
+
+    fn carry_width(&self) -> usize {
+        if self.kind == CellKind::Urnn { self.hidden / 2 } else { self.hidden }
+    }
+
+    /// The bias, where it is not among the pre-activations.
+    fn bias_apart<'a>(&self, weights: &'a Parameters) -> &'a [f32] {
+        if self.kind == CellKind::Urnn { weights.get(self.bias) } else { &[] }
     }
 
     /// Pre-activations that the input matrix feeds: the first of each row.
@@ -238,8 +250,8 @@ impl Layer {
         trace: &mut Trace,
     ) {
         let (rows, width) = (trace.steps * trace.batch, self.width());
-        if self.gain.is_some() {
-            // The biases come after the normalisation.
+        if self.gain.is_some() || self.kind == CellKind::Urnn {
+            // The biases come after the normalisation, or are of moduli.
             trace.gates.fill(0.0);
         } else {
             for row in trace.gates.chunks_exact_mut(width) {
@@ -256,7 +268,7 @@ impl Layer {
         for t in 0..trace.steps {
             self.step_recurrence(input, trace, t);
             self.step_normalise(weights, trace, t);
-            self.step_cell(trace, t);
+            self.step_cell(self.bias_apart(weights), trace, t);
             self.step_projection(trace, t);
         }
     }
@@ -301,7 +313,7 @@ impl Layer {
         normalised.backward(self.hidden, first, gates, weights.get(gain));
     }
 
-    fn step_cell(&self, trace: &mut Trace, t: usize) {
+    fn step_cell(&self, bias: &[f32], trace: &mut Trace, t: usize) {
         let (batch, hidden, width) = (trace.batch, self.hidden, self.width());
         let (first, rows) = (t * batch, batch * hidden);
         let gates = &mut trace.gates[first * width..][..batch * width];
@@ -315,7 +327,7 @@ impl Layer {
             let before = output_before[first * hidden..].par_chunks_exact(hidden);
             gates.zip(before).for_each(|((gates, output), before)| {
                 let (memory, squashed) = (&mut [][..], &mut [][..]);
-                cell::forward(self.kind, Step { gates, before, memory, squashed, output });
+                cell::forward(self.kind, Step { gates, bias, before, memory, squashed, output });
             });
             return;
         }
@@ -325,7 +337,7 @@ impl Layer {
         let squashed = trace.squashed[first * hidden..][..rows].par_chunks_exact_mut(hidden);
         let memories = before.zip(memory).zip(squashed);
         gates.zip(memories).for_each(|((gates, output), ((before, memory), squashed))| {
-            cell::forward(self.kind, Step { gates, before, memory, squashed, output });
+            cell::forward(self.kind, Step { gates, bias, before, memory, squashed, output });
         });
     }
 
@@ -356,7 +368,7 @@ impl Layer {
         }
         self.pack_backward(weights, trace);
         for t in (0..trace.steps).rev() {
-            self.back_cell(d_output, trace, t);
+            self.back_cell(self.bias_apart(weights), d_output, trace, t);
             self.back_normalise(weights, trace, t);
             self.back_recurrence(d_output, d_input, trace, t);
         }
@@ -370,7 +382,7 @@ impl Layer {
         product(d_input, self.input_width, Write::Set, gates, matrix);
     }
 
-    fn back_cell(&self, d_output: &[f32], trace: &mut Trace, t: usize) {
+    fn back_cell(&self, bias: &[f32], d_output: &[f32], trace: &mut Trace, t: usize) {
         let (batch, hidden, narrow) = (trace.batch, self.hidden, self.output_width);
         let d_output = &d_output[t * batch * narrow..][..batch * narrow];
         let output = if let Some(panels) = &trace.back_projection {
@@ -387,13 +399,13 @@ impl Layer {
         let before = before[first * hidden..][..batch * hidden].par_chunks_exact(hidden);
         let gates = &mut trace.gates[first * self.width()..][..batch * self.width()];
         let gates = gates.par_chunks_exact_mut(self.width()).with_min_len(share(batch));
-        let carries = trace.carry.par_chunks_exact_mut(hidden);
+        let carries = trace.carry.par_chunks_exact_mut(self.carry_width());
         let streams =
             gates.zip(before).zip(output.par_chunks_exact(hidden)).zip(carries).enumerate();
         streams.for_each(|(b, (((gates, before), output), carry))| {
             let at = (first + b) * hidden;
             let squashed = if memory { &trace.squashed[at..at + hidden] } else { &[][..] };
-            cell::backward(self.kind, BackStep { gates, before, squashed, output, carry });
+            cell::backward(self.kind, BackStep { gates, bias, before, squashed, output, carry });
         });
     }
 
@@ -436,7 +448,7 @@ impl Layer {
             apply(&trace.state_mask, &mut trace.d_fed);
             d_before.iter_mut().zip(&trace.d_fed).for_each(|(d, d_fed)| *d += d_fed);
         }
-        if !self.kind.has_memory() {
+        if self.kind == CellKind::Gru {
             // A GRU's output is its memory: the part of its gradient that bypasses the gates.
             d_before.iter_mut().zip(&trace.carry).for_each(|(d, carry)| *d += carry);
         }
@@ -456,7 +468,8 @@ impl Layer {
             gradient.get_mut(gain).copy_from_slice(&normalised.d_gain);
         } else {
             bias.fill(0.0);
-            add_column_sums(bias, &trace.gates);
+            let apart = self.kind == CellKind::Urnn;
+            add_column_sums(bias, if apart { &trace.carry } else { &trace.gates });
         }
         self.mogrifier.weight_gradients(gradient, &trace.mogrifier);
         let gates = View::strided(&trace.gates, rows, self.fed_width(), width);

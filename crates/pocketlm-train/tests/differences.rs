@@ -185,6 +185,29 @@ fn lstm_with_both_projections_tied() {
     check(&ModelConfig { cell_projection: 4, projection: 5, tied: true, ..base });
 }
 
+/// Moduli stay away from zero, where modReLU is no smooth function.
+fn urnn(config: ModelConfig) -> Case {
+    let config = ModelConfig { cell: CellKind::Urnn, hidden: vec![8, 4], ..config };
+    let mut case = Case::new(&config);
+    for entry in case.parameters.clone().entries() {
+        let scale = match &*entry.name {
+            name if name.ends_with("input") => 3.0,
+            name if name.starts_with("cell") && name.ends_with("bias") => 0.1,
+            _ => 1.0,
+        };
+        case.parameters.data[entry.range.clone()].iter_mut().for_each(|x| *x *= scale);
+    }
+    case
+}
+
+#[test]
+fn urnn_with_masks_of_every_kind() {
+    let base = two_layers(CellKind::Urnn);
+    urnn(base.clone()).check_all();
+    Case { dropout: locked(), ..urnn(base.clone()) }.check_all();
+    urnn(ModelConfig { projection: 5, tied: true, ..base }).check_all();
+}
+
 #[test]
 fn cifg_with_cell_projection() {
     check(&ModelConfig { cell_projection: 4, ..two_layers(CellKind::Cifg) });

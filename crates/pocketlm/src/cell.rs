@@ -1,4 +1,4 @@
-//! One recurrent layer: LSTM, CIFG or GRU, with or without a recurrent projection.
+//! One recurrent layer: LSTM, CIFG, GRU or uRNN, with or without a recurrent projection.
 //!
 //! The equations stand at [`pocketlm_kernels::gates`]. The input's share `W x + b` of many steps is one
 //! product; the recurrent share `U h` is one product a step, added to it.
@@ -10,6 +10,7 @@ use pocketlm_kernels::{activation, gates};
 
 use crate::configuration::CellKind;
 use crate::matrix::{Matrix, Scratch};
+use crate::modrelu::modrelu;
 use crate::normalise::normalise;
 use crate::storage::Array;
 
@@ -25,7 +26,7 @@ pub(crate) struct Layer {
     pub(crate) recurrent: Matrix,
     /// `[R, H]`.
     pub(crate) projection: Option<Matrix>,
-    /// `[gates · H]`, for the GRU `[4H]`.
+    /// `[gates · H]`, for the GRU `[4H]`, for the uRNN `[H / 2]`.
     pub(crate) bias: Array,
     /// As the bias, with layer normalisation.
     pub(crate) gain: Option<Array>,
@@ -90,10 +91,10 @@ impl Layer {
 
     /// Whether it has a cell state besides its output.
     fn has_cell(&self) -> bool {
-        self.kind != CellKind::Gru
+        matches!(self.kind, CellKind::Lstm | CellKind::Cifg)
     }
 
-    /// Numbers of state a stream: `h` `[R]` and, but for the GRU, `c` `[H]`.
+    /// Numbers of state a stream: `h` `[R]` and, but for the GRU and the uRNN, `c` `[H]`.
     pub(crate) fn state_widths(&self) -> [usize; 2] {
         [self.output(), if self.has_cell() { self.hidden } else { 0 }]
     }
@@ -116,8 +117,8 @@ impl Layer {
         let gates = self.gates();
         let rows = x.len() / self.input.columns();
         let mut pre = core::mem::take(&mut buffers.pre);
-        if self.gain.is_some() {
-            // The biases come after the normalisation.
+        if self.gain.is_some() || self.kind == CellKind::Urnn {
+            // The biases come after the normalisation, or are of moduli.
             pre[..rows * gates].fill(0.0);
         } else {
             let bias = &self.bias.f32()[..gates];
@@ -135,6 +136,7 @@ impl Layer {
             }
             match self.kind {
                 CellKind::Gru => self.step_gru(pre, batch, state, buffers, out),
+                CellKind::Urnn => self.step_urnn(pre, batch, state, buffers, out),
                 CellKind::Lstm | CellKind::Cifg => self.step_lstm(pre, batch, state, buffers, out),
             }
         }
@@ -225,6 +227,21 @@ impl Layer {
         }
         out.copy_from_slice(h);
         buffers.share = all;
+    }
+
+    /// One step of a uRNN from its input's share `pre` `[batch, H]`.
+    fn step_urnn(
+        &self,
+        pre: &mut [f32],
+        batch: usize,
+        h: &mut [f32],
+        buffers: &mut Buffers,
+        out: &mut [f32],
+    ) {
+        self.recur(h, batch, buffers, pre);
+        let streams = pre.chunks_exact(self.hidden).zip(out.chunks_exact_mut(self.hidden));
+        streams.for_each(|(z, out)| modrelu(z, self.bias.f32(), out));
+        h.copy_from_slice(out);
     }
 
     /// Normalises the sums of both gates, and the two sides of the candidate each for itself.

@@ -24,6 +24,9 @@ pub enum CellKind {
     Gru,
     /// LSTM with coupled input and forget gates, `i = 1 - f` (Greff et al. 2015); gates `f, g, o`.
     Cifg,
+    /// Unitary evolution recurrent network (Arjovsky et al. 2016): half as many complex units as numbers of state, no
+    /// gates.
+    Urnn,
 }
 
 /// What a token is.
@@ -37,8 +40,12 @@ pub enum Unit {
     Bpe,
 }
 
-const CELLS: [(CellKind, &str); 3] =
-    [(CellKind::Lstm, "lstm"), (CellKind::Gru, "gru"), (CellKind::Cifg, "cifg")];
+const CELLS: [(CellKind, &str); 4] = [
+    (CellKind::Lstm, "lstm"),
+    (CellKind::Gru, "gru"),
+    (CellKind::Cifg, "cifg"),
+    (CellKind::Urnn, "urnn"),
+];
 const UNITS: [(Unit, &str); 3] =
     [(Unit::Word, "word"), (Unit::Character, "character"), (Unit::Bpe, "bpe")];
 
@@ -47,22 +54,31 @@ fn name_of<T: PartialEq>(table: &[(T, &'static str)], value: &T) -> &'static str
 }
 
 impl CellKind {
-    /// Its name in a configuration: `lstm`, `gru` or `cifg`.
+    /// Its name in a configuration: `lstm`, `gru`, `cifg` or `urnn`.
     #[must_use]
     pub fn name(self) -> &'static str {
         name_of(&CELLS, &self)
     }
 
-    /// Gates, that is rows of the cell's matrices for each unit: 4, 3 or 3.
+    /// Gates, that is rows of the cell's matrices for each unit: 4, 3, 3, and 1 for the uRNN.
     #[must_use]
     pub fn gates(self) -> usize {
-        if self == CellKind::Lstm { 4 } else { 3 }
+        match self {
+            CellKind::Lstm => 4,
+            CellKind::Gru | CellKind::Cifg => 3,
+            CellKind::Urnn => 1,
+        }
     }
 
-    /// Numbers of bias for each unit: as many as gates, and one more for the GRU (`b_r, b_z, b_n, b_hn`).
+    /// Numbers of bias of a layer of so many units: as many as gates for each, and one more for the GRU
+    /// (`b_r, b_z, b_n, b_hn`); for the uRNN one for each complex unit, of two of these units.
     #[must_use]
-    pub fn biases(self) -> usize {
-        if self == CellKind::Cifg { 3 } else { 4 }
+    pub fn bias(self, units: usize) -> usize {
+        match self {
+            CellKind::Lstm | CellKind::Gru => 4 * units,
+            CellKind::Cifg => 3 * units,
+            CellKind::Urnn => units / 2,
+        }
     }
 }
 
@@ -177,7 +193,7 @@ impl Configuration {
         let cells = self.hidden.iter().enumerate().flat_map(|(k, &hidden)| {
             parts.iter().map(move |part| Expected {
                 name: format!("cell.{k}.{part}"),
-                rows: self.cell.biases() * hidden,
+                rows: self.cell.bias(hidden),
                 columns: 1,
             })
         });
@@ -203,6 +219,9 @@ impl Configuration {
         if self.cell == CellKind::Gru && self.cell_projection > 0 {
             return fault("cell_projection", "must be 0 for the GRU, whose state is its output");
         }
+        if self.cell == CellKind::Urnn {
+            self.check_urnn()?;
+        }
         if self.projection > MAX_WIDTH {
             return fault("projection", "must be at most 1048576");
         }
@@ -211,6 +230,26 @@ impl Configuration {
         }
         if self.tied && self.softmax() != self.embedding {
             return fault("tied", "needs an output layer as wide as the embedding");
+        }
+        Ok(())
+    }
+
+    /// Refuses what has no meaning for a uRNN, and units that are not two for each complex one.
+    fn check_urnn(&self) -> Result<()> {
+        let fault = |field: &str, problem: &str| {
+            Err(Error::metadata(format!("configuration.{field}"), problem))
+        };
+        if self.hidden.iter().any(|width| width % 2 == 1) {
+            return fault("hidden", "must be even for the uRNN, whose units are complex");
+        }
+        if self.cell_projection > 0 {
+            return fault("cell_projection", "must be 0 for the uRNN, whose state is its output");
+        }
+        if self.layer_norm {
+            return fault("layer_norm", "must be false for the uRNN");
+        }
+        if self.mogrifier > 0 {
+            return fault("mogrifier", "must be 0 for the uRNN");
         }
         Ok(())
     }

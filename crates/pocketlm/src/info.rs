@@ -24,7 +24,7 @@ pub struct MatrixInfo {
     pub rows: usize,
     /// Columns: values that go in; 1 for a bias.
     pub columns: usize,
-    /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, `block-circulant`, `toeplitz-like`,
+    /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, `block-circulant`, `toeplitz-like`, `unitary`,
     /// `block-low-rank`, or `vector` for a bias.
     pub structure: String,
     /// Which of them are kept: `none` for all, `unstructured`, `panels`, `mixed` where factors differ.

@@ -141,6 +141,7 @@ mod json;
 mod mapping;
 mod matrix;
 mod model;
+mod modrelu;
 mod network;
 pub mod ngram;
 mod normalise;

@@ -103,7 +103,7 @@ impl Parts<'_> {
     fn layers(&self, configuration: &Configuration) -> Result<Vec<Layer>> {
         let layers = configuration.hidden.iter().enumerate().map(|(k, &hidden)| {
             let matrix = |part: &str| self.matrix(&alloc::format!("cell.{k}.{part}"));
-            let length = configuration.cell.biases() * hidden;
+            let length = configuration.cell.bias(hidden);
             let vector = |part| self.leaves.finite(&alloc::format!("cell.{k}.{part}"), &[length]);
             let projected = configuration.cell_projection > 0;
             Ok(Layer {

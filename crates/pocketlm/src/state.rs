@@ -10,7 +10,7 @@ use crate::ngram;
 /// Everything a model remembers of what it was fed.
 ///
 /// It can be copied, compared, stored and restored, so hypotheses branch: [`Session::state`] and
-/// [`Session::set_state`]. It holds for each layer `h` and, but for the GRU, `c`, from the input up; for an
+/// [`Session::set_state`]. It holds for each layer `h` and, but for the GRU and the uRNN, `c`, from the input up; for an
 /// n-gram model the last tokens as numbers, as far back as the model knows them, and −1 for those before.
 ///
 /// [`Session::state`]: crate::Session::state

@@ -48,7 +48,9 @@ fn compare(plain: &[u8]) -> Vec<u8> {
 fn every_precision_is_the_same_to_the_bit() {
     for (seed, mut configuration) in configurations().into_iter().step_by(4).enumerate() {
         // Wider than a group of int4, and no multiple of any block.
-        configuration.hidden[0] = 77;
+        common::widen(&mut configuration, 77);
+        // Too little of it for some.
+        let is_small = configuration.cell == CellKind::Urnn;
         let mut parts = Parts::random(configuration, 133, 1.0, seed as u64);
         // Many small, few large, as trained ones are.
         parts.weights.values_mut().flatten().for_each(|weight| *weight = weight.powi(3));
@@ -62,7 +64,7 @@ fn every_precision_is_the_same_to_the_bit() {
                 precision,
                 Precision::Codebook | Precision::Product4 | Precision::Product8
             );
-            assert!(is_coded || is_even, "{precision:?} is not coded");
+            assert!(is_coded || is_even || is_small, "{precision:?} is not coded");
             if !is_coded {
                 continue;
             }

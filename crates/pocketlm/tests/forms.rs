@@ -357,6 +357,31 @@ proptest! {
     }
 }
 
+proptest! {
+    // Its reconstruction takes n³ steps.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_unitary_matrix_is_its_reconstruction(
+        power in 0u32..6, batch in 1usize..4, density in density(), scale in 0.01f32..20.0, seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let n = 1usize << power;
+        for form in leaves() {
+            let [mut phases, reflections] =
+                [3, 4].map(|rows| Leaf::new([rows, n], form, density, &mut random));
+            phases.weights.iter_mut().for_each(|phase| *phase *= scale);
+            let whole =
+                Form::Unitary { phases: phases.factor(), reflections: reflections.factor() };
+            let mut product = Product::new(2 * n, 2 * n, &whole, batch).unwrap();
+            let dense = common::unitary(&phases.read(), &reflections.read());
+            near(&product.dense(), &dense, 1e-5);
+            let x = numbers(batch * 2 * n, &mut random);
+            let found = apply(&mut product, &x, [2 * n, 2 * n], true);
+            near(&found, &plus_quarter(&times(&dense, &x, 2 * n)), 2e-5);
+        }
+    }
+}
+
 /// All turns of the blocks of vectors, padded: `[batch · block, padded columns]`.
 fn turns(x: &[f32], columns: usize, block: usize) -> Vec<f32> {
     let wide = columns.next_multiple_of(block);
@@ -539,4 +564,8 @@ fn impossible_forms_are_refused_by_the_packer() {
     refused(blocks(10, 0, dense(12, 10)), "blocks of 10 of rank 0");
     refused(blocks(10, 11, dense(12, 10)), "blocks of 10 of rank 11");
     refused(blocks(10, 2, dense(6, 10)), "is 6 x 10 instead of 12 x 10");
+    let unitary = |phases| Form::Unitary { phases, reflections: dense(4, 8) };
+    refused(unitary(dense(3, 8)), "is 20 x 30, but a unitary matrix is square");
+    let wrong = Product::new(16, 16, &unitary(dense(4, 8)), 1).unwrap_err().to_string();
+    assert!(wrong.contains("is 4 x 8 instead of 3 x 8"), "{wrong}");
 }

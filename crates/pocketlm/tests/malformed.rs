@@ -915,6 +915,50 @@ fn toeplitz_like_blocks_that_do_not_fit() {
     says(joined(&one, &data), &["`embedding`", "1 factors instead of 2"]);
 }
 
+/// A packed uRNN, whose recurrent matrices are unitary.
+fn unitary(leaf: Kind) -> Vec<u8> {
+    let parts = Parts::random(configuration(CellKind::Urnn, 0, 0, false), 40, 0.5, 1);
+    let bytes = Forms::one(parts, leaf).bytes();
+    Model::from_bytes(bytes.clone()).unwrap().verify().unwrap();
+    bytes
+}
+
+#[test]
+fn unitary_matrices_that_are_none() {
+    let bytes = unitary(Kind::Leaf(Sparsity::None, Precision::F32));
+    let name = "`cell.0.recurrent`";
+    for (leaf, rows) in [("phases", 3), ("reflections", 4)] {
+        let part = |rows: usize| format!("\"name\":\"cell.0.recurrent.{leaf}\",\"rows\":{rows},");
+        let problem = format!("a factor of 5 x 8 instead of {rows} x 8");
+        form_fault(&bytes, &part(rows), &part(5), &[name, &problem]);
+    }
+    let dense = "\"name\":\"cell.0.input\",\"rows\":16,\"columns\":6,\"structure\":\"";
+    let (from, to) = (format!("{dense}dense"), format!("{dense}unitary"));
+    form_fault(&bytes, &from, &to, &["`cell.0.input`", "is 16 x 6, which no unitary matrix is"]);
+    let (header, data) = split(&bytes);
+    let begin = header.find("{\\\"name\\\":\\\"cell.0.recurrent.phases").unwrap();
+    let end = header.find("{\\\"name\\\":\\\"cell.0.recurrent.reflections").unwrap();
+    let one = format!("{}{}", &header[..begin], &header[end..]);
+    says(joined(&one, &data), &[name, "1 factors instead of 2"]);
+    let nested = |structure: &str| {
+        format!("recurrent.phases\",\"rows\":3,\"columns\":8,\"structure\":\"{structure}\"")
+    };
+    form_fault(&bytes, &nested("dense"), &nested("unitary"), &["recurrent.phases", "unitary"]);
+}
+
+#[test]
+fn settings_that_a_urnn_cannot_have() {
+    let bytes = unitary(Kind::Leaf(Sparsity::None, Precision::F32));
+    for (from, to, field) in [
+        ("\"hidden\":[16,8]", "\"hidden\":[16,9]", "hidden"),
+        ("\"cell_projection\":0", "\"cell_projection\":4", "cell_projection"),
+        ("\"unit\":\"word\"", "\"unit\":\"word\",\"layer_norm\":true", "layer_norm"),
+        ("\"unit\":\"word\"", "\"unit\":\"word\",\"mogrifier\":2", "mogrifier"),
+    ] {
+        form_fault(&bytes, from, to, &[&format!("configuration.{field}"), "uRNN"]);
+    }
+}
+
 #[test]
 fn order_that_leaves_the_matrix() {
     let problem = ["`embedding`", "order", "beyond its rows"];
@@ -955,8 +999,9 @@ fn no_damage_to_a_form_makes_a_panic() {
         Kind::ToeplitzLike(5, (Unstructured, Int8)),
         Kind::BlockLowRank((Unstructured, F16), (Panels, Int8)),
     ];
-    for kind in kinds {
-        let bytes = formed(kind);
+    let unitary =
+        [(Sparsity::None, F16), (Unstructured, Int8)].map(|(s, p)| unitary(Kind::Leaf(s, p)));
+    for bytes in kinds.map(formed).into_iter().chain(unitary) {
         for at in (0..bytes.len()).step_by(61) {
             for change in [0x01, 0x80, 0xff] {
                 let mut bytes = bytes.clone();

@@ -1,4 +1,5 @@
-//! The reader in `tests/oracle/read_plm.py`, written from `docs/format.md`, rebuilds every weight to the bit.
+//! The reader in `tests/oracle/read_plm.py`, written from `docs/format.md`, rebuilds every weight, and but for
+//! unitary matrices to the bit.
 //!
 //! Takes the interpreter that `POCKETLM_PYTHON` names, else `python3`; without numpy it says that it skips.
 
@@ -45,6 +46,12 @@ fn compare(model: &Model, folder: &Path) {
         let mut row = vec![0.0; matrix.columns];
         for (index, found) in found.chunks_exact(matrix.columns).enumerate() {
             model.row(&matrix.name, index, &mut row).unwrap();
+            if matrix.structure == "unitary" {
+                // Sines and cosines differ in the last places.
+                let pairs = found.iter().map(|&bits| f32::from_bits(bits)).zip(&row);
+                assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 2e-6), "{}", matrix.name);
+                continue;
+            }
             assert_eq!(found, bits(&row), "{} row {index}", matrix.name);
         }
     }
@@ -72,7 +79,7 @@ fn the_python_reader_rebuilds_every_weight() {
     std::fs::create_dir_all(&folder).unwrap();
     for (seed, mut configuration) in configurations().into_iter().step_by(5).enumerate() {
         // Wider than one group of int4, and no multiple of any block.
-        configuration.hidden[0] = 139;
+        common::widen(&mut configuration, 139);
         let mut parts = Parts::random(configuration, 77, 0.5, seed as u64);
         parts.words[5] = "long".repeat(700);
         parts.words[6] = "long".repeat(701) + "er";

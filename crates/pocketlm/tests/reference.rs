@@ -4,7 +4,7 @@ mod common;
 
 use common::{Parts, Reference, configurations};
 use pocketlm::pack::Precision;
-use pocketlm::{Session, Unit};
+use pocketlm::{CellKind, Session, Unit};
 
 const TEXT: [&str; 6] = ["the", "été", "under", "<unk>", "a", "them"];
 
@@ -55,6 +55,9 @@ fn half_precision_is_close_and_integers_are_closer_than_their_steps() {
             let wanted = -Reference::new(&parts).score(&TEXT);
             let score = Session::new(&model).score(&TEXT.join(" ")).unwrap();
             let error = (score.nll - wanted).abs();
+            // Nothing bounds the numbers that a uRNN gives by one.
+            let bound =
+                if parts.configuration.cell == CellKind::Urnn { 2.0 * bound } else { bound };
             assert!(error < bound, "{precision:?} {:?}: {error}", parts.configuration);
         }
     }

@@ -208,7 +208,7 @@ fn missing_parts_are_named() {
 #[test]
 fn a_round_trip_without_a_file_gives_what_the_model_reads() {
     for (seed, mut configuration) in configurations().into_iter().step_by(7).enumerate() {
-        configuration.hidden[0] = 139;
+        common::widen(&mut configuration, 139);
         let parts = Parts::random(configuration, 45, 0.9, seed as u64);
         for precision in Precision::ALL {
             let model = parts.model(precision);

@@ -109,7 +109,10 @@ fn forms() -> Vec<(String, Vec<u8>)> {
         let parts = Parts::random(configuration.clone(), 36, 0.5, 1);
         (format!("{name}.plm"), Forms::one(parts, kind).bytes())
     };
-    kinds.map(model).into()
+    let urnn = common::configuration(CellKind::Urnn, 0, 0, false);
+    let urnn = Configuration { embedding: 3, hidden: vec![4], ..urnn };
+    let unitary = Forms::one(Parts::random(urnn, 36, 0.5, 1), Kind::Leaf(None, F16)).bytes();
+    kinds.map(model).into_iter().chain([("unitary.plm".into(), unitary)]).collect()
 }
 
 #[test]

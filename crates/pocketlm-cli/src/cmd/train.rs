@@ -26,7 +26,8 @@ pub struct Args {
     /// Folder of the checkpoint.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Base model: zaremba-small, zaremba-medium, zaremba-large, melis-10m, awd, inan-small, mogrifier or keyboard.
+    /// Base model: zaremba-small, zaremba-medium, zaremba-large, melis-10m, awd, inan-small, mogrifier, keyboard
+    /// or urnn.
     #[arg(long, value_name = "NAME", default_value = "zaremba-small")]
     model: String,
     /// Recipe file (TOML) over the base model.

@@ -3,9 +3,9 @@
 use pocketlm::pack::factor_bytes;
 
 use crate::checkpoint::Checkpoint;
-use crate::config::ModelConfig;
+use crate::config::{CellKind, ModelConfig};
 use crate::error::{Error, Result};
-use crate::matrix::{Forms, Parametrization, Shape, Structure};
+use crate::matrix::{Forms, Parametrization, Shape, Structure, Unitary};
 use crate::network::Network;
 use crate::parameters::{Entry, Parameters};
 
@@ -44,6 +44,15 @@ impl Outline {
     /// When the shape makes no network.
     pub fn dense(&self) -> Result<Parameters> {
         Ok(Network::new(&self.model, self.vocabulary)?.1)
+    }
+
+    /// Notes that the recurrent matrices of a uRNN, which is not trained yet, are unitary.
+    pub fn make_unitary(&mut self) {
+        let layers = 0..self.model.hidden.len();
+        for k in layers.filter(|_| self.model.cell == CellKind::Urnn) {
+            let name = format!("cell.{k}.recurrent");
+            self.forms.structures.insert(name, Structure::Unitary(Unitary {}));
+        }
     }
 
     /// Names and shapes of the matrices that `patterns` match.

@@ -41,8 +41,8 @@ impl SharedLowRank {
     fn check(&self, outline: &Outline) -> Result<()> {
         let model = &outline.model;
         let refuse = |what: &str| Err(Error::config("shared-low-rank", what));
-        if model.cell == CellKind::Gru {
-            return refuse("is for lstm and cifg: a gru feeds its own memory back");
+        if matches!(model.cell, CellKind::Gru | CellKind::Urnn) {
+            return refuse("is for lstm and cifg: a gru and a urnn feed their own memory back");
         }
         if model.cell_projection > 0 {
             return refuse("finds model.cell_projection set: the layers are projected already");

@@ -23,8 +23,8 @@ pub fn configuration(
     projection: usize,
     tied: bool,
 ) -> Configuration {
-    let hidden = vec![9, 7];
-    let top = if cell_projection > 0 { cell_projection } else { 7 };
+    let hidden = if cell == CellKind::Urnn { vec![16, 8] } else { vec![9, 7] };
+    let top = if cell_projection > 0 { cell_projection } else { hidden[1] };
     let softmax = if projection > 0 { projection } else { top };
     let embedding = if tied { softmax } else { 6 };
     Configuration {
@@ -43,8 +43,9 @@ pub fn configuration(
 /// Every cell with and without projections, tied and untied.
 pub fn configurations() -> Vec<Configuration> {
     let mut list = Vec::new();
-    for cell in [CellKind::Lstm, CellKind::Gru, CellKind::Cifg] {
-        for cell_projection in if cell == CellKind::Gru { vec![0] } else { vec![0, 5] } {
+    for cell in [CellKind::Lstm, CellKind::Gru, CellKind::Cifg, CellKind::Urnn] {
+        let projected = matches!(cell, CellKind::Lstm | CellKind::Cifg);
+        for cell_projection in if projected { vec![0, 5] } else { vec![0] } {
             for projection in [0, 11] {
                 list.extend(
                     [false, true]
@@ -52,12 +53,21 @@ pub fn configurations() -> Vec<Configuration> {
                 );
             }
         }
+        if cell == CellKind::Urnn {
+            continue;
+        }
         let plain = configuration(cell, 0, 0, false);
         list.push(Configuration { layer_norm: true, ..plain.clone() });
         list.push(Configuration { mogrifier: 3, ..plain.clone() });
         list.push(Configuration { mogrifier: 4, layer_norm: true, ..plain });
     }
     list
+}
+
+/// Gives the first layer about `width` units: an even number to a uRNN.
+pub fn widen(configuration: &mut Configuration, width: usize) {
+    configuration.hidden[0] =
+        width + usize::from(configuration.cell == CellKind::Urnn) * (width % 2);
 }
 
 /// Words that share prefixes, in an order that is not sorted, with `<eos>` and `<unk>` among them.
@@ -73,13 +83,17 @@ pub fn words(count: usize) -> Vec<String> {
 }
 
 impl Parts {
-    /// Random weights, uniform in ±`scale`.
+    /// Random weights, uniform in ±`scale`; those that a uRNN feeds its state back by are smaller, since nothing else
+    /// bounds that state.
     pub fn random(configuration: Configuration, types: usize, scale: f32, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let mut weights = BTreeMap::new();
         let matrices = configuration.matrices(types).into_iter();
         for expected in matrices.chain(configuration.biases(types)) {
-            let draw = |_| (random.unit() as f32 * 2.0 - 1.0) * scale;
+            let is_unbounded =
+                configuration.cell == CellKind::Urnn && expected.name.ends_with("recurrent");
+            let share = if is_unbounded { 0.5 / (expected.columns as f32).sqrt() } else { 1.0 };
+            let draw = |_| (random.unit() as f32 * 2.0 - 1.0) * scale * share;
             let values = (0..expected.rows * expected.columns).map(draw).collect();
             weights.insert(expected.name, values);
         }
@@ -136,6 +150,23 @@ pub enum Kind {
     BlockLowRank((Sparsity, Precision), (Sparsity, Precision)),
     /// Blocks of this size, two terms each.
     ToeplitzLike(usize, (Sparsity, Precision)),
+    /// Phases and reflections in this form.
+    Unitary((Sparsity, Precision)),
+}
+
+impl Kind {
+    /// The form of a leaf.
+    fn leaf(self) -> (Sparsity, Precision) {
+        match self {
+            Kind::Leaf(sparsity, precision) | Kind::TensorTrain(sparsity, precision) => {
+                (sparsity, precision)
+            }
+            Kind::LowRank(leaf, _) | Kind::BlockLowRank(leaf, _) => leaf,
+            Kind::BlockCirculant(_, leaf) | Kind::ToeplitzLike(_, leaf) | Kind::Unitary(leaf) => {
+                leaf
+            }
+        }
+    }
 }
 
 /// Every form of a leaf, alone and as a factor.
@@ -204,7 +235,7 @@ impl Forms {
         .collect()
     }
 
-    /// The same form for all matrices.
+    /// The same form for all matrices but the recurrent ones of a uRNN, which are unitary with leaves of that form.
     pub fn one(parts: Parts, kind: Kind) -> Self {
         Self { parts, kinds: vec![kind] }
     }
@@ -224,6 +255,9 @@ impl Forms {
             let by_word = matches!(matrix.name.as_str(), "embedding" | "softmax");
             let order = by_word.then_some(&order[..]);
             let shape = [matrix.rows, matrix.columns];
+            let is_unitary = self.parts.configuration.cell == CellKind::Urnn
+                && matrix.name.ends_with("recurrent");
+            let kind = if is_unitary { Kind::Unitary(kind.leaf()) } else { kind };
             let dense = pack_kind(&mut packer, (&matrix.name, shape), kind, order, seed as u64);
             twin.matrix(&matrix.name, &dense, Precision::F32).unwrap();
         }
@@ -346,6 +380,13 @@ fn pack_kind(
             let leaves = [read(&g, block, form), read(&h, block, form)];
             toeplitz(&leaves, [block, 2], [rows, columns])
         }
+        Kind::Unitary(form) => {
+            let n = rows / 2;
+            let (p, r) = (thinned(3, n, form.0, seed), thinned(4, n, form.0, seed + 1));
+            let (phases, reflections) = (factor(&p, n, form), factor(&r, n, form));
+            packer.form(name, &Form::Unitary { phases, reflections }).unwrap();
+            unitary(&read(&p, n, form), &read(&r, n, form))
+        }
     }
 }
 
@@ -390,6 +431,69 @@ pub fn toeplitz(
         terms.map(term).sum::<f64>() as f32
     };
     (0..rows * columns).map(|at| element(at / columns, at % columns)).collect()
+}
+
+/// The real form of the unitary matrix of these phases `[3, n]` and reflections `[4, n]`, by its definition.
+pub fn unitary(phases: &[f32], reflections: &[f32]) -> Vec<f32> {
+    let n = phases.len() / 3;
+    let mut out = vec![0.0; 4 * n * n];
+    for column in 0..2 * n {
+        let mut x = vec![[0.0; 2]; n];
+        x[column % n][column / n] = 1.0;
+        turn(&mut x, &phases[..n]);
+        x = fourier(&x, -1.0);
+        reflect(&mut x, &reflections[..2 * n]);
+        x = (0..n).map(|j| x[j * (j + 1) / 2 % n]).collect();
+        turn(&mut x, &phases[n..2 * n]);
+        x = fourier(&x, 1.0);
+        reflect(&mut x, &reflections[2 * n..]);
+        turn(&mut x, &phases[2 * n..]);
+        for (j, [re, im]) in x.into_iter().enumerate() {
+            out[j * 2 * n + column] = re as f32;
+            out[(n + j) * 2 * n + column] = im as f32;
+        }
+    }
+    out
+}
+
+fn times([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
+    [a * c - b * d, a * d + b * c]
+}
+
+fn turn(x: &mut [[f64; 2]], phases: &[f32]) {
+    let angles = phases.iter().map(|&phase| f64::from(phase));
+    x.iter_mut().zip(angles).for_each(|(x, angle)| *x = times(*x, [angle.cos(), angle.sin()]));
+}
+
+fn fourier(x: &[[f64; 2]], sign: f64) -> Vec<[f64; 2]> {
+    let n = x.len();
+    let bin = |j: usize| {
+        x.iter().enumerate().fold([0.0; 2], |sum, (k, &x)| {
+            let angle = sign * 2.0 * std::f64::consts::PI * (j * k % n) as f64 / n as f64;
+            let [re, im] =
+                times(x, [angle.cos(), angle.sin()].map(|part| part / (n as f64).sqrt()));
+            [sum[0] + re, sum[1] + im]
+        })
+    };
+    (0..n).map(bin).collect()
+}
+
+/// Takes 2 v vᴴ x / |v|² off x.
+fn reflect(x: &mut [[f64; 2]], v: &[f32]) {
+    let (re, im) = v.split_at(x.len());
+    let v: Vec<_> = re.iter().zip(im).map(|(&re, &im)| [re, im].map(f64::from)).collect();
+    let square: f64 = v.iter().flatten().map(|x| x * x).sum();
+    if square == 0.0 {
+        return;
+    }
+    let along = v.iter().zip(&*x).fold([0.0; 2], |sum, (v, &x)| {
+        let [re, im] = times([v[0], -v[1]], x);
+        [sum[0] + re, sum[1] + im]
+    });
+    for (x, v) in x.iter_mut().zip(v) {
+        let [re, im] = times(v, along).map(|part| 2.0 * part / square);
+        *x = [x[0] - re, x[1] - im];
+    }
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -471,6 +575,12 @@ impl<'p> Reference<'p> {
                         let new =
                             w[2 * n + j] + bias[2 * n + j] + r * (u[2 * n + j] + bias[3 * n + j]);
                         h[j] = (1.0 - update) * new.tanh() + update * self.h[k][j];
+                    }
+                    CellKind::Urnn => {
+                        let (unit, half) = (j % (n / 2), n / 2);
+                        let part = |at: usize| w[at] + u[at];
+                        let modulus = part(unit).hypot(part(half + unit));
+                        h[j] = part(j) * (modulus + bias[unit]).max(0.0) / (modulus + 1e-5);
                     }
                 }
             }

@@ -59,6 +59,8 @@ pub enum Site {
     Weights(usize),
     /// The rows of the embedding.
     Words,
+    /// The matrices that are drawn from a distribution.
+    Matrices,
     /// The streams themselves: their windows' lengths, and whose state is forgotten.
     Streams,
 }
@@ -71,6 +73,7 @@ impl Site {
             Self::Weights(k) => 128 + k as u64,
             Self::Words => 255,
             Self::Streams => 254,
+            Self::Matrices => 253,
         }
     }
 }

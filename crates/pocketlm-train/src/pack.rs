@@ -92,13 +92,11 @@ fn pack_as(
                     let factor = Factor { precision: form.precision, ..next() };
                     Form::Scaled { factor, scales: next().weights }
                 }
-                Some(precision) => {
-                    let entry = checkpoint.parameters.find(name).expect("a matrix of the model");
-                    let form = LeafForm { precision, ..LeafForm::default() };
-                    let numbers = &checkpoint.parameters.data[entry.range.clone()];
-                    Form::Dense(factor(entry, form, numbers))
-                }
+                Some(precision) => Form::Dense(as_dense(checkpoint, name, precision)),
             },
+            Some(Structure::VariationalDropout(_)) => {
+                Form::Dense(as_dense(checkpoint, name, precision.unwrap_or(Precision::F32)))
+            }
             Some(Structure::LowRank(_)) => Form::LowRank { left: next(), right: next() },
             Some(Structure::TensorTrain(train)) => Form::TensorTrain {
                 row_modes: &train.row_modes,
@@ -132,6 +130,13 @@ fn pack_as(
     }
     let plain = packer.finish()?;
     if checkpoint.config.forms.entropy { entropy_coded(&plain) } else { Ok(plain) }
+}
+
+/// A matrix as the network has it, whatever its leaves are.
+fn as_dense<'a>(checkpoint: &'a Checkpoint, name: &str, precision: Precision) -> Factor<'a> {
+    let entry = checkpoint.parameters.find(name).expect("a matrix of the model");
+    let form = LeafForm { precision, ..LeafForm::default() };
+    factor(entry, form, &checkpoint.parameters.data[entry.range.clone()])
 }
 
 /// How the model was trained, then the steps that compressed it, as TOML.

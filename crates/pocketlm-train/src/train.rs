@@ -18,7 +18,7 @@ use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::group_lasso::GroupLasso;
-use crate::matrix::Parametrization;
+use crate::matrix::{Noise, Parametrization};
 use crate::metrics::{Event, Metrics};
 use crate::network::{Network, Window};
 use crate::optimizer::{Optimizer, clip_scale, norm};
@@ -294,6 +294,7 @@ impl<'a> Trainer<'a> {
         if let Some(lasso) = &self.group_lasso {
             lasso.add_gradient(&self.training.parameters, &mut self.gradient);
         }
+        self.diverge();
         let norm = norm(&self.gradient);
         self.check_finite("gradient norm", norm, lr)?;
         let train = &self.config.recipe.train;
@@ -308,17 +309,23 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Forward and backward through the next window; returns its summed loss in nats.
-    fn window(&mut self, streams: &Streams, part: u64) -> Result<f64> {
+    /// Where the random numbers of an update's window come from.
+    fn dropout(&self, part: u64) -> Dropout {
         let train = &self.config.recipe.train;
-        let batch = train.batch;
-        let dropout = Dropout {
+        Dropout {
             rate: train.dropout,
             variational: train.variational,
             weights: train.weight_drop,
             seed: self.options.seed,
             update: self.progress.updates * train.accumulate as u64 + part + 1,
-        };
+        }
+    }
+
+    /// Forward and backward through the next window; returns its summed loss in nats.
+    fn window(&mut self, streams: &Streams, part: u64) -> Result<f64> {
+        let dropout = self.dropout(part);
+        let train = &self.config.recipe.train;
+        let batch = train.batch;
         let mut random = dropout.random(Site::Streams);
         let steps =
             if train.random_steps { random_steps(train.steps, &mut random) } else { train.steps };
@@ -347,8 +354,9 @@ impl<'a> Trainer<'a> {
         let (inputs, targets) = (&piece.inputs, &piece.targets);
         let loss =
             self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale);
-        if let Some((_, d_dense)) = &self.dense {
-            self.parametrization.pull_back(&training.parameters, d_dense, &mut self.gradient);
+        if let Some((dense, d_dense)) = &self.dense {
+            let leaves = &training.parameters;
+            self.parametrization.pull_back(leaves, dense, d_dense, &mut self.gradient);
         }
         self.progress.position += piece.steps;
         self.progress.epoch_tokens += piece.targets.len() as u64;
@@ -364,6 +372,22 @@ impl<'a> Trainer<'a> {
             *mean = if windows == 1 { *last } else { *mean + share * (*last - *mean) };
             *last = *mean;
         }
+    }
+
+    /// Adds the gradient of the divergence of what is drawn from its prior: an epoch's updates have it once, as they
+    /// have the loss of each token once.
+    fn diverge(&mut self) {
+        if !self.parametrization.is_stochastic() {
+            return;
+        }
+        let (train, tokens) = (&self.config.recipe.train, self.corpus.train.ids.len() as f64);
+        let weight = match train.objective {
+            Objective::Window => train.steps as f64 / tokens,
+            Objective::Token => 1.0 / tokens,
+        };
+        let epochs = self.done() * train.epochs as f64;
+        let (leaves, gradient) = (&self.training.parameters, &mut self.gradient);
+        self.parametrization.add_divergence_gradient(leaves, weight, epochs, gradient);
     }
 
     /// Takes the parameters into their mean, where the recipe asks for one and it has begun.
@@ -388,11 +412,15 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Makes the dense matrices, of the parameters in training or of those that are kept.
+    /// Makes the dense matrices, for an update of the parameters in training or of those that are kept.
     fn materialise(&mut self, kept: bool) -> Result<()> {
         let Some((mut dense, gradient)) = self.dense.take() else { return Ok(()) };
-        let leaves = if kept { self.kept() } else { &self.training.parameters };
-        let done = self.parametrization.materialise(leaves, &mut dense);
+        let done = if kept {
+            self.parametrization.materialise(self.kept(), &mut dense)
+        } else {
+            let noise = Noise::new(self.dropout(0).random(Site::Matrices));
+            self.parametrization.sample(&self.training.parameters, &noise, &mut dense)
+        };
         self.dense = Some((dense, gradient));
         done
     }
@@ -474,6 +502,15 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Epochs after which weights are no longer taken away. A model from before that is no rival for a later one: it
+    /// has more of them.
+    fn settled(&self) -> f64 {
+        let train = &self.config.recipe.train;
+        let pruned = train.prune.as_ref().map_or(0.0, |gradual| gradual.until);
+        let share = if self.parametrization.is_stochastic() { 1.0 } else { pruned };
+        share * train.epochs as f64
+    }
+
     /// Validates, keeps the model if it is the best, and saves.
     fn end_epoch(&mut self) -> Result<Event> {
         let eos = self.eos();
@@ -482,7 +519,11 @@ impl<'a> Trainer<'a> {
         let valid: Evaluation = evaluate(&self.network, parameters, &self.corpus.valid, eos)?;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;
-        let best = self.progress.best.is_none_or(|(_, nll)| valid.nll < nll);
+        let settled = self.settled();
+        let best = self
+            .progress
+            .best
+            .is_none_or(|(epoch, nll)| valid.nll < nll || (epoch as f64) < settled);
         self.progress.epoch += 1;
         self.progress.validations.push(valid.nll);
         if best {

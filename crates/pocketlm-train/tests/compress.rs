@@ -231,6 +231,65 @@ fn learned_scales_win_back_what_rounding_lost_and_the_file_has_them() {
     assert!((ours.nll / theirs - 1.0).abs() < 1e-5, "{} {theirs}", ours.nll);
 }
 
+const VARIATIONAL: &str = "[[step]]\nmethod = \"variational-dropout\"\nmatrices = [\"softmax\", \"cell.*\"]\n\
+     log_variance = -5.0\nthreshold = 2.0\nepochs = 3\noptimizer = \"adam\"\nlr = 0.01\n";
+
+/// Training finds weights to do without, and what is left is a plain model with zeros that stay.
+#[test]
+fn variational_dropout_finds_weights_that_can_go() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let tune = "[[step]]\nmethod = \"fine-tune\"\nepochs = 1\noptimizer = \"sgd\"\nlr = 0.5\n";
+    let zeros = |model: &Checkpoint| -> Vec<f64> {
+        let share = |name: &str| {
+            let numbers = &model.leaves.data[model.leaves.find(name).unwrap().range.clone()];
+            numbers.iter().filter(|&&x| x == 0.0).count() as f64 / numbers.len() as f64
+        };
+        ["softmax", "cell.0.input", "embedding"].map(share).to_vec()
+    };
+    for prior in ["ard", "log-uniform"] {
+        let steps = format!("{VARIATIONAL}prior = \"{prior}\"\n");
+        let model = Checkpoint::load(folder.path()).unwrap();
+        let (model, reports) = compressed(model, &corpus, &steps);
+        let found = zeros(&model);
+        assert!(found[0] > 0.1 && found[1] > 0.1 && found[2] == 0.0, "{prior}: {found:?}");
+        assert!(model.config.forms.structures.is_empty());
+        let valid: Vec<f64> = reports.iter().map(|r| r.valid_perplexity.unwrap()).collect();
+        assert!(valid[1] < 1.1 * valid[0], "{prior}: {valid:?}");
+        let (model, _) = compressed(model, &corpus, tune);
+        assert_eq!(zeros(&model), found);
+    }
+}
+
+/// The noise of an update depends on its number, so that a training goes on with what it would have drawn; and of
+/// its models the last is kept, which has the most zeros.
+#[test]
+fn variational_dropout_stopped_and_resumed_is_uninterrupted() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let model = || Checkpoint::load(folder.path()).unwrap();
+    let (whole, _) = compressed(model(), &corpus, VARIATIONAL);
+    let work = tempfile::tempdir().unwrap();
+    let count = Cell::new(0);
+    let stop = || {
+        count.set(count.get() + 1);
+        count.get() % 37 == 0
+    };
+    let mut sittings = 1;
+    let resumed = loop {
+        match run(model(), &corpus, VARIATIONAL, work.path(), &stop) {
+            Ok((resumed, _)) => break resumed,
+            Err(Error::Stopped { .. }) => sittings += 1,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(sittings > 3);
+    assert_eq!(resumed.leaves.data, whole.leaves.data);
+    let metrics = fs::read_to_string(work.path().join("step-1/metrics.jsonl")).unwrap();
+    let kept = metrics.lines().filter(|line| line.contains("\"best\":true")).count();
+    assert_eq!(kept, 3, "{metrics}");
+}
+
 #[test]
 fn removing_nothing_changes_nothing() {
     let corpus = corpus();

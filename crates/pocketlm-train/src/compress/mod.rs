@@ -34,6 +34,7 @@ pub mod shared_low_rank;
 pub mod structure;
 pub mod tensor_train;
 pub mod toeplitz_like;
+pub mod variational_dropout;
 
 pub use outline::Outline;
 pub use recipe::CompressionRecipe;
@@ -111,6 +112,8 @@ methods! {
     "prune" => Prune(prune::Prune),
     /// Takes whole units out.
     "remove-units" => RemoveUnits(remove_units::RemoveUnits),
+    /// Sets to zero what training finds that the text does not need.
+    "variational-dropout" => VariationalDropout(variational_dropout::VariationalDropout),
     /// Fewer bits a number.
     "quantise" => Quantise(quantise::Quantise),
     /// Few bits a number, with scales that are trained.

@@ -69,7 +69,8 @@ impl Outline {
     /// The leaves that `patterns` match by their own name or by their matrix's.
     ///
     /// # Errors
-    /// [`Error::Config`] with all names when a pattern matches none, or when one matches a matrix with learned scales.
+    /// [`Error::Config`] with all names when a pattern matches none, or when one matches a matrix
+    /// with learned scales or in variational dropout.
     pub fn leaves(&self, patterns: &[String]) -> Result<Vec<Entry>> {
         let (_, leaves) = self.parametrization()?;
         let owner = |pattern: &str, leaf: &str| {
@@ -90,6 +91,10 @@ impl Outline {
         match self.forms.structures.get(owner) {
             Some(Structure::LearnedScales(_)) => {
                 let what = format!("has {owner}, which has learned scales: name the others");
+                Err(Error::config("matrices", what))
+            }
+            Some(Structure::VariationalDropout(_)) => {
+                let what = format!("has {owner}, which is in variational dropout: prune others");
                 Err(Error::config("matrices", what))
             }
             _ => Ok(()),

@@ -296,6 +296,22 @@ mod tests {
                 "weights in softmax, which has a structure",
             ),
             ("method = \"fine-tune\"\ngroup_lasso = -1", "train.group_lasso is -1"),
+            ("method = \"variational-dropout\"\nmatrices = [\"*\"]", "give --data"),
+            (
+                "method = \"variational-dropout\"\nmatrices = [\"*\"]\ntreshold = 2",
+                "no recipe has the key \"treshold\"",
+            ),
+            ("method = \"variational-dropout\"\nmatrices = [\"*\"]\nwarm_up = -1", "warm_up is -1"),
+            (
+                "method = \"prune\"\nmatrices = [\"softmax\"]\nsparsity = 0.5\n[[step]]\n\
+                 method = \"variational-dropout\"\nmatrices = [\"*\"]",
+                "has rounded or pruned",
+            ),
+            (
+                "method = \"variational-dropout\"\nmatrices = [\"softmax\"]\n\
+                 prune = { matrices = [\"softmax\"], sparsity = 0.5 }",
+                "in variational dropout",
+            ),
         ] {
             let message = error(&step(text));
             assert!(message.contains(expected), "{text}: {message}");

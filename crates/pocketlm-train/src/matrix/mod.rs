@@ -19,6 +19,7 @@ pub mod circulant;
 mod displacement;
 pub mod learned_scales;
 pub mod low_rank;
+pub mod noise;
 pub mod parametrization;
 pub mod svd;
 pub mod tensor_train;
@@ -26,15 +27,18 @@ pub mod tensor_train;
 pub(crate) mod testing;
 pub mod toeplitz;
 pub mod unitary;
+pub mod variational_dropout;
 
 pub use block_low_rank::BlockLowRank;
 pub use circulant::BlockCirculant;
 pub use learned_scales::LearnedScales;
 pub use low_rank::LowRank;
+pub use noise::Noise;
 pub use parametrization::Parametrization;
 pub use tensor_train::TensorTrain;
 pub use toeplitz::ToeplitzLike;
 pub use unitary::Unitary;
+pub use variational_dropout::VariationalDropout;
 
 /// Rows and columns of a dense matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,13 +104,44 @@ pub trait Structured {
         d_dense: &[f32],
         d_leaves: &mut [&mut [f32]],
     );
+
+    /// What training does with it where the leaves stand for a distribution of matrices.
+    fn stochastic(&self) -> Option<&dyn Stochastic> {
+        None
+    }
+}
+
+/// A structure whose leaves stand for a distribution of matrices. Training draws one for each update and minimises, with
+/// the loss, how far the distribution is from a prior; everything else takes the matrix that
+/// [`Structured::materialise`] writes.
+pub trait Stochastic {
+    /// Writes a matrix of the distribution, drawn by `noise`.
+    fn sample(&self, leaves: &[&[f32]], noise: &Noise, out: &mut [f32]);
+
+    /// Sets `d_leaves` to the gradients of the leaves from that of the matrix that was drawn.
+    fn pull_back_sample(
+        &self,
+        leaves: &[&[f32]],
+        sample: &[f32],
+        d_sample: &[f32],
+        d_leaves: &mut [&mut [f32]],
+    );
+
+    /// Adds `weight` times the gradient of the divergence from the prior in nats, so many `epochs` after the start.
+    fn add_divergence_gradient(
+        &self,
+        leaves: &[&[f32]],
+        weight: f64,
+        epochs: f64,
+        d_leaves: &mut [&mut [f32]],
+    );
 }
 
 /// The registry: a variant for each structure.
 macro_rules! structures {
     ($($(#[$doc:meta])* $variant:ident($type:ty)),* $(,)?) => {
         /// The structure of a matrix that is not dense.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", rename_all = "kebab-case")]
         pub enum Structure {
             $($(#[$doc])* $variant($type)),*
@@ -138,6 +173,8 @@ structures! {
     LearnedScales(LearnedScales),
     /// Phases and reflections of a unitary matrix.
     Unitary(Unitary),
+    /// Weights with a variance each.
+    VariationalDropout(VariationalDropout),
 }
 
 /// Sparsity and precision of a leaf.
@@ -167,7 +204,7 @@ impl Default for LeafForm {
 }
 
 /// How the matrices of a model are described: what is not named is dense, kept whole, and f32.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forms {
     /// By matrix: `softmax`.

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use super::{Forms, LeafForm, Shape, Structure};
+use super::{Forms, LeafForm, Noise, Shape, Structure};
 use crate::error::{Error, Result};
 use crate::parameters::{Builder, Entry, Parameters, fill_uniform};
 
@@ -92,6 +92,23 @@ impl Parametrization {
     /// # Errors
     /// When a leaf has numbers that its precision cannot hold.
     pub fn materialise(&self, leaves: &Parameters, dense: &mut Parameters) -> Result<()> {
+        self.write(leaves, None, dense)
+    }
+
+    /// The same for an update of a training: where leaves stand for a distribution, a matrix of it drawn by `noise`.
+    ///
+    /// # Errors
+    /// As [`materialise`](Self::materialise).
+    pub fn sample(&self, leaves: &Parameters, noise: &Noise, dense: &mut Parameters) -> Result<()> {
+        self.write(leaves, Some(noise), dense)
+    }
+
+    fn write(
+        &self,
+        leaves: &Parameters,
+        noise: Option<&Noise>,
+        dense: &mut Parameters,
+    ) -> Result<()> {
         let numbers: Vec<Option<Vec<f32>>> = (0..leaves.entries().len())
             .into_par_iter()
             .map(|leaf| self.rounded(leaves, leaf))
@@ -105,7 +122,13 @@ impl Parametrization {
                 None => out.copy_from_slice(get(part.leaves.start)),
                 Some(structure) => {
                     let leaves: Vec<&[f32]> = part.leaves.clone().map(get).collect();
-                    structure.operations().materialise(&leaves, part.shape, out);
+                    let structure = structure.operations();
+                    match (structure.stochastic(), noise) {
+                        (Some(structure), Some(noise)) => {
+                            structure.sample(&leaves, &noise.skip(part.dense.start), out);
+                        }
+                        _ => structure.materialise(&leaves, part.shape, out),
+                    }
                 }
             }
         }
@@ -124,26 +147,57 @@ impl Parametrization {
         round_trip_factor(&factor).map(Some).map_err(fault)
     }
 
-    /// Sets `d_leaves` to the gradient of the leaves from that of the dense matrices. Rounding is passed
-    /// straight through (Bengio et al. 2013); numbers that are not kept get none.
-    pub fn pull_back(&self, leaves: &Parameters, d_dense: &Parameters, d_leaves: &mut Parameters) {
-        let entries = leaves.entries();
+    /// Sets `d_leaves` to the gradient of the leaves from that of the matrices in `dense`, as
+    /// [`sample`](Self::sample) wrote them. Rounding is passed straight through (Bengio et al. 2013); numbers that are
+    /// not kept get none.
+    pub fn pull_back(
+        &self,
+        leaves: &Parameters,
+        dense: &Parameters,
+        d_dense: &Parameters,
+        d_leaves: &mut Parameters,
+    ) {
         for part in &self.parts {
             let d = &d_dense.data[part.dense.clone()];
-            let first = entries[part.leaves.start].range.start;
-            let end = entries[part.leaves.end - 1].range.end;
-            let own = &mut d_leaves.data[first..end];
-            match &part.structure {
-                None => own.copy_from_slice(d),
+            let Some(structure) = &part.structure else {
+                part.of(d_leaves).copy_from_slice(d);
+                continue;
+            };
+            let structure = structure.operations();
+            let numbers = part.numbers(leaves);
+            let mut d_leaves = split(part.of(d_leaves), numbers.iter().map(|leaf| leaf.len()));
+            match structure.stochastic() {
                 Some(structure) => {
-                    let numbers = |leaf: usize| &leaves.data[entries[leaf].range.clone()];
-                    let leaves: Vec<&[f32]> = part.leaves.clone().map(numbers).collect();
-                    let mut d_leaves = split(own, leaves.iter().map(|leaf| leaf.len()));
-                    structure.operations().pull_back(&leaves, part.shape, d, &mut d_leaves);
+                    let sample = &dense.data[part.dense.clone()];
+                    structure.pull_back_sample(&numbers, sample, d, &mut d_leaves);
                 }
+                None => structure.pull_back(&numbers, part.shape, d, &mut d_leaves),
             }
         }
         self.apply_masks(d_leaves);
+    }
+
+    /// Whether some leaves stand for distributions of matrices.
+    pub fn is_stochastic(&self) -> bool {
+        let mut structures = self.parts.iter().filter_map(|part| part.structure.as_ref());
+        structures.any(|structure| structure.operations().stochastic().is_some())
+    }
+
+    /// Adds `weight` times the gradient of their divergences from their priors in nats, so many `epochs` after the start.
+    pub fn add_divergence_gradient(
+        &self,
+        leaves: &Parameters,
+        weight: f64,
+        epochs: f64,
+        d_leaves: &mut Parameters,
+    ) {
+        for part in &self.parts {
+            let structure = part.structure.as_ref().map(Structure::operations);
+            let Some(structure) = structure.and_then(|s| s.stochastic()) else { continue };
+            let numbers = part.numbers(leaves);
+            let mut d_leaves = split(part.of(d_leaves), numbers.iter().map(|leaf| leaf.len()));
+            structure.add_divergence_gradient(&numbers, weight, epochs, &mut d_leaves);
+        }
     }
 
     /// Sets to zero what is not kept.
@@ -196,6 +250,20 @@ impl Part {
             structure,
             leaves,
         })
+    }
+
+    /// Its leaves.
+    fn numbers<'a>(&self, leaves: &'a Parameters) -> Vec<&'a [f32]> {
+        let own = &leaves.entries()[self.leaves.clone()];
+        own.iter().map(|entry| &leaves.data[entry.range.clone()]).collect()
+    }
+
+    /// Its part of a vector of all leaves.
+    fn of<'a>(&self, leaves: &'a mut Parameters) -> &'a mut [f32] {
+        let entries = leaves.entries();
+        let first = entries[self.leaves.start].range.start;
+        let end = entries[self.leaves.end - 1].range.end;
+        &mut leaves.data[first..end]
     }
 
     /// The range of the numbers of its leaf `k` for a range of the dense ones.
@@ -290,7 +358,7 @@ mod tests {
             *w = ((i * 37) % 19) as f32 / 9.0 - 1.0;
         }
         let mut gradient = leaves.zeros_like();
-        parametrization.pull_back(&leaves, &weights, &mut gradient);
+        parametrization.pull_back(&leaves, &dense, &weights, &mut gradient);
         let mut value = |leaves: &Parameters| -> f64 {
             parametrization.materialise(leaves, &mut dense).unwrap();
             dense.data.iter().zip(&weights.data).map(|(a, b)| f64::from(a * b)).sum()
@@ -359,7 +427,7 @@ mod tests {
         let mut d_dense = dense.zeros_like();
         d_dense.data.fill(1.0);
         let mut gradient = leaves.zeros_like();
-        parametrization.pull_back(&leaves, &d_dense, &mut gradient);
+        parametrization.pull_back(&leaves, &dense, &d_dense, &mut gradient);
         assert_eq!(gradient.data[..72].iter().sum::<f32>(), 36.0);
         assert!(gradient.data[72..].iter().all(|&x| x == 1.0));
     }

@@ -296,7 +296,7 @@ def library_size() -> list[str]:
     ]
     return [
         "What the runtime adds to a stripped program (the example `keyboard`, profile `phone`, less a program that "
-        "does nothing):",
+        "only prints a number):",
         table("target | library KB | program KB | compiler", rows),
         f"Commit `{found['commit'][:9]}`.",
     ]

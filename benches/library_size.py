@@ -2,8 +2,9 @@
 
 Builds the example `keyboard` as for a phone (profile `phone`: link-time optimisation, no unwinding, stripped;
 without the writer of packed files and the kernels for several texts at once) and a program that only prints a
-number with the same settings: what the first file is larger by is the library. On x86-64 it holds the kernels for three instruction sets, on AArch64 for two. AArch64
-needs Debian's cross compiler and its standard library, which `.ci/cross` installs; without them it is left out.
+number with the same settings: what the first file is larger by is the library. On x86-64 it holds the kernels for
+three instruction sets, on AArch64 for two. AArch64 needs Debian's cross compiler and its standard library, which
+`.ci/cross` installs; without them it is left out.
 """
 
 import os

@@ -25,6 +25,9 @@ const SHAPES: [[usize; 3]; 12] = [
     [20, 1300, 650],
 ];
 
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
 /// The least seconds of a call.
 fn least(mut f: impl FnMut()) -> f64 {
     f();
@@ -64,12 +67,18 @@ fn packing(width: usize, lines: usize, depth: usize) -> [f64; 2] {
 }
 
 fn product([rows, columns, depth]: [usize; 3]) {
-    let a = numbers(gemm::len(STRIP_ROWS, rows, depth));
-    let b = numbers(gemm::len(STRIP_COLUMNS, columns, depth));
+    let lengths =
+        [(STRIP_ROWS, rows), (STRIP_COLUMNS, columns)].map(|(w, n)| gemm::len(w, n, depth));
+    let [a, b] = lengths.map(|length| numbers(length + LINE));
+    // As the trainer lays them: a register's load never crosses two cache lines.
+    let [a, b] = [(&a, lengths[0]), (&b, lengths[1])].map(|(all, length)| {
+        let skip = all.as_ptr().align_offset(4 * LINE);
+        &all[skip..skip + length]
+    });
     let mut out = vec![0.0; rows * columns];
     let shape = [rows, columns];
     let seconds =
-        least(|| gemm::multiply(black_box((&a, &b)), depth, shape, (&mut out, columns), true));
+        least(|| gemm::multiply(black_box((a, b)), depth, shape, (&mut out, columns), true));
     let speed = 2e-9 * (rows * columns * depth) as f64 / seconds;
     let limit = peak();
     let percent = 100.0 * speed / limit;

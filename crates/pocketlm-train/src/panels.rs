@@ -3,8 +3,7 @@
 
 use pocketlm_kernels::accumulate;
 use pocketlm_kernels::float32;
-use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS};
-use pocketlm_kernels::layout::PANEL_ROWS;
+use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, TILE_COLUMNS};
 use rayon::prelude::*;
 
 use crate::product::{Lines, apart};
@@ -15,7 +14,7 @@ const WORTHWHILE: usize = 1 << 20;
 /// A packed matrix `[rows, columns]`.
 pub struct Panels {
     columns: usize,
-    /// Packed for one vector at a time, rather than a few.
+    /// For one vector at a time, rather than a few.
     single: bool,
     shares: Vec<Share>,
 }
@@ -41,7 +40,7 @@ impl Panels {
     pub fn new(rows: usize, columns: usize, batch: usize) -> Self {
         let small = rows * columns * batch < WORTHWHILE;
         let threads = if small { 1 } else { rayon::current_num_threads() };
-        let share = rows.div_ceil(threads).next_multiple_of(STRIP_COLUMNS);
+        let share = rows.div_ceil(threads).next_multiple_of(TILE_COLUMNS);
         let shares = (0..rows).step_by(share.max(1)).map(|first| {
             let rows = share.min(rows - first);
             Share { first, rows, strips: Lines::new() }
@@ -61,16 +60,11 @@ impl Panels {
     }
 
     fn pack_factor(&mut self, factor: Factor) {
-        let (width, columns) = (self.width(), self.columns);
+        let columns = self.columns;
         self.shares.par_iter_mut().for_each(|share| {
-            let strips = share.strips.first(gemm::len(width, share.rows, columns));
-            gemm::pack(factor, width, (share.first, share.rows), (0, columns), strips);
+            let strips = share.strips.first(gemm::len(STRIP_COLUMNS, share.rows, columns));
+            gemm::pack(factor, STRIP_COLUMNS, (share.first, share.rows), (0, columns), strips);
         });
-    }
-
-    /// Rows of a strip.
-    fn width(&self) -> usize {
-        if self.single { PANEL_ROWS } else { STRIP_COLUMNS }
     }
 
     /// `out[b, r] += Σ_c W[r, c] x[b, c]` for `batch` vectors: row `b` of `x` and of `out` begins `x_stride`
@@ -125,7 +119,7 @@ impl Panels {
     }
 
     fn strips<'s>(&self, share: &'s Share) -> &'s [f32] {
-        share.strips.held(gemm::len(self.width(), share.rows, self.columns))
+        share.strips.held(gemm::len(STRIP_COLUMNS, share.rows, self.columns))
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use pocketlm_kernels::accumulate;
-use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS};
+use pocketlm_kernels::gemm::{self, Factor, STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 use rayon::prelude::*;
 
 /// A row-major matrix seen through strides: `rows × columns`, each row `stride` numbers after the last.
@@ -123,7 +123,7 @@ pub fn product(out: &mut [f32], stride: usize, write: Write, a: View, b: View) {
     let (a, b) = (Packing::rows(a), Packing::columns(b));
     for depth in stretches(a.depth, DEPTH, 4) {
         let add = write == Write::Add || depth.start > 0;
-        for columns in stretches(b.lines, lines(PACKED, depth.len(), b.width), b.width) {
+        for columns in stretches(b.lines, lines(PACKED, depth.len(), TILE_COLUMNS), TILE_COLUMNS) {
             let strips = b.pack_together(&columns, &depth, &mut room);
             let length = (a.lines - 1) * stride + columns.len();
             let out = &mut out[columns.start..][..length];
@@ -196,7 +196,7 @@ impl<'a> Packing<'a> {
         room: &'r mut Lines,
     ) -> &'r [f32] {
         /// Strips of one share, whose lines make up whole cache lines.
-        const SHARE: usize = 4;
+        const SHARE: usize = 8;
         let width = self.width;
         let strips = room.first(gemm::len(width, lines.len(), depth.len()));
         let shares = strips.par_chunks_mut((SHARE * width * depth.len()).max(1));
@@ -323,7 +323,7 @@ impl Packed {
     /// When the inner dimensions differ.
     pub fn each_block(&self, a: View, mut consume: impl FnMut(Range<usize>, &mut [f32])) {
         /// Columns of a block.
-        const BLOCK: usize = 10 * STRIP_COLUMNS;
+        const BLOCK: usize = 10 * TILE_COLUMNS;
         let mut rows = Packed { strips: LEFT.take(), ..Packed::default() };
         rows.pack_left(a);
         let mut room = OUT.take();

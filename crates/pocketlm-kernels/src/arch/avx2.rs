@@ -163,6 +163,14 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
 
     lanes! {
         fn load(p: *const f32) -> F { (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))) }
+        fn load_first(p: *const f32, n: usize, fill: f32) -> F {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let part = |p: *const f32, n: i32| {
+                let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes);
+                _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, there), float(there))
+            };
+            (part(p, n as i32), part(p.wrapping_add(8), n as i32 - 8))
+        }
         fn load_half(p: *const u16) -> F {
             let (low, high) = (_mm_loadu_si128(p.cast()), _mm_loadu_si128(p.add(8).cast()));
             (_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))

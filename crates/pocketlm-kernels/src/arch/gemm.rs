@@ -5,13 +5,24 @@
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
 use super::lanes::{AHEAD, Lanes, load_some, store_some};
-use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS};
+use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 
-/// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache.
-const DEPTH: usize = 768;
+/// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache where tiles
+/// are wide, else 18 KB.
+const fn most_depth<S: Lanes>() -> usize {
+    if S::WIDE { 768 } else { 256 }
+}
 
-/// Numbers of B, 1 MB of them, that stay in the second-level cache while all of A passes by.
-const NEAR: usize = 1 << 18;
+/// Numbers of B that stay in the second-level cache while all of A passes by: 1 MB, or 256 KB where registers are
+/// narrow, since processors with those have less.
+const fn near<S: Lanes>() -> usize {
+    if S::WIDE { 1 << 18 } else { 1 << 16 }
+}
+
+/// Depths between two turns of the loop: where a tile has few products a depth, what the loop itself costs counts.
+const fn unrolled<S: Lanes>() -> usize {
+    if S::WIDE { 1 } else { 4 }
+}
 
 /// How many bytes ahead of use a strip of A is asked for.
 const NARROW_AHEAD: usize = 768;
@@ -38,6 +49,13 @@ struct Place {
 struct Left {
     at: *const f32,
     stride: usize,
+}
+
+/// Where a strip of B begins, and how many numbers after it the next does.
+#[derive(Clone, Copy)]
+struct Right {
+    at: *const f32,
+    strip: usize,
 }
 
 #[inline(always)]
@@ -79,8 +97,9 @@ unsafe fn stretches<S: Lanes, const PLAIN: bool>(
     (out, stride): (*mut f32, usize),
     add: bool,
 ) {
-    let stretch = depth.div_ceil(depth.div_ceil(DEPTH).max(1)).max(1);
-    let near = (NEAR / (stretch * STRIP_COLUMNS)).max(1) * STRIP_COLUMNS;
+    let parts = depth.div_ceil(most_depth::<S>()).max(1);
+    let stretch = depth.div_ceil(parts).next_multiple_of(unrolled::<S>()).max(1);
+    let near = (near::<S>() / (stretch * TILE_COLUMNS)).max(1) * TILE_COLUMNS;
     let mut start = 0;
     loop {
         let length = stretch.min(depth - start);
@@ -117,22 +136,17 @@ unsafe fn row_of_tiles<S: Lanes, const PLAIN: bool>(
     place: Place,
     add: bool,
 ) {
-    for j in (0..place.columns).step_by(STRIP_COLUMNS) {
-        // SAFETY: the strip of B and the columns of the result exist.
+    let step = if S::WIDE { TILE_COLUMNS } else { STRIP_COLUMNS };
+    for j in (0..place.columns).step_by(step) {
+        // SAFETY: the strips of B and the columns of the result exist.
         unsafe {
-            let b = b.add(j * depth);
-            let columns = STRIP_COLUMNS.min(place.columns - j);
+            let b = Right { at: b.add(j * depth), strip: STRIP_COLUMNS * depth };
+            let columns = step.min(place.columns - j);
             let place = Place { out: place.out.add(j), columns, ..place };
-            match (S::WIDE, columns > 16) {
-                (true, true) => wide::<S, PLAIN>((a, b), length, place, add),
-                (true, false) if !PLAIN => tile::<S, 12, 1, PLAIN>((a, b), length, place, add),
-                _ => {
-                    for j in (0..columns).step_by(16) {
-                        let columns = 16.min(columns - j);
-                        let place = Place { out: place.out.add(j), columns, ..place };
-                        narrow::<S, PLAIN>((a, b.add(j)), length, place, add);
-                    }
-                }
+            match columns > STRIP_COLUMNS {
+                true => wide::<S, PLAIN>((a, b), length, place, add),
+                false if S::WIDE && !PLAIN => tile::<S, 12, 1, PLAIN>((a, b), length, place, add),
+                false => narrow::<S, PLAIN>((a, b), length, place, add),
             }
         }
     }
@@ -152,7 +166,7 @@ unsafe fn rows_from<const PLAIN: bool>(i: usize, a: Left, place: Place) -> (Left
 /// All columns of a strip of B; rows that are not there are never read of plain rows.
 #[inline(always)]
 unsafe fn wide<S: Lanes, const PLAIN: bool>(
-    (a, b): (Left, *const f32),
+    (a, b): (Left, Right),
     length: usize,
     place: Place,
     add: bool,
@@ -176,7 +190,7 @@ unsafe fn wide<S: Lanes, const PLAIN: bool>(
 /// A register of columns, where there are too few registers for more, or too few columns.
 #[inline(always)]
 unsafe fn narrow<S: Lanes, const PLAIN: bool>(
-    (a, b): (Left, *const f32),
+    (a, b): (Left, Right),
     length: usize,
     place: Place,
     add: bool,
@@ -187,6 +201,7 @@ unsafe fn narrow<S: Lanes, const PLAIN: bool>(
         unsafe {
             let (a, place) = rows_from::<PLAIN>(i, a, place);
             i += match place.rows {
+                4 | 8 => size!(4, 1, (a, b), length, place, add),
                 6.. => size!(6, 1, (a, b), length, place, add),
                 2.. if PLAIN => size!(2, 1, (a, b), length, place, add),
                 _ if PLAIN => size!(1, 1, (a, b), length, place, add),
@@ -199,7 +214,7 @@ unsafe fn narrow<S: Lanes, const PLAIN: bool>(
 /// R rows by V times 16 columns.
 #[inline(always)]
 unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
-    (a, mut b): (Left, *const f32),
+    (a, mut b): (Left, Right),
     length: usize,
     place: Place,
     add: bool,
@@ -214,33 +229,25 @@ unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
         }
         // Of plain rows every fourth has a pointer: the others are within reach of it by multiples of the stride.
         let mut at = [a.at; 3];
-        for k in 1..3 {
+        for k in 1..R.div_ceil(4) {
             at[k] = at[k - 1].wrapping_add(4 * a.stride);
         }
         let mut sums = [[S::splat(0.0); V]; R];
-        for _ in 0..length {
-            let mut w = [S::splat(0.0); V];
-            for v in 0..V {
-                S::prefetch(b.add(v * 16).cast::<u8>().wrapping_add(AHEAD));
-                w[v] = S::load(b.add(v * 16));
-            }
-            if !PLAIN {
-                S::prefetch(at[0].cast::<u8>().wrapping_add(NARROW_AHEAD));
-            }
-            for r in 0..R {
-                let x = if PLAIN { *at[r / 4].add(r % 4 * a.stride) } else { *at[0].add(r) };
-                let x = S::splat(x);
-                for v in 0..V {
-                    sums[r][v] = S::mul_add(w[v], x, sums[r][v]);
+        let mut left = length;
+        for unrolled in [const { unrolled::<S>() }, 1] {
+            while left >= unrolled {
+                for d in 0..unrolled {
+                    step::<S, R, V, PLAIN>((at, a.stride), b, d, &mut sums);
                 }
-            }
-            for at in &mut at {
-                *at = at.wrapping_add(if PLAIN { 1 } else { STRIP_ROWS });
-                if PLAIN {
-                    *at = S::kept(*at);
+                for at in &mut at {
+                    *at = at.wrapping_add(unrolled * if PLAIN { 1 } else { STRIP_ROWS });
+                    if PLAIN {
+                        *at = S::kept(*at);
+                    }
                 }
+                b.at = b.at.wrapping_add(unrolled * STRIP_COLUMNS);
+                left -= unrolled;
             }
-            b = b.add(STRIP_COLUMNS);
         }
         if place.rows >= R && place.columns >= V * 16 {
             let mut out = place.out;
@@ -258,6 +265,41 @@ unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
                     let out = place.out.add(r * place.stride + v * 16);
                     put::<S>(out, place.columns - v * 16, sums[r][v], add);
                 }
+            }
+        }
+    }
+}
+
+/// Adds to a tile's sums the products of depth `d` from where the pointers are.
+#[inline(always)]
+unsafe fn step<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
+    (at, stride): ([*const f32; 3], usize),
+    b: Right,
+    d: usize,
+    sums: &mut [[S::F; V]; R],
+) {
+    // SAFETY: the caller's pointers have depth `d` before them.
+    unsafe {
+        let mut w = [S::splat(0.0); V];
+        for v in 0..V {
+            let b = b.at.add(v * b.strip + d * STRIP_COLUMNS);
+            if S::WIDE {
+                S::prefetch(b.cast::<u8>().wrapping_add(AHEAD));
+            }
+            w[v] = S::load(b);
+        }
+        if !PLAIN && S::WIDE {
+            S::prefetch(at[0].cast::<u8>().wrapping_add(NARROW_AHEAD));
+        }
+        for r in 0..R {
+            let x = if PLAIN {
+                *at[r / 4].add(r % 4 * stride + d)
+            } else {
+                *at[0].add(d * STRIP_ROWS + r)
+            };
+            let x = S::splat(x);
+            for v in 0..V {
+                sums[r][v] = S::mul_add(w[v], x, sums[r][v]);
             }
         }
     }
@@ -315,16 +357,19 @@ pub unsafe fn copy<S: Lanes>(
     width: usize,
     strip: &mut [f32],
 ) {
-    let (rows, out) = (rows.as_ptr(), strip.as_mut_ptr());
+    let (length, rows, out) = (rows.len(), rows.as_ptr(), strip.as_mut_ptr());
     // SAFETY: rows have `live` elements, a strip has `depth` times `width`; in one of less than 16 lines, what is
     // stored beyond a step is stored over by the next, and the last keeps to its own.
     unsafe {
+        let mut first = 0;
         if width < 16 && live == width {
-            for d in 0..depth.saturating_sub(2) {
-                S::store(out.add(d * width), load_some::<S>(rows.add(d * step), width, 0.0));
+            // As many rows as have 16 elements before the end, whosever those beyond `width` are.
+            let whole = (length + step).saturating_sub(16) / step.max(1);
+            first = whole.min(depth.saturating_sub(2));
+            for d in 0..first {
+                S::store(out.add(d * width), S::load(rows.add(d * step)));
             }
         }
-        let first = if width < 16 && live == width { depth.saturating_sub(2) } else { 0 };
         for d in first..depth {
             for l in (0..width).step_by(16) {
                 let left = live.saturating_sub(l);

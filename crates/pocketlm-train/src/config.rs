@@ -4,9 +4,11 @@ use pocketlm::pack::unitary_fits;
 use serde::{Deserialize, Serialize};
 
 use crate::compress::prune::Gradual;
+use crate::compress::{Method, Outline};
 use crate::dropout::Variational;
 use crate::error::{Error, Result};
 use crate::network::Penalties;
+use crate::regrowth::Regrowth;
 
 /// Most recurrent layers.
 const MOST_LAYERS: usize = 32;
@@ -293,6 +295,9 @@ pub struct TrainConfig {
     /// Pruning on the way (Zhu & Gupta 2017).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<Gradual>,
+    /// A model that is sparse all along, with numbers that fall and others that grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regrowth: Option<Regrowth>,
 }
 
 impl TrainConfig {
@@ -303,6 +308,15 @@ impl TrainConfig {
             activation: self.activation_penalty,
             temporal: self.temporal_penalty,
         }
+    }
+
+    /// Makes the leaves sparse that become so on the way or are all along.
+    ///
+    /// # Errors
+    /// When a setting names no leaf.
+    pub fn declare_sparsity(&self, outline: &mut Outline) -> Result<()> {
+        self.prune.iter().try_for_each(|gradual| gradual.declare(outline))?;
+        self.regrowth.iter().try_for_each(|regrowth| regrowth.pruning().declare(outline))
     }
 
     /// Checks that the numbers can train something.
@@ -352,10 +366,17 @@ impl TrainConfig {
         }
         if let Some(gradual) = &self.prune {
             gradual.validate()?;
-            if self.average.is_some() {
-                let what = "would bring back what train.prune has removed: leave one of them out";
-                return Err(Error::config("train.average", what));
+        }
+        if let Some(regrowth) = &self.regrowth {
+            regrowth.validate()?;
+            if self.prune.is_some() {
+                let what = "removes what train.regrowth lets grow: leave one of them out";
+                return Err(Error::config("train.prune", what));
             }
+        }
+        if self.average.is_some() && (self.prune.is_some() || self.regrowth.is_some()) {
+            let what = "would bring back what train.prune or train.regrowth has removed: leave one of them out";
+            return Err(Error::config("train.average", what));
         }
         match self.schedule {
             Schedule::Plateau { patience: 0, .. } => {

@@ -61,6 +61,8 @@ pub enum Site {
     Words,
     /// The matrices that are drawn from a distribution.
     Matrices,
+    /// The numbers that grow.
+    Regrowth,
     /// The streams themselves: their windows' lengths, and whose state is forgotten.
     Streams,
 }
@@ -74,6 +76,7 @@ impl Site {
             Self::Words => 255,
             Self::Streams => 254,
             Self::Matrices => 253,
+            Self::Regrowth => 252,
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod panels;
 pub mod parameters;
 pub mod product;
 pub mod recipe;
+pub mod regrowth;
 pub mod reproduce;
 pub mod sequence;
 pub mod softmax;

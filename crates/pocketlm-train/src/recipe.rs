@@ -49,7 +49,7 @@ impl Recipe {
         let mut outline = Outline { model, vocabulary, forms };
         outline.make_unitary();
         self.form.iter().try_for_each(|step| step.method().declare_untrained(&mut outline))?;
-        self.train.prune.iter().try_for_each(|gradual| gradual.declare(&mut outline))?;
+        self.train.declare_sparsity(&mut outline)?;
         Ok(outline.forms)
     }
 
@@ -188,7 +188,7 @@ fn known_keys() -> Table {
     let complete = Recipe::base(BASES[0].0).expect("the base recipes parse (tested)");
     let mut table = Table::try_from(complete).expect("a recipe is a table");
     if let Some(Value::Table(train)) = table.get_mut("train") {
-        for optional in ["prune", "augmented", "average"] {
+        for optional in ["prune", "regrowth", "augmented", "average"] {
             train.insert(optional.to_owned(), Value::Table(Table::new()));
         }
     }

@@ -127,6 +127,10 @@ impl<'a> Trainer<'a> {
         let leaves = &mut trainer.training.parameters;
         trainer.parametrization.initialise(leaves, init, seed);
         trainer.network.offset(leaves, trainer.config.recipe.train.forget_bias);
+        if let Some(regrowth) = &trainer.config.recipe.train.regrowth {
+            let mut random = trainer.dropout(0).random(Site::Regrowth);
+            regrowth.scatter(&trainer.outline(), &mut trainer.training.parameters, &mut random)?;
+        }
         trainer.begin()
     }
 
@@ -149,10 +153,14 @@ impl<'a> Trainer<'a> {
         std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
         let mut config = Config { recipe, ..model.config.clone() };
         let mut outline = Outline::of(model);
-        config.recipe.train.prune.iter().try_for_each(|gradual| gradual.declare(&mut outline))?;
-        config.forms = outline.forms;
+        config.recipe.train.declare_sparsity(&mut outline)?;
+        config.forms = outline.forms.clone();
         let mut trainer = Self::assemble(corpus, config, options)?;
         trainer.training.parameters.data.copy_from_slice(&model.leaves.data);
+        if let Some(regrowth) = &trainer.config.recipe.train.regrowth {
+            let leaves = &mut trainer.training.parameters;
+            regrowth.pruning().run(&outline, corpus.encoder.vocabulary(), leaves)?;
+        }
         trainer.begin()
     }
 
@@ -279,6 +287,7 @@ impl<'a> Trainer<'a> {
     /// One change of the parameters, from the mean gradient of one window of every stream or of several.
     fn update(&mut self, streams: &Streams) -> Result<()> {
         self.prune()?;
+        self.regrow()?;
         self.materialise(false)?;
         let lr = self.learning_rate();
         let (mut windows, before) = (0, self.progress.position);
@@ -437,14 +446,33 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         self.pruned = sparsity;
-        let config = &self.config;
-        let (model, forms) = (config.recipe.model.clone(), config.forms.clone());
-        let outline = Outline { model, vocabulary: config.vocabulary, forms };
+        let outline = self.outline();
         let leaves = &mut self.training.parameters;
         let vocabulary = self.corpus.encoder.vocabulary();
         gradual.step(sparsity).run(&outline, vocabulary, leaves)?;
         self.parametrization.mask(leaves);
         Ok(())
+    }
+
+    /// Exchanges numbers where the recipe asks for it and it is time.
+    fn regrow(&mut self) -> Result<()> {
+        let Some(regrowth) = &self.config.recipe.train.regrowth else { return Ok(()) };
+        let (updates, share) = (self.progress.updates, regrowth.exchange_at(self.done()));
+        if updates == 0 || !updates.is_multiple_of(regrowth.every) || share == 0.0 {
+            return Ok(());
+        }
+        let (outline, mut random) = (self.outline(), self.dropout(0).random(Site::Regrowth));
+        let leaves = &mut self.training.parameters;
+        regrowth.exchange(share, &outline, leaves, &mut random)?;
+        self.parametrization.mask(leaves);
+        Ok(())
+    }
+
+    /// The matrices and their forms.
+    fn outline(&self) -> Outline {
+        let config = &self.config;
+        let (model, forms) = (config.recipe.model.clone(), config.forms.clone());
+        Outline { model, vocabulary: config.vocabulary, forms }
     }
 
     /// Share of the whole training that is done.

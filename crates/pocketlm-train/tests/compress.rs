@@ -312,6 +312,61 @@ fn gradual_pruning_reaches_its_share() {
     assert_eq!(zeros, (softmax.range.len() as f64 * 0.75).round() as usize);
 }
 
+const REGROWTH: &str =
+    "[train.regrowth]\nmatrices = [\"softmax\", \"cell.*\"]\nsparsity = 0.6\nevery = 7\n";
+
+/// Which numbers of the softmax and of a cell are kept.
+fn kept(model: &Checkpoint) -> Vec<bool> {
+    let names = ["softmax", "cell.1.recurrent"];
+    let ranges = names.map(|name| model.leaves.find(name).unwrap().range.clone());
+    ranges.into_iter().flatten().map(|at| model.leaves.data[at] != 0.0).collect()
+}
+
+#[test]
+fn regrowth_keeps_the_share_and_changes_what_is_kept() {
+    let corpus = corpus();
+    let start = tempfile::tempdir().unwrap();
+    sit(&mut Trainer::start(&corpus, recipe(REGROWTH), options(start.path())).unwrap(), 1);
+    let first = kept(&Checkpoint::load(start.path()).unwrap());
+    let (_folder, model) = trained(&corpus, REGROWTH);
+    let last = kept(&model);
+    let count = |kept: &[bool]| kept.iter().filter(|&&kept| kept).count();
+    assert_eq!(count(&first), count(&last));
+    assert!((count(&last) as f64 - 0.4 * last.len() as f64).abs() < 2.0);
+    let changed = first.iter().zip(&last).filter(|(a, b)| a != b).count();
+    assert!(changed > last.len() / 10, "{changed} of {}", last.len());
+    let eos = corpus.encoder.vocabulary().eos();
+    let valid = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
+    let (_folder, dense) = trained(&corpus, "");
+    let reference = evaluate(&dense.network, &dense.parameters, &corpus.valid, eos).unwrap();
+    assert!(valid.perplexity < 2.0 * reference.perplexity, "{valid:?} {reference:?}");
+
+    // A trained model begins with its largest numbers.
+    let steps = format!(
+        "[[step]]\nmethod = \"fine-tune\"\nepochs = 1\nlr = 0.5\n{}",
+        REGROWTH.replace("train", "step")
+    );
+    let (tuned, _) = compressed(dense, &corpus, &steps);
+    assert_eq!(count(&kept(&tuned)), count(&last));
+}
+
+#[test]
+fn regrowth_stopped_and_resumed_is_uninterrupted() {
+    let corpus = corpus();
+    let (whole, _) = trained(&corpus, REGROWTH);
+    let folder = tempfile::tempdir().unwrap();
+    let start = Trainer::start(&corpus, recipe(REGROWTH), options(folder.path()));
+    let mut finished = sit(&mut start.unwrap(), 10);
+    for updates in [4, 7, 500] {
+        assert!(!finished);
+        let mut trainer = Trainer::resume(&corpus, options(folder.path())).unwrap();
+        finished = sit(&mut trainer, updates);
+    }
+    assert!(finished);
+    let model = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(model(whole.path()) == model(folder.path()));
+}
+
 const FROM_SCRATCH: &str = "\
     [[form]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 6\n\
     [[form]]\nmethod = \"tensor-train\"\nmatrices = [\"cell.0.input\"]\ncores = 2\nrank = 8\n\

@@ -50,10 +50,7 @@ impl Method for FineTune {
         if recipe.train.group_lasso > 0.0 {
             GroupLasso::new(recipe.train.group_lasso, &outline.model, &outline.forms)?;
         }
-        match &recipe.train.prune {
-            Some(gradual) => gradual.declare(outline),
-            None => Ok(()),
-        }
+        recipe.train.declare_sparsity(outline)
     }
 
     fn declare_untrained(&self, _: &mut Outline) -> Result<()> {
@@ -74,9 +71,12 @@ impl Method for FineTune {
         let mut trainer = if options.out.join("config.json").exists() {
             Trainer::resume(corpus, options.clone())?
         } else {
-            // Without its own key a training does not prune, whatever the one before did, nor shrink units.
+            // Without its own keys a training does not prune, whatever the one before did, nor shrink units.
             if !self.train.contains_key("prune") {
                 recipe.train.prune = None;
+            }
+            if !self.train.contains_key("regrowth") {
+                recipe.train.regrowth = None;
             }
             if !self.train.contains_key("group_lasso") {
                 recipe.train.group_lasso = 0.0;

@@ -296,6 +296,23 @@ mod tests {
                 "weights in softmax, which has a structure",
             ),
             ("method = \"fine-tune\"\ngroup_lasso = -1", "train.group_lasso is -1"),
+            (
+                "method = \"fine-tune\"\nregrowth = { matrices = [\"*\"], sparsity = 1.5 }",
+                "train.regrowth.sparsity is 1.5",
+            ),
+            (
+                "method = \"fine-tune\"\nregrowth = { matrices = [\"*\"], sparsity = 0.5, every = 0 }",
+                "train.regrowth.every is 0",
+            ),
+            (
+                "method = \"fine-tune\"\naverage = { kind = \"ema\", decay = 0.9 }\n\
+                 regrowth = { matrices = [\"*\"], sparsity = 0.5 }",
+                "train.average would bring back",
+            ),
+            (
+                "method = \"fine-tune\"\nregrowth = { matrices = [\"nothing\"], sparsity = 0.5 }",
+                "nothing",
+            ),
             ("method = \"variational-dropout\"\nmatrices = [\"*\"]", "give --data"),
             (
                 "method = \"variational-dropout\"\nmatrices = [\"*\"]\ntreshold = 2",

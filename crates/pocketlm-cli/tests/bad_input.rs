@@ -266,4 +266,7 @@ fn compressions_that_cannot_work() {
     assert!(!here.join("x.plm").exists());
     fails(&here, "reproduce papers --data x", &[], 2, &["papers", "paper"]);
     fails(&here, "reproduce paper --data x --rows orginal", &[], 1, &["orginal", "original"]);
+    fails(&here, "reproduce bases --data x --model model", &[], 1, &["--model is for", "field"]);
+    let another = ["model is no keyboard", "of that shape"];
+    fails(&here, "reproduce field --base keyboard --data x --model model", &[], 1, &another);
 }

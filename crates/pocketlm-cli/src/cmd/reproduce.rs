@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use pocketlm::pack::write_file;
 use pocketlm::{Model, Session};
-use pocketlm_train::checkpoint::Checkpoint;
+use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::compress::{Context, StepReport, compress};
 use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
 use pocketlm_train::pack::pack;
@@ -38,6 +38,9 @@ pub struct Args {
     /// The base model of the field.
     #[arg(long, value_name = "NAME", default_value = SMALL)]
     base: String,
+    /// The base model of the field where it is trained already, such as a folder of assets: it is not trained again.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["as_is", "estimate"])]
+    model: Option<PathBuf>,
     /// Penn Treebank: a folder with train.txt, valid.txt and test.txt.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -68,7 +71,8 @@ struct Report<'a> {
     row: &'a Row,
     status: Status,
     epochs_done: usize,
-    training_seconds: f64,
+    /// None where the base model was there already.
+    training_seconds: Option<f64>,
     /// Of the whole training on this machine, where it was not run.
     estimated_hours: Option<f64>,
     #[serde(flatten)]
@@ -103,6 +107,9 @@ struct Measured {
 impl Args {
     /// Makes the rows.
     pub fn run(self) -> Result<()> {
+        if self.model.is_some() && self.suite != FIELD {
+            bail!("--model is for the suite {FIELD}: the others train what they report");
+        }
         if self.suite == "bases" {
             return self.bases();
         }
@@ -168,7 +175,34 @@ impl Args {
         }
     }
 
+    /// A row of a base model that is there already.
+    fn row_of(&self, model: &Path, row: &Row, stop: &dyn Fn() -> bool) -> Result<()> {
+        if row.own_training {
+            eprintln!("{}: left out, since it has a training of its own", row.name);
+            return Ok(());
+        }
+        eprintln!("{}: {}", row.name, row.title);
+        let config = Config::load(model)?;
+        if config.recipe.model != row.training.model {
+            bail!("{} is no {}: give a model of that shape", model.display(), row.base);
+        }
+        let corpus = Begun { data: &self.data, folder: model }.corpus()?;
+        self.store(&Report {
+            row,
+            status: Status::Done,
+            epochs_done: config.recipe.train.epochs,
+            training_seconds: None,
+            estimated_hours: None,
+            measured: Some(self.compress(row, &corpus, model, stop)?),
+            machine: Machine::here(),
+        })
+    }
+
     fn row(&self, row: &Row, stop: &dyn Fn() -> bool) -> Result<Outcome> {
+        if let Some(model) = &self.model {
+            self.row_of(model, row, stop)?;
+            return Ok(Outcome::Finished);
+        }
         let training = self.work.join(self.training_name(row));
         if let Some(updates) = self.estimate {
             self.estimate(row, updates)?;
@@ -189,7 +223,7 @@ impl Args {
             row,
             status: if done < all { Status::Partial } else { Status::Done },
             epochs_done: done,
-            training_seconds: trainer.progress.seconds,
+            training_seconds: Some(trainer.progress.seconds),
             estimated_hours: None,
             measured: Some(self.compress(row, &corpus, &training, stop)?),
             machine: Machine::here(),
@@ -246,7 +280,7 @@ impl Args {
             row,
             status: Status::NotRun,
             epochs_done: 0,
-            training_seconds: seconds,
+            training_seconds: Some(seconds),
             estimated_hours: Some(hours),
             measured: None,
             machine: Machine::here(),

@@ -69,7 +69,8 @@ impl Folders<'_> {
     pub fn train(&self, base: &Base, stop: &dyn Fn() -> bool) -> Result<Outcome> {
         eprintln!("{}: {}", base.name, base.title);
         let folder = self.work.join(base.name);
-        let begun = Begun { data: self.data, folder: &folder };
+        let from = base.from.map(|from| self.work.join(from));
+        let begun = Begun { data: self.data, folder: &folder, from: from.as_deref() };
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &Recipe::base(base.name)?, SEED)?;
         let outcome = trainer.run(stop, &mut show_epoch)?;
@@ -127,7 +128,7 @@ impl Folders<'_> {
     pub fn estimate(&self, base: &Base, updates: u64) -> Result<()> {
         let training = Recipe::base(base.name)?;
         let folder = self.work.join(format!("{}-estimate", base.name));
-        let begun = Begun { data: self.data, folder: &folder };
+        let begun = Begun { data: self.data, folder: &folder, from: None };
         let (_, hours) = estimate(&begun, &training, SEED, updates)?;
         eprintln!("{}: about {hours:.1} hours on this machine", base.name);
         if self.rows()?.iter().any(|row| row["name"] == base.name && row["status"] != "not-run") {

@@ -242,6 +242,14 @@ fn resuming_what_is_not_there() {
     resume("model", "other", &["model: was trained on other data", "same --data"]);
     fs::write(here.join("model/training_state.safetensors"), "x").unwrap();
     resume("model", "text", &["training_state.safetensors: is truncated"]);
+    let from = |code: i32, parts: &[&str], more: &str| {
+        fails(&here, &format!("train --data text {more}"), &[], code, parts);
+    };
+    from(1, &["nowhere: is no checkpoint"], "--out new --from nowhere");
+    let another = ["model is not that of the model to start from"];
+    from(2, &another, "--out new --from model --hidden 5");
+    from(1, &["model: holds a checkpoint already"], "--out model --from model");
+    assert!(!here.join("new").exists());
     fs::remove_file(here.join("model/training_state.safetensors")).unwrap();
     resume("model", "text", &["training_state.safetensors: "]);
 }

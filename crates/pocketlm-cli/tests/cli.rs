@@ -215,6 +215,27 @@ fn a_dry_run_prints_a_recipe_that_can_be_given_back() {
     assert!(!here.join("none").exists());
 }
 
+#[test]
+fn a_training_can_start_from_another_one_on_other_text() {
+    let here = folder("from");
+    pocketlm_train::grammar::write_splits(&here.join("text"), 1, 3_000).unwrap();
+    pocketlm_train::grammar::write_splits(&here.join("other"), 2, 3_000).unwrap();
+    let first = json(&here, &format!("train --data text --out model --max-vocab 300 {SMALL}"), &[]);
+    let from = "train --data other --from model --out more --lr 0.1 --epochs 2 --seed 5";
+    let more = json(&here, from, &[]);
+    assert_eq!(more["config"]["recipe"]["model"], first["config"]["recipe"]["model"]);
+    assert_eq!(more["config"]["provenance"]["seed"], 5);
+    assert_ne!(
+        more["config"]["provenance"]["data_sha256"],
+        first["config"]["provenance"]["data_sha256"]
+    );
+    let before = json(&here, "eval model --data other", &[]);
+    let perplexity = |value: &Value| value["perplexity"].as_f64().unwrap();
+    assert!(perplexity(&more["test"]) < perplexity(&before), "{more} {before}");
+    // What is done can be resumed, by the same text and seed.
+    json(&here, "train --data other --out more --resume", &[]);
+}
+
 /// A training of some seconds.
 const LONG: &str = "train --data text --out model --hidden 8 --set embedding=8 --set batch=4 --set steps=5 \
      --set dropout=0.1 --epochs 60 --progress json --save-every 0 --json";

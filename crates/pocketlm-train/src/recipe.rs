@@ -9,13 +9,14 @@ use crate::error::{Error, Result};
 use crate::matrix::Forms;
 
 /// The base models: name and recipe.
-const BASES: [(&str, &str); 9] = [
+const BASES: [(&str, &str); 10] = [
     ("zaremba-small", include_str!("../recipes/zaremba-small.toml")),
     ("zaremba-medium", include_str!("../recipes/zaremba-medium.toml")),
     ("zaremba-large", include_str!("../recipes/zaremba-large.toml")),
     ("melis-10m", include_str!("../recipes/melis-10m.toml")),
     ("awd", include_str!("../recipes/awd.toml")),
     ("inan-small", include_str!("../recipes/inan-small.toml")),
+    ("inan-small-averaged", include_str!("../recipes/inan-small-averaged.toml")),
     ("mogrifier", include_str!("../recipes/mogrifier.toml")),
     ("keyboard", include_str!("../recipes/keyboard.toml")),
     ("urnn", include_str!("../recipes/urnn.toml")),

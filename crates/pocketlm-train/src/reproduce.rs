@@ -92,33 +92,47 @@ pub struct Base {
     pub paper: &'static str,
     /// Test perplexity on the Penn Treebank as published, one model, no dynamic evaluation.
     pub published: Option<f64>,
+    /// The base model whose trained weights it starts from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'static str>,
 }
 
 /// The base models that are worth compressing.
-const BASES: [Base; 5] = [
+const BASES: [Base; 6] = [
     Base {
         name: "inan-small",
         title: "LSTM 2 × 200, tied, augmented loss",
         paper: "Inan, Khosravi & Socher 2017 (arXiv 1611.01462)",
         published: Some(82.7),
+        from: None,
+    },
+    Base {
+        name: "inan-small-averaged",
+        title: "the same, trained on, mean of the parameters",
+        paper: "averaging as in Merity, Keskar & Socher 2018 (arXiv 1708.02182)",
+        published: Some(82.7),
+        from: Some("inan-small"),
     },
     Base {
         name: "keyboard",
         title: "CIFG 670, recurrent projection 96, tied",
         paper: "shape of Hard et al. 2018 (arXiv 1811.03604)",
         published: None,
+        from: None,
     },
     Base {
         name: "melis-10m",
         title: "LSTM 1 × 1194, embedding and output 268, tied",
         paper: "Melis, Dyer & Blunsom 2018 (arXiv 1707.05589)",
         published: Some(59.6),
+        from: None,
     },
     Base {
         name: "awd",
         title: "AWD-LSTM 1150, 1150, 400, tied",
         paper: "Merity, Keskar & Socher 2018 (arXiv 1708.02182), without fine-tuning",
         published: Some(58.8),
+        from: None,
     },
     Base {
         name: "mogrifier",
@@ -126,6 +140,7 @@ const BASES: [Base; 5] = [
         paper: "gating of Melis, Kočiský & Blunsom 2020 (arXiv 1909.01792), whose own model is ten times as large",
         // Theirs has 24 million weights: 50.1.
         published: None,
+        from: None,
     },
 ];
 

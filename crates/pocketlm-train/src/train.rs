@@ -110,18 +110,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When the folder holds a checkpoint already or cannot be written, or the recipe does not fit the data.
     pub fn start(corpus: &'a Corpus, recipe: Recipe, options: Options) -> Result<Self> {
-        if options.out.join("config.json").exists() {
-            let what = "holds a checkpoint already: resume it, or choose another folder";
-            return Err(Error::checkpoint(&options.out, what));
-        }
-        std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
-        let provenance = Provenance {
-            data_sha256: corpus.sha256(),
-            train_tokens: corpus.train.ids.len() as u64,
-            seed: options.seed,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let config = Config::new(recipe, &corpus.encoder, provenance)?;
+        make_folder(&options)?;
+        let config = Config::new(recipe, &corpus.encoder, provenance(corpus, &options))?;
         let mut trainer = Self::assemble(corpus, config, options)?;
         let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
         let leaves = &mut trainer.training.parameters;
@@ -137,7 +127,8 @@ impl<'a> Trainer<'a> {
     /// Starts to train a model that is there already, in its forms, by a recipe with the same shape.
     ///
     /// # Errors
-    /// As [`start`](Self::start), and when the text was read with another vocabulary.
+    /// As [`start`](Self::start), and when the text was read with another vocabulary or the recipe is of another
+    /// shape.
     pub fn start_from(
         corpus: &'a Corpus,
         model: &Checkpoint,
@@ -150,8 +141,13 @@ impl<'a> Trainer<'a> {
                 "was read with another vocabulary than the model's",
             ));
         }
-        std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))?;
-        let mut config = Config { recipe, ..model.config.clone() };
+        if recipe.model != model.config.recipe.model {
+            let what = "is not that of the model to start from: leave it as it is there";
+            return Err(Error::config("model", what));
+        }
+        make_folder(&options)?;
+        let provenance = provenance(corpus, &options);
+        let mut config = Config { recipe, provenance, ..model.config.clone() };
         let mut outline = Outline::of(model);
         config.recipe.train.declare_sparsity(&mut outline)?;
         config.forms = outline.forms.clone();
@@ -598,6 +594,25 @@ impl<'a> Trainer<'a> {
         self.training.save(&self.options.out)?;
         self.saved = Instant::now();
         Ok(())
+    }
+}
+
+/// Makes the folder of a new training.
+fn make_folder(options: &Options) -> Result<()> {
+    if options.out.join("config.json").exists() {
+        let what = "holds a checkpoint already: resume it, or choose another folder";
+        return Err(Error::checkpoint(&options.out, what));
+    }
+    std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))
+}
+
+/// Where a training that starts now is from.
+fn provenance(corpus: &Corpus, options: &Options) -> Provenance {
+    Provenance {
+        data_sha256: corpus.sha256(),
+        train_tokens: corpus.train.ids.len() as u64,
+        seed: options.seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

@@ -186,7 +186,7 @@ impl Args {
         if config.recipe.model != row.training.model {
             bail!("{} is no {}: give a model of that shape", model.display(), row.base);
         }
-        let corpus = Begun { data: &self.data, folder: model }.corpus()?;
+        let corpus = Begun { data: &self.data, folder: model, from: None }.corpus()?;
         self.store(&Report {
             row,
             status: Status::Done,
@@ -212,7 +212,7 @@ impl Args {
             return Ok(Outcome::Finished);
         }
         eprintln!("{}: {}", row.name, row.title);
-        let begun = Begun { data: &self.data, folder: &training };
+        let begun = Begun { data: &self.data, folder: &training, from: None };
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &row.training, row.seed)?;
         if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
@@ -273,7 +273,7 @@ impl Args {
 
     fn estimate(&self, row: &Row, updates: u64) -> Result<()> {
         let folder = self.work.join(format!("{}-estimate", row.name));
-        let begun = Begun { data: &self.data, folder: &folder };
+        let begun = Begun { data: &self.data, folder: &folder, from: None };
         let (seconds, hours) = estimate(&begun, &row.training, row.seed, updates)?;
         eprintln!("{}: about {hours:.1} hours on this machine", row.name);
         self.store(&Report {
@@ -301,6 +301,8 @@ pub struct Begun<'a> {
     pub data: &'a Path,
     /// The checkpoint's folder.
     pub folder: &'a Path,
+    /// The trained model that it starts from.
+    pub from: Option<&'a Path>,
 }
 
 impl Begun<'_> {
@@ -310,8 +312,8 @@ impl Begun<'_> {
 
     /// The text, with the vocabulary of the training where it has begun.
     pub fn corpus(&self) -> Result<Corpus> {
-        if self.is_begun() {
-            let encoder = pocketlm_train::corpus::Encoder::load(self.folder, Unit::Word)?;
+        if let Some(folder) = if self.is_begun() { Some(self.folder) } else { self.from } {
+            let encoder = pocketlm_train::corpus::Encoder::load(folder, Unit::Word)?;
             return Ok(Corpus::open_with(self.data, encoder)?);
         }
         let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
@@ -328,7 +330,12 @@ impl Begun<'_> {
         let save_every = Duration::from_secs(120);
         let options = Options { out: self.folder.to_owned(), seed, save_every };
         if !self.is_begun() {
-            return Ok(Trainer::start(corpus, recipe.clone(), options)?);
+            let Some(from) = self.from else {
+                return Ok(Trainer::start(corpus, recipe.clone(), options)?);
+            };
+            let model = Checkpoint::load(from)
+                .with_context(|| format!("{} is where the training starts from", from.display()))?;
+            return Ok(Trainer::start_from(corpus, &model, recipe.clone(), options)?);
         }
         let trainer = Trainer::resume(corpus, options)?;
         if trainer.config.recipe != *recipe || trainer.config.provenance.seed != seed {

@@ -26,10 +26,13 @@ pub struct Args {
     /// Folder of the checkpoint.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Base model: zaremba-small, zaremba-medium, zaremba-large, melis-10m, awd, inan-small, mogrifier, keyboard
-    /// or urnn.
-    #[arg(long, value_name = "NAME", default_value = "zaremba-small")]
-    model: String,
+    /// Base model: zaremba-small (the default), zaremba-medium, zaremba-large, melis-10m, awd, inan-small,
+    /// inan-small-averaged, mogrifier, keyboard or urnn.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Start from the weights and the vocabulary of a trained model, and from its recipe where --model names none.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// Recipe file (TOML) over the base model.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
@@ -130,12 +133,15 @@ impl Args {
             say!("{}", toml::to_string(&recipe)?.trim_end());
             return Ok(());
         }
-        let corpus = self.corpus()?;
+        let from = self.from.as_ref().map(|from| Checkpoint::load(from)).transpose()?;
+        let corpus = self.corpus(from.as_ref())?;
         let seconds = self.save_every.clamp(0.0, 1e6) * 60.0;
         let save_every = Duration::from_secs_f64(seconds);
         let options = Options { out: self.out.clone(), seed: self.seed, save_every };
         let mut trainer = if self.resume {
             Trainer::resume(&corpus, options)?
+        } else if let Some(model) = &from {
+            Trainer::start_from(&corpus, model, recipe, options)?
         } else {
             Trainer::start(&corpus, recipe, options)?
         };
@@ -147,7 +153,10 @@ impl Args {
     }
 
     fn recipe(&self) -> Result<Recipe> {
-        let mut draft = Draft::base(&self.model)?;
+        let mut draft = match (&self.model, &self.from) {
+            (None, Some(from)) => Draft::of(&Config::load(from)?.recipe),
+            (name, _) => Draft::base(name.as_deref().unwrap_or("zaremba-small"))?,
+        };
         if let Some(path) = &self.recipe {
             let place = path.display().to_string();
             let text = std::fs::read_to_string(path).with_context(|| place.clone())?;
@@ -167,7 +176,10 @@ impl Args {
         Ok(draft.finish()?)
     }
 
-    fn corpus(&self) -> Result<Corpus> {
+    fn corpus(&self, from: Option<&Checkpoint>) -> Result<Corpus> {
+        if let Some(model) = from {
+            return Ok(Corpus::open_with(&self.data, model.encoder.clone())?);
+        }
         if self.resume {
             let config = Config::load(&self.out)
                 .context("nothing to resume; leave out --resume to start a training")?;

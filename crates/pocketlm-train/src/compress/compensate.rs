@@ -172,8 +172,9 @@ mod tests {
                 let pairs = found.iter().zip(&ours);
                 let moved = pairs.clone().filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
                 prop_assert!(10 * moved <= ours.len(), "{precision:?}: {moved} of {}", ours.len());
+                // Half a step of three bits, for numbers up to one.
                 for (a, b) in pairs {
-                    prop_assert!((a - b).abs() <= 0.1, "{precision:?}: {a} {b}");
+                    prop_assert!((a - b).abs() <= 0.15, "{precision:?}: {a} {b}");
                 }
             }
         }

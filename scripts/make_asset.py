@@ -1,6 +1,7 @@
 """Keeps a trained checkpoint under assets/ in half precision, with a card that says what it is.
 
     python scripts/make_asset.py runs/inan-small --data ../shared/data/ptb
+    python scripts/make_asset.py runs/inan-small-averaged --from inan-small --data ../shared/data/ptb
 
 The model's numbers are rounded to f16 by `pocketlm compress`, and the perplexity in the card is measured on what
 was written. tests/assets.rs of the trainer measures it again.
@@ -23,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="a finished training, its folder named as its base model")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--from", dest="start", metavar="NAME", help="the asset that the training started from")
     parser.add_argument("--pocketlm", type=Path, default=ROOT / "target/release/pocketlm")
     args = parser.parse_args()
     name = args.checkpoint.resolve().name
@@ -38,13 +40,14 @@ def main() -> None:
     config = json.loads((asset / "config.json").read_text())
     finished = [json.loads(line) for line in (args.checkpoint / "metrics.jsonl").read_text().splitlines()]
     best = [event for event in finished if event["split"] == "valid" and event["best"]][-1]
+    start = f"--from assets/{args.start} " if args.start else ""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     card = {
         "name": name,
         "data": "Penn Treebank, word level (929,589 / 73,760 / 82,430 tokens, 10,000 types)",
         "data_sha256": config["provenance"]["data_sha256"],
         "licence": LICENCE,
-        "command": f"pocketlm --threads 1 train --model {name} --data PTB --out {name}",
+        "command": f"pocketlm train {start}--model {name} --data PTB --out {name}",
         "epoch": best["epoch"],
         "seed": config["provenance"]["seed"],
         "precision": "f16",

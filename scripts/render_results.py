@@ -83,7 +83,7 @@ def packed() -> list[str]:
 
 
 # The order of the rows of results/bases.json.
-BASES = ("inan-small", "keyboard", "melis-10m", "awd", "mogrifier")
+BASES = ("inan-small", "inan-small-averaged", "keyboard", "melis-10m", "awd", "mogrifier")
 
 
 def bases() -> str | None:
@@ -147,7 +147,7 @@ def paper() -> str | None:
 
 
 # The base models of the field, and the order of its rows.
-FIELD_BASES = ("zaremba-small", "keyboard", "inan-small")
+FIELD_BASES = ("zaremba-small", "keyboard", "inan-small-averaged")
 METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted",
            "shared-low-rank-100", "tensor-train", "prune-50", "prune-80", "panels-50",
            "low-rank-100-fisher", "block-low-rank", "kronecker", "block-circulant-4", "toeplitz-like-25", "binary3", "binary2",

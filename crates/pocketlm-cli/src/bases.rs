@@ -12,7 +12,7 @@ use pocketlm_train::train::Outcome;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cmd::reproduce::{Begun, Status, estimate};
+use crate::begun::{Begun, Status, estimate};
 use crate::evaluation::rows;
 use crate::machine::Machine;
 use crate::progress::show_epoch;

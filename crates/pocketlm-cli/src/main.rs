@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod bases;
+mod begun;
 mod cmd;
 mod evaluation;
 mod input;

@@ -1,21 +1,20 @@
 //! `pocketlm reproduce`
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use pocketlm::pack::write_file;
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::compress::{Context, StepReport, compress};
-use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
+use pocketlm_train::corpus::Corpus;
 use pocketlm_train::pack::pack;
-use pocketlm_train::recipe::Recipe;
 use pocketlm_train::reproduce::{FIELD, Row, bases, rows, rows_on};
-use pocketlm_train::train::{Options, Outcome, Trainer};
+use pocketlm_train::train::Outcome;
 use serde::Serialize;
 
 use crate::bases::Folders;
+use crate::begun::{Begun, Status, estimate};
 use crate::cmd::bench::words;
 use crate::cmd::pack::measured;
 use crate::cmd::train::interruptible;
@@ -78,17 +77,6 @@ struct Report<'a> {
     #[serde(flatten)]
     measured: Option<Measured>,
     machine: Machine,
-}
-
-#[derive(Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// Trained to the end.
-    Done,
-    /// Trained in part.
-    Partial,
-    /// Only estimated.
-    NotRun,
 }
 
 #[derive(Serialize)]
@@ -293,74 +281,6 @@ impl Args {
         let text = serde_json::to_string_pretty(report)? + "\n";
         Ok(write_file(folder.join(format!("{}.json", report.row.name)), text.as_bytes())?)
     }
-}
-
-/// A training in a folder, begun or not.
-pub struct Begun<'a> {
-    /// The text.
-    pub data: &'a Path,
-    /// The checkpoint's folder.
-    pub folder: &'a Path,
-    /// The trained model that it starts from.
-    pub from: Option<&'a Path>,
-}
-
-impl Begun<'_> {
-    fn is_begun(&self) -> bool {
-        self.folder.join("config.json").exists()
-    }
-
-    /// The text, with the vocabulary of the training where it has begun.
-    pub fn corpus(&self) -> Result<Corpus> {
-        if let Some(folder) = if self.is_begun() { Some(self.folder) } else { self.from } {
-            let encoder = pocketlm_train::corpus::Encoder::load(folder, Unit::Word)?;
-            return Ok(Corpus::open_with(self.data, encoder)?);
-        }
-        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
-        Ok(Corpus::open(self.data, &options)?)
-    }
-
-    /// The training, resumed or started.
-    pub fn trainer<'c>(
-        &self,
-        corpus: &'c Corpus,
-        recipe: &Recipe,
-        seed: u64,
-    ) -> Result<Trainer<'c>> {
-        let save_every = Duration::from_secs(120);
-        let options = Options { out: self.folder.to_owned(), seed, save_every };
-        if !self.is_begun() {
-            let Some(from) = self.from else {
-                return Ok(Trainer::start(corpus, recipe.clone(), options)?);
-            };
-            let model = Checkpoint::load(from)
-                .with_context(|| format!("{} is where the training starts from", from.display()))?;
-            return Ok(Trainer::start_from(corpus, &model, recipe.clone(), options)?);
-        }
-        let trainer = Trainer::resume(corpus, options)?;
-        if trainer.config.recipe != *recipe || trainer.config.provenance.seed != seed {
-            let folder = self.folder.display();
-            bail!("{folder} holds a training by another recipe or seed: give another --work");
-        }
-        Ok(trainer)
-    }
-}
-
-/// Times some updates of a training in a folder of its own, which is removed again: the seconds that they took,
-/// and the hours of the whole.
-pub fn estimate(begun: &Begun, recipe: &Recipe, seed: u64, updates: u64) -> Result<(f64, f64)> {
-    let corpus = begun.corpus()?;
-    let mut trainer = begun.trainer(&corpus, recipe, seed)?;
-    let count = std::cell::Cell::new(0);
-    let stop = || {
-        count.set(count.get() + 1);
-        count.get() >= updates
-    };
-    trainer.run(&stop, &mut |_| {})?;
-    let (seconds, tokens) = (trainer.progress.seconds, trainer.progress.tokens);
-    std::fs::remove_dir_all(begun.folder).with_context(|| begun.folder.display().to_string())?;
-    let all = (corpus.train.ids.len() * recipe.train.epochs) as f64;
-    Ok((seconds, seconds / tokens as f64 * all / 3600.0))
 }
 
 /// Words a second at batch 1 on one thread with the full distribution.

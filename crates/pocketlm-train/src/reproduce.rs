@@ -190,7 +190,8 @@ pub fn rows_on(base: &str) -> Result<Vec<Row>> {
             steps.into_iter().flatten().for_each(tie);
         }
         let text = toml::to_string(&table).expect("a table is TOML");
-        Row::parse(name, &text).map(Some)
+        // A training of its own may contradict what the base model is trained with.
+        Ok(Row::parse(name, &text).ok())
     };
     let all: Result<Vec<Option<Row>>> = find(FIELD)?.rows.iter().map(row).collect();
     Ok(all?.into_iter().flatten().filter(Row::fits).collect())
@@ -281,11 +282,11 @@ mod tests {
 
     #[test]
     fn most_methods_fit_the_tied_models() {
-        for base in ["inan-small", "keyboard"] {
+        for base in ["inan-small", "inan-small-averaged", "keyboard"] {
             let fitting = rows_on(base).unwrap();
             assert!(3 * fitting.len() > 2 * rows(FIELD).unwrap().len(), "{base}");
             let names: Vec<&str> = fitting.iter().map(|row| &*row.name).collect();
-            assert!(names.contains(&"low-rank-100") == (base == "inan-small"), "{names:?}");
+            assert!(names.contains(&"low-rank-100") == (base != "keyboard"), "{names:?}");
         }
     }
 

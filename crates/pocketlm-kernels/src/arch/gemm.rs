@@ -7,11 +7,9 @@
 use super::lanes::{AHEAD, Lanes, load_some, store_some};
 use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 
-/// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache where tiles
-/// are wide, else 18 KB.
-const fn most_depth<S: Lanes>() -> usize {
-    if S::WIDE { 768 } else { 256 }
-}
+/// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache. Shallower
+/// stretches would fit it better, and lose more by reading and writing the result more often.
+const DEPTH: usize = 768;
 
 /// Numbers of B that stay in the second-level cache while all of A passes by: 1 MB, or 256 KB where registers are
 /// narrow, since processors with those have less.
@@ -97,7 +95,7 @@ unsafe fn stretches<S: Lanes, const PLAIN: bool>(
     (out, stride): (*mut f32, usize),
     add: bool,
 ) {
-    let parts = depth.div_ceil(most_depth::<S>()).max(1);
+    let parts = depth.div_ceil(DEPTH).max(1);
     let stretch = depth.div_ceil(parts).next_multiple_of(unrolled::<S>()).max(1);
     let near = (near::<S>() / (stretch * TILE_COLUMNS)).max(1) * TILE_COLUMNS;
     let mut start = 0;

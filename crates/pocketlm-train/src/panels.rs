@@ -99,13 +99,14 @@ impl Panels {
             let shape = [batch, share.rows];
             gemm::multiply_rows(vectors, self.strips(share), columns, shape, out, false);
         });
-        for (share, product) in self.shares.iter().zip(&*products) {
-            let products = product.held(batch * share.rows).chunks_exact(share.rows);
-            for (out, product) in out.chunks_mut(out_stride).zip(products) {
-                let out = &mut out[share.first..][..share.rows];
-                accumulate::add(out, product);
+        // By all threads: while one did it alone, the others would fall asleep.
+        let rows = out.par_chunks_mut(out_stride).take(batch).enumerate();
+        rows.with_min_len(batch.div_ceil(self.shares.len())).for_each(|(b, out)| {
+            for (share, product) in self.shares.iter().zip(&*products) {
+                let product = &product.held(batch * share.rows)[b * share.rows..];
+                accumulate::add(&mut out[share.first..][..share.rows], &product[..share.rows]);
             }
-        }
+        });
     }
 
     /// `out[r] += Σ_c W[r, c] x[c]`

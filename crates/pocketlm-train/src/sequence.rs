@@ -254,9 +254,9 @@ impl Layer {
             // The biases come after the normalisation, or are of moduli.
             trace.gates.fill(0.0);
         } else {
-            for row in trace.gates.chunks_exact_mut(width) {
-                row.copy_from_slice(weights.get(self.bias));
-            }
+            let bias = weights.get(self.bias);
+            let streams = trace.gates.par_chunks_exact_mut(width).with_min_len(share(rows));
+            streams.for_each(|row| row.copy_from_slice(bias));
         }
         if !self.mogrifier.is_active() {
             let matrix = View::new(weights.get(self.input), self.fed_width(), self.input_width);

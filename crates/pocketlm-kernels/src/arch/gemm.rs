@@ -22,6 +22,10 @@ const fn unrolled<S: Lanes>() -> usize {
     if S::WIDE { 1 } else { 4 }
 }
 
+/// How many bytes ahead of use B is asked for where registers are narrow and A is not packed: mostly of few rows, so that
+/// B comes from afar for little work.
+const FEW_ROWS_AHEAD: usize = 3072;
+
 /// How many bytes ahead of use a strip of A is asked for.
 const NARROW_AHEAD: usize = 768;
 
@@ -283,6 +287,8 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
             let b = b.at.add(v * b.strip + d * STRIP_COLUMNS);
             if S::WIDE {
                 S::prefetch(b.cast::<u8>().wrapping_add(AHEAD));
+            } else if PLAIN {
+                S::prefetch(b.cast::<u8>().wrapping_add(FEW_ROWS_AHEAD));
             }
             w[v] = S::load(b);
         }

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::lanes::{AHEAD, Lanes, dot_blocks, lanes};
+use super::lanes::{Lanes, lanes};
 
 /// The instruction set.
 #[derive(Clone, Copy)]
@@ -85,9 +85,6 @@ unsafe fn add_pairs(acc: I, pairs: I) -> I {
     }
 }
 
-/// So many blocks of int4 products fit in 16 bits: 4 · 4 · 15 · 128 < 2¹⁵.
-const NARROW: usize = 4;
-
 #[inline(always)]
 unsafe fn load_256(p: *const u8) -> I {
     // SAFETY: 64 bytes.
@@ -150,6 +147,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     const COSTLY_X: bool = !VNNI;
     const SIGNED: bool = false;
     const BYTES: bool = VNNI;
+    const NARROW: i32 = if VNNI { i32::MAX } else { i16::MAX as i32 };
 
     #[inline(always)]
     #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through it")]
@@ -237,25 +235,6 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             _mm256_set1_epi32(p.cast::<i32>().read_unaligned())
         }
         fn weights(p: *const u8) -> I { load_256(p) }
-        fn halves(p: *const u8) -> (I, I) {
-            let (a, b) = load_256(p);
-            let mask = _mm256_set1_epi8(15);
-            let low = (_mm256_and_si256(a, mask), _mm256_and_si256(b, mask));
-            if VNNI {
-                // High halves stay where they are, 16 times too large: `join` mends the sum.
-                let mask = _mm256_set1_epi8(0xf0_u8 as i8);
-                return (low, (_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)));
-            }
-            let (a, b) = (_mm256_srli_epi16::<4>(a), _mm256_srli_epi16::<4>(b));
-            (low, (_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)))
-        }
-        fn join(low: I, high: I) -> I {
-            if VNNI {
-                let high = (_mm256_srai_epi32::<4>(high.0), _mm256_srai_epi32::<4>(high.1));
-                return Self::iadd(low, high);
-            }
-            Self::iadd(low, high)
-        }
         fn dot(acc: I, w: I, x: __m256i) -> I {
             if VNNI {
                 let low = _mm256_dpbusd_avx_epi32(acc.0, w.0, x);
@@ -290,64 +269,11 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             if VNNI {
                 return Self::dot(acc, w, x);
             }
-            add_pairs(acc, pairs(w, x))
+            add_16(acc, pairs(w, x))
+        }
+        fn widen(acc: I, narrow: I) -> I {
+            if VNNI { Self::iadd(acc, narrow) } else { add_pairs(acc, narrow) }
         }
         fn prefetch(p: *const u8) { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn half_blocks<const B: usize>(
-        p: *const u8,
-        q: *const i8,
-        stride: usize,
-        blocks: usize,
-        start: [i32; B],
-    ) -> [I; B] {
-        // SAFETY: 64 bytes, and 8 activations of each vector, for each block.
-        unsafe {
-            if VNNI {
-                return dot_blocks::<Self, B>(p, q, stride, blocks, start);
-            }
-            let mut acc = [Self::isplat(0); B];
-            for (acc, start) in acc.iter_mut().zip(start) {
-                *acc = Self::isplat(start);
-            }
-            let mut done = 0;
-            while done < blocks {
-                let n = (blocks - done).min(NARROW);
-                let narrow = narrow_blocks::<VNNI, B>(p.add(done * 64), q.add(done * 8), stride, n);
-                for (acc, narrow) in acc.iter_mut().zip(narrow) {
-                    *acc = add_pairs(*acc, narrow);
-                }
-                done += n;
-            }
-            acc
-        }
-    }
-}
-
-/// The sums of at most [`NARROW`] blocks in 16 bits.
-#[inline(always)]
-unsafe fn narrow_blocks<const VNNI: bool, const B: usize>(
-    p: *const u8,
-    q: *const i8,
-    stride: usize,
-    blocks: usize,
-) -> [I; B] {
-    // SAFETY: 64 bytes, and 8 activations of each vector, for each block.
-    unsafe {
-        let mut sums = [Avx2::<VNNI>::isplat(0); B];
-        for k in 0..blocks {
-            let p = p.add(k * 64);
-            Avx2::<VNNI>::prefetch(p.wrapping_add(AHEAD));
-            let (low, high) = Avx2::<VNNI>::halves(p);
-            for (b, sums) in sums.iter_mut().enumerate() {
-                let q = q.add(b * stride + k * 8);
-                let low = pairs(low, Avx2::<VNNI>::activations(q));
-                let high = pairs(high, Avx2::<VNNI>::activations(q.add(4)));
-                *sums = add_16(*sums, add_16(low, high));
-            }
-        }
-        sums
     }
 }

@@ -128,16 +128,6 @@ impl Lanes for Avx512 {
             _mm512_set1_epi32(p.cast::<i32>().read_unaligned())
         }
         fn weights(p: *const u8) -> __m512i { _mm512_loadu_si512(p.cast()) }
-        fn halves(p: *const u8) -> (__m512i, __m512i) {
-            // High halves stay where they are, 16 times too large: `join` mends the sum, which is
-            // cheaper than shifting every byte.
-            let both = _mm512_loadu_si512(p.cast());
-            let low = _mm512_and_si512(both, _mm512_set1_epi8(0x0f));
-            (low, _mm512_and_si512(both, _mm512_set1_epi8(0xf0_u8 as i8)))
-        }
-        fn join(low: __m512i, high: __m512i) -> __m512i {
-            _mm512_add_epi32(low, _mm512_srai_epi32::<4>(high))
-        }
         fn dot(acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
             _mm512_dpbusd_epi32(acc, w, x)
         }

@@ -13,24 +13,95 @@ use super::product::{Batch, Out};
 use crate::grouped::{Code, Grouped};
 use crate::layout::PANEL_ROWS;
 
-/// How codes become bytes.
+/// How the sums of a code come about.
 trait Decode: Copy {
     const CODE: Code;
 
-    /// The sums of levels × activations over `blocks` blocks of codes at `p` for B vectors, which lie
-    /// `stride` apart from `q` on and whose activations add up to `sums`.
-    unsafe fn sums<S: Lanes, const B: usize>(
+    /// The sums of levels × activations over `blocks` blocks of codes of P panels, which begin `apart` bytes from
+    /// each other from `p` on, for B vectors, which lie `stride` apart from `q` on and whose activations add up to
+    /// `sums`.
+    unsafe fn sums<S: Lanes, const P: usize, const B: usize>(
         self,
-        p: *const u8,
-        q: *const i8,
-        stride: usize,
+        panels: (*const u8, usize),
+        vectors: (*const i8, usize),
         blocks: usize,
         sums: [i32; B],
-    ) -> [S::I; B];
+    ) -> [[S::I; B]; P];
 }
 
 /// Sums in the making: four to a vector, of which as many are used as there are registers for.
 type Sums<I, const B: usize> = [[I; 4]; B];
+
+/// A code whose bytes hold several fields, each a whole number: a level is `step` times it and `offset`.
+trait Fields: Copy {
+    const CODE: Code;
+    /// By how much the sums of each field are too large, in bits, where fields stay in place.
+    const SHIFTS: [i32; 4];
+    const STEP: i32;
+    const OFFSET: i32;
+
+    /// Adds the products of a block at `p` with as many activations of each vector.
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
+        p: *const u8,
+        vectors: (*const i8, usize),
+    );
+}
+
+impl<D: Fields> Decode for D {
+    const CODE: Code = D::CODE;
+
+    #[inline(always)]
+    unsafe fn sums<S: Lanes, const P: usize, const B: usize>(
+        self,
+        (p, apart): (*const u8, usize),
+        (q, stride): (*const i8, usize),
+        blocks: usize,
+        sums: [i32; B],
+    ) -> [[S::I; B]; P] {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut totals = [[S::isplat(0); B]; P];
+            let mut done = 0;
+            while done < blocks {
+                let run = (blocks - done).min(const { run::<S>(D::CODE) });
+                let mut acc = [[[S::isplat(0); 4]; B]; P];
+                for block in done..done + run {
+                    let q = q.add(block * D::CODE.block());
+                    for i in 0..P {
+                        let p = p.add(i * apart + block * bytes::<D>(D::CODE.block()));
+                        D::add::<S, B>(&mut acc[i], p, (q, stride));
+                    }
+                }
+                for i in 0..P {
+                    for b in 0..B {
+                        totals[i][b] = gather::<S, D, B>(totals[i][b], acc[i][b]);
+                    }
+                }
+                done += run;
+            }
+            for i in 0..P {
+                for b in 0..B {
+                    let sum = totals[i][b];
+                    let sum = if D::STEP == 2 { S::iadd(sum, sum) } else { sum };
+                    totals[i][b] = S::iadd(sum, S::isplat(sums[b].wrapping_mul(D::OFFSET)));
+                }
+            }
+            totals
+        }
+    }
+}
+
+/// Blocks that narrow sums hold: each takes two of every four columns, times at most 128.
+const fn run<S: Lanes>(code: Code) -> usize {
+    let most = ((1 << code.bits()) - 1) * 2 * 128;
+    if S::NARROW == i32::MAX { usize::MAX } else { S::NARROW as usize / most / (code.block() / 4) }
+}
+
+/// How many of the sums in the making of a vector are used.
+const fn chains<S: Lanes>(batch: usize) -> usize {
+    if batch < 4 && S::NARROW == i32::MAX { 4 / batch } else { 1 }
+}
 
 /// Adds four columns of weights times activations, found at `q`, to sum `k` of each vector.
 #[inline(always)]
@@ -38,16 +109,12 @@ unsafe fn add<S: Lanes, const B: usize>(
     acc: &mut Sums<S::I, B>,
     k: usize,
     w: S::W,
-    q: *const i8,
-    stride: usize,
+    (q, stride): (*const i8, usize),
 ) {
-    let chains = const { if B < 4 { 4 / B } else { 1 } };
+    let k = k % const { chains::<S>(B) };
     for b in 0..B {
         // SAFETY: four activations of each vector.
-        unsafe {
-            let x = S::activations(q.add(b * stride));
-            acc[b][k % chains] = S::dot_half(acc[b][k % chains], w, x);
-        }
+        unsafe { acc[b][k] = S::dot_half(acc[b][k], w, S::activations(q.add(b * stride))) }
     }
 }
 
@@ -56,50 +123,54 @@ const fn in_place<S: Lanes>(batch: usize) -> bool {
     S::BYTES && batch == 1
 }
 
-/// step · (the sums of codes × activations) + offset · (the sum of activations).
+/// Adds a vector's sums in the making to its total.
 #[inline(always)]
-unsafe fn finish<S: Lanes, const B: usize>(
-    acc: Sums<S::I, B>,
-    shifts: [i32; 4],
-    (step, offset): (i32, i32),
-    sums: [i32; B],
-) -> [S::I; B] {
-    let mut totals = [acc[0][0]; B];
-    for b in 0..B {
-        let mut parts = acc[b];
-        // SAFETY: plain arithmetic.
-        unsafe {
-            if in_place::<S>(B) {
-                for k in 1..4 {
-                    parts[k] = S::shift_right(parts[k], shifts[k]);
-                }
+unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S::I; 4]) -> S::I {
+    // SAFETY: plain arithmetic.
+    unsafe {
+        if in_place::<S>(B) {
+            for k in 1..4 {
+                parts[k] = S::shift_right(parts[k], D::SHIFTS[k]);
             }
-            let sum = S::iadd(S::iadd(parts[0], parts[1]), S::iadd(parts[2], parts[3]));
-            let sum = if step == 2 { S::iadd(sum, sum) } else { sum };
-            totals[b] = S::iadd(sum, S::isplat(sums[b].wrapping_mul(offset)));
         }
+        let mut total = total;
+        for k in 0..const { chains::<S>(B) } {
+            total = S::widen(total, parts[k]);
+        }
+        total
     }
-    totals
 }
 
 /// Halves of bytes, 0..=15, less 8.
 #[derive(Clone, Copy)]
 struct Int4;
 
-impl Decode for Int4 {
+impl Fields for Int4 {
     const CODE: Code = Code::Int4;
+    const SHIFTS: [i32; 4] = [0, 4, 0, 0];
+    const STEP: i32 = 1;
+    const OFFSET: i32 = -8;
 
     #[inline(always)]
-    unsafe fn sums<S: Lanes, const B: usize>(
-        self,
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
         p: *const u8,
-        q: *const i8,
-        stride: usize,
-        blocks: usize,
-        sums: [i32; B],
-    ) -> [S::I; B] {
-        // SAFETY: the caller's.
-        unsafe { S::half_blocks::<B>(p, q, stride, blocks, sums.map(|sum| sum.wrapping_mul(-8))) }
+        (q, stride): (*const i8, usize),
+    ) {
+        // SAFETY: 64 bytes, and 8 activations of each vector.
+        unsafe {
+            S::prefetch(p.wrapping_add(AHEAD));
+            let line = S::bytes(p);
+            for k in 0..2 {
+                let shift = 4 * k as i32;
+                let w = if in_place::<S>(B) {
+                    S::field(line, 0, 15 << shift)
+                } else {
+                    S::field(line, shift, 15)
+                };
+                add::<S, B>(acc, k, w, (q.add(4 * k), stride));
+            }
+        }
     }
 }
 
@@ -107,37 +178,31 @@ impl Decode for Int4 {
 #[derive(Clone, Copy)]
 struct Quarters<const TERNARY: bool>;
 
-impl<const TERNARY: bool> Decode for Quarters<TERNARY> {
+impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
     const CODE: Code = if TERNARY { Code::Ternary } else { Code::Int2 };
+    const SHIFTS: [i32; 4] = [0, 2, 4, 6];
+    const STEP: i32 = if TERNARY { 1 } else { 2 };
+    const OFFSET: i32 = if TERNARY { -1 } else { -3 };
 
     #[inline(always)]
-    unsafe fn sums<S: Lanes, const B: usize>(
-        self,
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
         p: *const u8,
-        q: *const i8,
-        stride: usize,
-        blocks: usize,
-        sums: [i32; B],
-    ) -> [S::I; B] {
-        // SAFETY: 64 bytes, and 16 activations of each vector, for each block.
+        (q, stride): (*const i8, usize),
+    ) {
+        // SAFETY: 64 bytes, and 16 activations of each vector.
         unsafe {
-            let mut acc = [[S::isplat(0); 4]; B];
-            for block in 0..blocks {
-                let p = p.add(block * 64);
-                S::prefetch(p.wrapping_add(AHEAD));
-                let line = S::bytes(p);
-                for k in 0..4 {
-                    let shift = 2 * k as i32;
-                    let w = if in_place::<S>(B) {
-                        S::field(line, 0, 3 << shift)
-                    } else {
-                        S::field(line, shift, 3)
-                    };
-                    add::<S, B>(&mut acc, k, w, q.add(block * 16 + 4 * k), stride);
-                }
+            S::prefetch(p.wrapping_add(AHEAD));
+            let line = S::bytes(p);
+            for k in 0..4 {
+                let shift = 2 * k as i32;
+                let w = if in_place::<S>(B) {
+                    S::field(line, 0, 3 << shift)
+                } else {
+                    S::field(line, shift, 3)
+                };
+                add::<S, B>(acc, k, w, (q.add(4 * k), stride));
             }
-            let affine = if TERNARY { (1, -1) } else { (2, -3) };
-            finish::<S, B>(acc, [0, 2, 4, 6], affine, sums)
         }
     }
 }
@@ -162,37 +227,32 @@ unsafe fn third<S: Lanes>(low: S::W, high: S::W, k: usize, in_place: bool) -> S:
     }
 }
 
-impl Decode for Int3 {
+impl Fields for Int3 {
     const CODE: Code = Code::Int3;
+    const SHIFTS: [i32; 4] = [0, 2, 4, 0];
+    const STEP: i32 = 1;
+    const OFFSET: i32 = -4;
 
     #[inline(always)]
-    unsafe fn sums<S: Lanes, const B: usize>(
-        self,
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
         p: *const u8,
-        q: *const i8,
-        stride: usize,
-        blocks: usize,
-        sums: [i32; B],
-    ) -> [S::I; B] {
-        // SAFETY: 192 bytes, and 32 activations of each vector, for each block.
+        (q, stride): (*const i8, usize),
+    ) {
+        // SAFETY: 192 bytes, and 32 activations of each vector.
         unsafe {
-            let mut acc = [[S::isplat(0); 4]; B];
-            for block in 0..blocks {
-                let p = p.add(block * 192);
-                let mut high = S::bytes(p.add(128));
-                S::prefetch(p.wrapping_add(AHEAD + 128));
-                for half in 0..2 {
-                    let line = p.add(half * 64);
-                    S::prefetch(line.wrapping_add(AHEAD));
-                    let (low, q) = (S::bytes(line), q.add(block * 32 + half * 16));
-                    for k in 0..4 {
-                        let w = third::<S>(low, high, k, in_place::<S>(B));
-                        add::<S, B>(&mut acc, k, w, q.add(4 * k), stride);
-                    }
-                    high = S::field(high, 1, 0x7f);
+            let mut high = S::bytes(p.add(128));
+            S::prefetch(p.wrapping_add(AHEAD + 128));
+            for half in 0..2 {
+                let line = p.add(half * 64);
+                S::prefetch(line.wrapping_add(AHEAD));
+                let (low, q) = (S::bytes(line), q.add(half * 16));
+                for k in 0..4 {
+                    let w = third::<S>(low, high, k, in_place::<S>(B));
+                    add::<S, B>(acc, k, w, (q.add(4 * k), stride));
                 }
+                high = S::field(high, 1, 0x7f);
             }
-            finish::<S, B>(acc, [0, 2, 4, 0], (1, -4), sums)
         }
     }
 }
@@ -201,39 +261,34 @@ impl Decode for Int3 {
 #[derive(Clone, Copy)]
 struct Binary;
 
-impl Decode for Binary {
+impl Fields for Binary {
     const CODE: Code = Code::Binary;
+    const SHIFTS: [i32; 4] = [0, 1, 2, 3];
+    const STEP: i32 = 2;
+    const OFFSET: i32 = -1;
 
     #[inline(always)]
-    unsafe fn sums<S: Lanes, const B: usize>(
-        self,
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
         p: *const u8,
-        q: *const i8,
-        stride: usize,
-        blocks: usize,
-        sums: [i32; B],
-    ) -> [S::I; B] {
-        // SAFETY: 64 bytes, and 32 activations of each vector, for each block.
+        (q, stride): (*const i8, usize),
+    ) {
+        // SAFETY: 64 bytes, and 32 activations of each vector.
         unsafe {
-            let mut acc = [[S::isplat(0); 4]; B];
-            for block in 0..blocks {
-                let p = p.add(block * 64);
-                S::prefetch(p.wrapping_add(AHEAD));
-                let line = S::bytes(p);
-                // Four fields of a half of a byte stay in place, so that sums need only four registers.
-                for half in 0..2 {
-                    let bits = S::field(line, 4 * half as i32, 15);
-                    for k in 0..4 {
-                        let w = if in_place::<S>(B) {
-                            S::field(bits, 0, 1 << k)
-                        } else {
-                            S::field(bits, k as i32, 1)
-                        };
-                        add::<S, B>(&mut acc, k, w, q.add(block * 32 + half * 16 + 4 * k), stride);
-                    }
+            S::prefetch(p.wrapping_add(AHEAD));
+            let line = S::bytes(p);
+            // Four fields of a half of a byte stay in place, so that sums need only four registers.
+            for half in 0..2 {
+                let bits = S::field(line, 4 * half as i32, 15);
+                for k in 0..4 {
+                    let w = if in_place::<S>(B) {
+                        S::field(bits, 0, 1 << k)
+                    } else {
+                        S::field(bits, k as i32, 1)
+                    };
+                    add::<S, B>(acc, k, w, (q.add(half * 16 + 4 * k), stride));
                 }
             }
-            finish::<S, B>(acc, [0, 1, 2, 3], (2, -1), sums)
         }
     }
 }
@@ -246,43 +301,52 @@ impl Decode for Codebook {
     const CODE: Code = Code::Codebook;
 
     #[inline(always)]
-    unsafe fn sums<S: Lanes, const B: usize>(
+    unsafe fn sums<S: Lanes, const P: usize, const B: usize>(
         self,
-        p: *const u8,
-        q: *const i8,
-        stride: usize,
+        (p, apart): (*const u8, usize),
+        (q, stride): (*const i8, usize),
         blocks: usize,
         sums: [i32; B],
-    ) -> [S::I; B] {
-        // SAFETY: 64 bytes, and 8 activations of each vector, for each block; 16 levels.
+    ) -> [[S::I; B]; P] {
+        // SAFETY: 64 bytes of each panel, and 8 activations of each vector, for each block; 16 levels.
         unsafe {
             let table = S::table(self.0);
-            let mut acc = [[S::isplat(0); 2]; B];
+            let mut acc = [[[S::isplat(0); 2]; B]; P];
             for b in 0..B {
                 let offset = if S::SIGNED { 0 } else { sums[b].wrapping_mul(-128) };
-                acc[b][0] = S::isplat(offset);
+                for i in 0..P {
+                    acc[i][b][0] = S::isplat(offset);
+                }
             }
             for block in 0..blocks {
-                let p = p.add(block * 64);
-                S::prefetch(p.wrapping_add(AHEAD));
-                let line = S::bytes(p);
-                for k in 0..2 {
-                    let w = S::lookup(table, S::field(line, 4 * k as i32, 15));
-                    for b in 0..B {
-                        let x = S::activations(q.add(b * stride + block * 8 + 4 * k));
-                        let chain = if B < 8 { k } else { 0 };
-                        acc[b][chain] = S::dot(acc[b][chain], w, x);
+                for i in 0..P {
+                    let p = p.add(i * apart + block * 64);
+                    S::prefetch(p.wrapping_add(AHEAD));
+                    let line = S::bytes(p);
+                    for k in 0..2 {
+                        let w = S::lookup(table, S::field(line, 4 * k as i32, 15));
+                        for b in 0..B {
+                            let x = S::activations(q.add(b * stride + block * 8 + 4 * k));
+                            let chain = if B < 8 { k } else { 0 };
+                            acc[i][b][chain] = S::dot(acc[i][b][chain], w, x);
+                        }
                     }
                 }
             }
-            acc.map(|[even, odd]| S::iadd(even, odd))
+            let mut totals = [[acc[0][0][0]; B]; P];
+            for i in 0..P {
+                for b in 0..B {
+                    totals[i][b] = S::iadd(acc[i][b][0], acc[i][b][1]);
+                }
+            }
+            totals
         }
     }
 }
 
-/// One panel (number i) × B vectors from number j on.
+/// P panels from number i on × B vectors from number j on.
 #[inline(always)]
-unsafe fn tile<S: Lanes, D: Decode, const B: usize>(
+unsafe fn tile<S: Lanes, D: Decode, const P: usize, const B: usize>(
     decode: D,
     w: &Grouped,
     x: Batch,
@@ -292,31 +356,54 @@ unsafe fn tile<S: Lanes, D: Decode, const B: usize>(
 ) {
     // SAFETY: the tile lies within the matrix and the batch.
     unsafe {
-        let batch = x.scales.len();
-        let (cols, groups) = (x.q.len() / batch, x.sums.len() / batch);
-        let panel = w.bytes.as_ptr().add(i * bytes::<D>(cols));
-        let mut total = [S::splat(0.0); B];
-        for g in 0..groups {
-            let start = g * w.group;
-            let mut sums = [0; B];
-            for (b, sum) in sums.iter_mut().enumerate() {
-                *sum = *x.sums.get_unchecked((j + b) * groups + g);
-            }
-            let (p, q) = (panel.add(bytes::<D>(start)), x.q.as_ptr().add(j * cols + start));
-            // At batch 1 the usual group gets a loop of known length, which unrolls.
-            let usual = const { D::CODE.usual_group() / D::CODE.block() };
-            let acc = match (cols - start).min(w.group) / D::CODE.block() {
-                blocks if B == 1 && blocks == usual => decode.sums::<S, B>(p, q, cols, usual, sums),
-                blocks => decode.sums::<S, B>(p, q, cols, blocks, sums),
-            };
-            let scale = S::load_half(w.scales.as_ptr().add((i * groups + g) * PANEL_ROWS));
-            for b in 0..B {
-                total[b] = S::add(total[b], S::mul(S::to_float(acc[b]), scale));
-            }
+        let cols = x.q.len() / x.scales.len();
+        let mut total = [[S::splat(0.0); B]; P];
+        // At batch 1 usual groups get a loop of known length, which unrolls.
+        let usual = const { D::CODE.usual_group() };
+        let unrolled = if B == 1 && w.group == usual { cols / usual } else { 0 };
+        for g in 0..unrolled {
+            group::<S, D, P, B>(decode, w, x, (i, j), (g, usual), &mut total);
+        }
+        for g in unrolled..x.sums.len() / x.scales.len() {
+            let width = (cols - g * w.group).min(w.group);
+            group::<S, D, P, B>(decode, w, x, (i, j), (g, width), &mut total);
         }
         for b in 0..B {
             let scale = S::splat(*x.scales.get_unchecked(j + b));
-            out.add::<S>(j + b, i * PANEL_ROWS, S::mul(total[b], scale));
+            for p in 0..P {
+                out.add::<S>(j + b, (i + p) * PANEL_ROWS, S::mul(total[p][b], scale));
+            }
+        }
+    }
+}
+
+/// Adds group `g`, which is `width` columns wide, to a tile's totals.
+#[inline(always)]
+unsafe fn group<S: Lanes, D: Decode, const P: usize, const B: usize>(
+    decode: D,
+    w: &Grouped,
+    x: Batch,
+    (i, j): (usize, usize),
+    (g, width): (usize, usize),
+    total: &mut [[S::F; B]; P],
+) {
+    // SAFETY: the tile lies within the matrix and the batch, the group within the columns.
+    unsafe {
+        let batch = x.scales.len();
+        let (cols, groups, start) = (x.q.len() / batch, x.sums.len() / batch, g * w.group);
+        let mut sums = [0; B];
+        for b in 0..B {
+            sums[b] = *x.sums.get_unchecked((j + b) * groups + g);
+        }
+        let apart = bytes::<D>(cols);
+        let panels = (w.bytes.as_ptr().add(i * apart + bytes::<D>(start)), apart);
+        let vectors = (x.q.as_ptr().add(j * cols + start), cols);
+        let acc = decode.sums::<S, P, B>(panels, vectors, width / D::CODE.block(), sums);
+        for p in 0..P {
+            let scale = S::load_half(w.scales.as_ptr().add(((i + p) * groups + g) * PANEL_ROWS));
+            for b in 0..B {
+                total[p][b] = S::add(total[p][b], S::mul(S::to_float(acc[p][b]), scale));
+            }
         }
     }
 }
@@ -329,9 +416,16 @@ const fn bytes<D: Decode>(cols: usize) -> usize {
 
 #[inline(always)]
 unsafe fn matvec<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out) {
-    for i in 0..out.rows.div_ceil(PANEL_ROWS) {
-        // SAFETY: the panels of the rows, no more.
-        unsafe { tile::<S, D, 1>(decode, w, x, out, i, 0) }
+    let panels = out.rows.div_ceil(PANEL_ROWS);
+    let pairs = if S::COSTLY_X { panels / 2 * 2 } else { 0 };
+    // SAFETY: the panels of the rows, no more.
+    unsafe {
+        for i in (0..pairs).step_by(2) {
+            tile::<S, D, 2, 1>(decode, w, x, out, i, 0);
+        }
+        for i in pairs..panels {
+            tile::<S, D, 1, 1>(decode, w, x, out, i, 0);
+        }
     }
 }
 
@@ -343,15 +437,15 @@ unsafe fn matmul<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out
         // SAFETY: tiles cover the panels of the rows and the batch, no more.
         unsafe {
             while S::WIDE && j + 8 <= batch {
-                tile::<S, D, 8>(decode, w, x, out, i, j);
+                tile::<S, D, 1, 8>(decode, w, x, out, i, j);
                 j += 8;
             }
             while j + 2 <= batch {
-                tile::<S, D, 2>(decode, w, x, out, i, j);
+                tile::<S, D, 1, 2>(decode, w, x, out, i, j);
                 j += 2;
             }
             while j < batch {
-                tile::<S, D, 1>(decode, w, x, out, i, j);
+                tile::<S, D, 1, 1>(decode, w, x, out, i, j);
                 j += 1;
             }
         }

@@ -31,6 +31,9 @@ pub trait Lanes: Copy {
     const SIGNED: bool;
     /// Whether [`dot_half`](Self::dot_half) takes bytes up to 255.
     const BYTES: bool;
+    /// What narrow sums, which [`dot_half`](Self::dot_half) makes, can hold; where that is less than an i32, each
+    /// sum is made of two of them, for two columns of every four.
+    const NARROW: i32 = i32::MAX;
 
     unsafe fn load(p: *const f32) -> Self::F;
     unsafe fn load_half(p: *const u16) -> Self::F;
@@ -108,10 +111,6 @@ pub trait Lanes: Copy {
     unsafe fn activations(p: *const i8) -> Self::X;
     /// 64 bytes of int8 weights.
     unsafe fn weights(p: *const u8) -> Self::W;
-    /// 64 bytes of int4 weights: the low halves, 0..=15, and the high halves, as they come.
-    unsafe fn halves(p: *const u8) -> (Self::W, Self::W);
-    /// The sum over low and over high halves, made one.
-    unsafe fn join(low: Self::I, high: Self::I) -> Self::I;
     /// Adds the products of four columns of int8 weights, exactly.
     unsafe fn dot(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
     /// 64 bytes as they are.
@@ -125,9 +124,15 @@ pub trait Lanes: Copy {
     /// The levels of indices 0..=15, as [`dot`](Self::dot) takes weights.
     unsafe fn lookup(table: Self::W, w: Self::W) -> Self::W;
     unsafe fn shift_right(a: Self::I, bits: i32) -> Self::I;
-    /// Adds the products of four columns of weights 0..=15 (or of any bytes: [`BYTES`](Self::BYTES)),
-    /// exactly.
-    unsafe fn dot_half(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
+    /// Adds the products of four columns of weights 0..=15 (or of any bytes: [`BYTES`](Self::BYTES)) to narrow
+    /// sums, exactly.
+    unsafe fn dot_half(narrow: Self::I, w: Self::W, x: Self::X) -> Self::I;
+    /// Adds narrow sums to sums.
+    #[inline(always)]
+    unsafe fn widen(acc: Self::I, narrow: Self::I) -> Self::I {
+        // SAFETY: plain arithmetic.
+        unsafe { Self::iadd(acc, narrow) }
+    }
     /// The same pointer, of which the compiler does not know that it is: so it keeps it in its register instead
     /// of working out many addresses from it beforehand, for which there are no registers.
     #[inline(always)]
@@ -136,20 +141,6 @@ pub trait Lanes: Copy {
     }
     /// Asks for the cache line at `p`, which may lie outside of any allocation.
     unsafe fn prefetch(p: *const u8);
-
-    /// The sums of products over `blocks` blocks of int4 weights for B vectors, each starting from
-    /// its entry of `start`; the vectors lie `stride` apart from `q` on.
-    #[inline(always)]
-    unsafe fn half_blocks<const B: usize>(
-        p: *const u8,
-        q: *const i8,
-        stride: usize,
-        blocks: usize,
-        start: [i32; B],
-    ) -> [Self::I; B] {
-        // SAFETY: the caller's.
-        unsafe { dot_blocks::<Self, B>(p, q, stride, blocks, start) }
-    }
 }
 
 /// Each method is an instruction or two under its name.
@@ -186,40 +177,4 @@ pub unsafe fn load_some<S: Lanes>(p: *const f32, n: usize, fill: f32) -> S::F {
 pub unsafe fn store_some<S: Lanes>(p: *mut f32, n: usize, v: S::F) {
     // SAFETY: the caller's.
     unsafe { if n >= 16 { S::store(p, v) } else { S::store_first(p, n, v) } }
-}
-
-/// [`Lanes::half_blocks`] by dot products.
-///
-/// # Safety
-/// As [`Lanes::half_blocks`].
-#[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
-pub unsafe fn dot_blocks<S: Lanes, const B: usize>(
-    p: *const u8,
-    q: *const i8,
-    stride: usize,
-    blocks: usize,
-    start: [i32; B],
-) -> [S::I; B] {
-    // SAFETY: 64 bytes, and 8 activations of each vector, for each block.
-    unsafe {
-        let (mut low, mut high) = ([S::isplat(0); B], [S::isplat(0); B]);
-        for (low, start) in low.iter_mut().zip(start) {
-            *low = S::isplat(start);
-        }
-        for k in 0..blocks {
-            let p = p.add(k * 64);
-            S::prefetch(p.wrapping_add(AHEAD));
-            let (w_low, w_high) = S::halves(p);
-            for b in 0..B {
-                let q = q.add(b * stride + k * 8);
-                low[b] = S::dot_half(low[b], w_low, S::activations(q));
-                high[b] = S::dot_half(high[b], w_high, S::activations(q.add(4)));
-            }
-        }
-        for b in 0..B {
-            low[b] = S::join(low[b], high[b]);
-        }
-        low
-    }
 }

@@ -203,13 +203,6 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
             let flip = [vdupq_n_u8(0x80); 4];
             each!(vreinterpretq_s8_u8, each!(veorq_u8, w, flip))
         }
-        fn halves(p: *const u8) -> ([int8x16_t; 4], [int8x16_t; 4]) {
-            let w = load_64(p);
-            let low = each!(vandq_u8, w, [vdupq_n_u8(15); 4]);
-            let high = each!(vshrq_n_u8::<4>, w);
-            (each!(vreinterpretq_s8_u8, low), each!(vreinterpretq_s8_u8, high))
-        }
-        fn join(low: I, high: I) -> I { Self::iadd(low, high) }
         fn dot(acc: I, w: [int8x16_t; 4], x: int8x16_t) -> I {
             if DOT {
                 let low = [sdot(acc[0], w[0], x), sdot(acc[1], w[1], x)];
@@ -220,9 +213,15 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         }
         fn bytes(p: *const u8) -> [int8x16_t; 4] { each!(vreinterpretq_s8_u8, load_64(p)) }
         fn field(w: [int8x16_t; 4], shift: i32, mask: u8) -> [int8x16_t; 4] {
-            let (count, mask) = ([vdupq_n_s8(-shift as i8); 4], [vdupq_n_u8(mask); 4]);
-            let w = each!(vshlq_u8, each!(vreinterpretq_u8_s8, w), count);
-            each!(vreinterpretq_s8_u8, each!(vandq_u8, w, mask))
+            let mut w = each!(vreinterpretq_u8_s8, w);
+            if shift != 0 {
+                w = each!(vshlq_u8, w, [vdupq_n_s8(-shift as i8); 4]);
+            }
+            // The highest field is alone once it is shifted down.
+            if shift < 0 || mask != 0xff >> shift {
+                w = each!(vandq_u8, w, [vdupq_n_u8(mask); 4]);
+            }
+            each!(vreinterpretq_s8_u8, w)
         }
         fn or(a: [int8x16_t; 4], b: [int8x16_t; 4]) -> [int8x16_t; 4] { each!(vorrq_s8, a, b) }
         fn table(p: *const i8) -> [int8x16_t; 4] { [vld1q_s8(p); 4] }

@@ -136,12 +136,6 @@ impl Lanes for Simd128 {
         fn to_float(a: Four) -> Four { each!(f32x4_convert_i32x4, a) }
         fn activations(p: *const i8) -> v128 { v128_load32_splat(p.cast()) }
         fn weights(p: *const u8) -> Four { load_64(p) }
-        fn halves(p: *const u8) -> (Four, Four) {
-            let w = load_64(p);
-            let low = each!(v128_and, w, [i8x16_splat(15); 4]);
-            (low, [u8x16_shr(w[0], 4), u8x16_shr(w[1], 4), u8x16_shr(w[2], 4), u8x16_shr(w[3], 4)])
-        }
-        fn join(low: Four, high: Four) -> Four { Self::iadd(low, high) }
         fn dot(acc: Four, w: Four, x: v128) -> Four {
             let low = [dot_4(acc[0], w[0], x), dot_4(acc[1], w[1], x)];
             [low[0], low[1], dot_4(acc[2], w[2], x), dot_4(acc[3], w[3], x)]

@@ -31,7 +31,7 @@ use pocketlm_train::error::Error;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Threads to compute with (default: one per core).
+    /// Threads to compute with (default: one to use a model or to measure its speed, else one per core).
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
 }
@@ -59,7 +59,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build();
+    let threads = cli.threads.unwrap_or_else(|| cli.command.threads());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     // The command itself runs on one of the threads, so that no product waits for another to wake up.
     let result = pool.map_err(Into::into).and_then(|pool| pool.install(|| cli.command.run()));
     match result {
@@ -69,6 +70,15 @@ fn main() -> ExitCode {
 }
 
 impl Command {
+    /// Threads where none are asked for: one for what a device does with a model, one per core (0) for all else.
+    fn threads(&self) -> usize {
+        match self {
+            Self::Suggest(_) | Self::Complete(_) | Self::Score(_) | Self::Generate(_) => 1,
+            Self::Bench(_) => 1,
+            _ => 0,
+        }
+    }
+
     fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Demo(args) => args.run(),

@@ -112,6 +112,8 @@
 //!
 //! * `std` (default): [`Model::open`] and [`pack::write_file`]. Without it the crate is `no_std` and needs `alloc`.
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
+//! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3).len())`) shares large
+//!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
 //!
 //! # Bibliography
 //!
@@ -158,6 +160,8 @@ mod storage;
 mod stream;
 mod suggest;
 mod text;
+#[cfg(feature = "threads")]
+mod threads;
 mod vocabulary;
 
 pub use configuration::{CellKind, Configuration, Expected, Unit};

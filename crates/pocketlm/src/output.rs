@@ -10,15 +10,18 @@ use crate::matrix::{PANEL, Scratch};
 use crate::recall::Ranking;
 use crate::recurrent::Recurrent;
 
-/// Rows of logits that are held at once, for each vector.
+/// Rows of logits that are looked at together, for each vector.
 const BLOCK: usize = 16 * PANEL;
+
+/// Rows of logits of a single vector that are computed at once: enough to be shared out among threads.
+const HELD: usize = if cfg!(feature = "threads") { 16 * BLOCK } else { BLOCK };
 
 /// Buffers of the output layer for a number of vectors.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// What goes into the softmax `[vectors, width]`.
     features: Vec<f32>,
-    /// Logits `[vectors, rows of a block]`.
+    /// Logits `[vectors, rows of a block]`, or those that are held of a single vector.
     logits: Vec<f32>,
     scratch: Scratch,
     vectors: usize,
@@ -54,7 +57,7 @@ impl Output {
         }
         Self {
             features: vec![0.0; vectors * model.softmax().columns()],
-            logits: vec![0.0; vectors * BLOCK],
+            logits: vec![0.0; HELD.max(vectors * BLOCK)],
             scratch,
             vectors,
         }
@@ -85,16 +88,19 @@ impl Output {
     ) {
         let (softmax, bias) = (model.softmax(), model.softmax_bias.f32());
         let features = &self.features[..self.vectors * softmax.columns()];
+        let held = if self.vectors == 1 { HELD } else { BLOCK };
         let mut first = rows.start - rows.start % PANEL;
         while first < rows.end {
-            let block = first..rows.end.min(first + BLOCK);
+            let block = first..rows.end.min(first + held);
             let logits = &mut self.logits[..self.vectors * block.len()];
             for row in logits.chunks_exact_mut(block.len()) {
                 row.copy_from_slice(&bias[block.clone()]);
             }
             softmax.apply_rows(features, &mut self.scratch, block.clone(), logits);
-            visit(first, logits);
-            first = block.end;
+            for logits in logits.chunks_mut(self.vectors * BLOCK) {
+                visit(first, logits);
+                first += logits.len() / self.vectors;
+            }
         }
     }
 

@@ -8,13 +8,15 @@ use anyhow::{Result, bail};
 use pocketlm::{Model, Random, Sampler, Sampling, Session};
 use pocketlm_kernels::bytes::sum_words;
 use pocketlm_train::corpus::Source;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::evaluation::packed_split;
 use crate::machine::{Machine, peak_bytes};
 use crate::model::Loaded;
 
-/// Measure a packed model's speed: one word at a time with the full distribution, on one thread.
+/// Measure a packed model's speed: one word at a time with the full distribution, on one thread unless --threads
+/// asks for more.
 ///
 /// Example: pocketlm bench small.plm
 ///
@@ -82,7 +84,7 @@ impl Args {
         let bound = bandwidth.zip(bytes).map(|(bandwidth, bytes)| bandwidth / bytes as f64);
         let report = Report {
             model: self.model.clone(),
-            threads: 1,
+            threads: rayon::current_num_threads(),
             batch: self.batch.unwrap_or(1),
             tokens_per_second,
             p50_us: at(0.5),
@@ -201,14 +203,17 @@ fn bytes_per_token(model: &Model) -> Option<usize> {
     Some(model.matrices().iter().filter(|m| read(&m.name)).map(|m| m.bytes).sum())
 }
 
-/// Bytes a second of reading a buffer of `bytes` again and again on one thread: the best of several passes.
+/// Bytes a second of reading a buffer of `bytes` again and again, each thread its share: the best of several passes.
 fn bandwidth(bytes: usize) -> f64 {
     let buffer = vec![1i32; (bytes / 4).max(16)];
+    let share = buffer.len().div_ceil(rayon::current_num_threads());
     let mut best = f64::INFINITY;
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(300) {
         let start = Instant::now();
-        black_box(sum_words(black_box(&buffer)));
+        buffer.par_chunks(share).for_each(|share| {
+            black_box(sum_words(black_box(share)));
+        });
         best = best.min(start.elapsed().as_secs_f64());
     }
     (buffer.len() * 4) as f64 / best

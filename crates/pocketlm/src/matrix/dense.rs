@@ -173,6 +173,16 @@ impl Dense {
         rows: Range<usize>,
         out: &mut [f32],
     ) {
+        #[cfg(feature = "threads")]
+        if x.len() == self.columns {
+            let product = |rows, out: &mut [f32]| self.apply_part(x, scratch, rows, out);
+            return crate::threads::share_out(rows, self.columns, out, product);
+        }
+        self.apply_part(x, scratch, rows, out);
+    }
+
+    /// [`apply_rows`](Self::apply_rows) on the calling thread.
+    fn apply_part(&self, x: &[f32], scratch: &Scratch, rows: Range<usize>, out: &mut [f32]) {
         let panels = rows.start / PANEL..rows.end.div_ceil(PANEL);
         let batch = x.len() / self.columns;
         match &self.weights {

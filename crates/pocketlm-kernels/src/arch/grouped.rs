@@ -67,9 +67,9 @@ impl<D: Fields> Decode for D {
                 let run = (blocks - done).min(const { run::<S>(D::CODE) });
                 let mut acc = [[[S::isplat(0); 4]; B]; P];
                 for block in done..done + run {
-                    let q = q.add(block * D::CODE.block());
+                    let q = q.add(block * const { D::CODE.block() });
                     for i in 0..P {
-                        let p = p.add(i * apart + block * bytes::<D>(D::CODE.block()));
+                        let p = p.add(i * apart + block * const { bytes::<D>(D::CODE.block()) });
                         D::add::<S, B>(&mut acc[i], p, (q, stride));
                     }
                 }
@@ -118,7 +118,8 @@ unsafe fn add<S: Lanes, const B: usize>(
     }
 }
 
-/// Whether fields stay where they lie within their byte.
+/// Whether fields stay where they lie within their byte. This and the properties of a code are asked for in `const`
+/// blocks: a build without link-time optimisation would call them, for every block.
 const fn in_place<S: Lanes>(batch: usize) -> bool {
     S::BYTES && batch == 1
 }
@@ -128,7 +129,7 @@ const fn in_place<S: Lanes>(batch: usize) -> bool {
 unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S::I; 4]) -> S::I {
     // SAFETY: plain arithmetic.
     unsafe {
-        if in_place::<S>(B) {
+        if const { in_place::<S>(B) } {
             for k in 1..4 {
                 parts[k] = S::shift_right(parts[k], D::SHIFTS[k]);
             }
@@ -163,7 +164,7 @@ impl Fields for Int4 {
             let line = S::bytes(p);
             for k in 0..2 {
                 let shift = 4 * k as i32;
-                let w = if in_place::<S>(B) {
+                let w = if const { in_place::<S>(B) } {
                     S::field(line, 0, 15 << shift)
                 } else {
                     S::field(line, shift, 15)
@@ -196,7 +197,7 @@ impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
             let line = S::bytes(p);
             for k in 0..4 {
                 let shift = 2 * k as i32;
-                let w = if in_place::<S>(B) {
+                let w = if const { in_place::<S>(B) } {
                     S::field(line, 0, 3 << shift)
                 } else {
                     S::field(line, shift, 3)
@@ -248,7 +249,7 @@ impl Fields for Int3 {
                 S::prefetch(line.wrapping_add(AHEAD));
                 let (low, q) = (S::bytes(line), q.add(half * 16));
                 for k in 0..4 {
-                    let w = third::<S>(low, high, k, in_place::<S>(B));
+                    let w = third::<S>(low, high, k, const { in_place::<S>(B) });
                     add::<S, B>(acc, k, w, (q.add(4 * k), stride));
                 }
                 high = S::field(high, 1, 0x7f);
@@ -281,7 +282,7 @@ impl Fields for Binary {
             for half in 0..2 {
                 let bits = S::field(line, 4 * half as i32, 15);
                 for k in 0..4 {
-                    let w = if in_place::<S>(B) {
+                    let w = if const { in_place::<S>(B) } {
                         S::field(bits, 0, 1 << k)
                     } else {
                         S::field(bits, k as i32, 1)
@@ -398,7 +399,7 @@ unsafe fn group<S: Lanes, D: Decode, const P: usize, const B: usize>(
         let apart = bytes::<D>(cols);
         let panels = (w.bytes.as_ptr().add(i * apart + bytes::<D>(start)), apart);
         let vectors = (x.q.as_ptr().add(j * cols + start), cols);
-        let acc = decode.sums::<S, P, B>(panels, vectors, width / D::CODE.block(), sums);
+        let acc = decode.sums::<S, P, B>(panels, vectors, width / const { D::CODE.block() }, sums);
         for p in 0..P {
             let scale = S::load_half(w.scales.as_ptr().add(((i + p) * groups + g) * PANEL_ROWS));
             for b in 0..B {
@@ -411,7 +412,7 @@ unsafe fn group<S: Lanes, D: Decode, const P: usize, const B: usize>(
 /// Bytes of `cols` columns of a panel.
 #[inline(always)]
 const fn bytes<D: Decode>(cols: usize) -> usize {
-    cols * (PANEL_ROWS / 8 * D::CODE.bits())
+    cols * const { PANEL_ROWS / 8 * D::CODE.bits() }
 }
 
 #[inline(always)]

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-POCKETLM = Path(os.environ.get("POCKETLM", ROOT / "target/release/pocketlm"))
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+POCKETLM = Path(os.environ.get("POCKETLM", TARGET / "release/pocketlm"))
 FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd")
 
 

@@ -79,6 +79,22 @@ struct Report<'a> {
     machine: Machine,
 }
 
+impl<'a> Report<'a> {
+    /// A row whose training came so far.
+    fn of(row: &'a Row, epochs_done: usize, seconds: Option<f64>, measured: Measured) -> Self {
+        let is_partial = seconds.is_some() && epochs_done < row.training.train.epochs;
+        Self {
+            row,
+            status: if is_partial { Status::Partial } else { Status::Done },
+            epochs_done,
+            training_seconds: seconds,
+            estimated_hours: None,
+            measured: Some(measured),
+            machine: Machine::here(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Measured {
     bytes: usize,
@@ -175,15 +191,8 @@ impl Args {
             bail!("{} is no {}: give a model of that shape", model.display(), row.base);
         }
         let corpus = Begun { data: &self.data, folder: model, from: None }.corpus()?;
-        self.store(&Report {
-            row,
-            status: Status::Done,
-            epochs_done: config.recipe.train.epochs,
-            training_seconds: None,
-            estimated_hours: None,
-            measured: Some(self.compress(row, &corpus, model, stop)?),
-            machine: Machine::here(),
-        })
+        let measured = self.compress(row, &corpus, model, stop)?;
+        self.store(&Report::of(row, config.recipe.train.epochs, None, measured))
     }
 
     fn row(&self, row: &Row, stop: &dyn Fn() -> bool) -> Result<Outcome> {
@@ -206,17 +215,9 @@ impl Args {
         if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        let (done, all) = (trainer.progress.epoch, row.training.train.epochs);
-        let report = Report {
-            row,
-            status: if done < all { Status::Partial } else { Status::Done },
-            epochs_done: done,
-            training_seconds: Some(trainer.progress.seconds),
-            estimated_hours: None,
-            measured: Some(self.compress(row, &corpus, &training, stop)?),
-            machine: Machine::here(),
-        };
-        self.store(&report)?;
+        let measured = self.compress(row, &corpus, &training, stop)?;
+        let (epoch, seconds) = (trainer.progress.epoch, Some(trainer.progress.seconds));
+        self.store(&Report::of(row, epoch, seconds, measured))?;
         Ok(Outcome::Finished)
     }
 

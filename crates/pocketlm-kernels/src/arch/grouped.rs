@@ -142,6 +142,30 @@ unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S
     }
 }
 
+/// Adds the products of a block whose bytes are fields of BITS bits, field k of four columns each.
+#[inline(always)]
+unsafe fn add_fields<S: Lanes, const BITS: usize, const B: usize>(
+    acc: &mut Sums<S::I, B>,
+    p: *const u8,
+    (q, stride): (*const i8, usize),
+) {
+    // SAFETY: 64 bytes, and four activations of each vector for each field.
+    unsafe {
+        S::prefetch(p.wrapping_add(AHEAD));
+        let line = S::bytes(p);
+        let mask = const { (1 << BITS) - 1 };
+        for k in 0..const { 8 / BITS } {
+            let shift = (BITS * k) as i32;
+            let w = if const { in_place::<S>(B) } {
+                S::field(line, 0, mask << shift)
+            } else {
+                S::field(line, shift, mask)
+            };
+            add::<S, B>(acc, k, w, (q.add(4 * k), stride));
+        }
+    }
+}
+
 /// Halves of bytes, 0..=15, less 8.
 #[derive(Clone, Copy)]
 struct Int4;
@@ -156,22 +180,10 @@ impl Fields for Int4 {
     unsafe fn add<S: Lanes, const B: usize>(
         acc: &mut Sums<S::I, B>,
         p: *const u8,
-        (q, stride): (*const i8, usize),
+        vectors: (*const i8, usize),
     ) {
-        // SAFETY: 64 bytes, and 8 activations of each vector.
-        unsafe {
-            S::prefetch(p.wrapping_add(AHEAD));
-            let line = S::bytes(p);
-            for k in 0..2 {
-                let shift = 4 * k as i32;
-                let w = if const { in_place::<S>(B) } {
-                    S::field(line, 0, 15 << shift)
-                } else {
-                    S::field(line, shift, 15)
-                };
-                add::<S, B>(acc, k, w, (q.add(4 * k), stride));
-            }
-        }
+        // SAFETY: the caller's.
+        unsafe { add_fields::<S, 4, B>(acc, p, vectors) }
     }
 }
 
@@ -189,22 +201,10 @@ impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
     unsafe fn add<S: Lanes, const B: usize>(
         acc: &mut Sums<S::I, B>,
         p: *const u8,
-        (q, stride): (*const i8, usize),
+        vectors: (*const i8, usize),
     ) {
-        // SAFETY: 64 bytes, and 16 activations of each vector.
-        unsafe {
-            S::prefetch(p.wrapping_add(AHEAD));
-            let line = S::bytes(p);
-            for k in 0..4 {
-                let shift = 2 * k as i32;
-                let w = if const { in_place::<S>(B) } {
-                    S::field(line, 0, 3 << shift)
-                } else {
-                    S::field(line, shift, 3)
-                };
-                add::<S, B>(acc, k, w, (q.add(4 * k), stride));
-            }
-        }
+        // SAFETY: the caller's.
+        unsafe { add_fields::<S, 2, B>(acc, p, vectors) }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Products with codes of a few bits, written once for all instruction sets and all codes.
 //!
-//! A code's [`Decode`] says how the lines of a block become bytes that a dot product takes; everything
+//! A code's [`Fields`] say how the lines of a block become bytes that a dot product takes; everything
 //! else is shared. At batch 1 fields stay where they lie within their byte, where the dot product allows
 //! it: that costs one `and` a line of weights, and the sums of each field are shifted down once a group.
+//! Where there is no dot product of bytes, sums stay narrow for as many blocks as fit, and two panels share
+//! what is made of the activations.
 //!
 //! # Safety
 //! All functions: the instructions of `S` are there, and lengths fit as the public functions check.

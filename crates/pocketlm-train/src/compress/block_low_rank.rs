@@ -142,8 +142,7 @@ impl Method for BlockLowRank {
             let mut form = self.form(&name, shape)?;
             let factors = self.factors(&form, (&name, shape), dense, &calibration)?;
             form.ranks = factors.iter().map(|factors| factors.rank).collect();
-            outline.forms.leaves.remove(&name);
-            outline.forms.structures.insert(name.clone(), Structure::BlockLowRank(form));
+            outline.forms.restructure(name.clone(), Structure::BlockLowRank(form));
             found.push((name, factors));
         }
         let (_, mut leaves) = outline.parametrization()?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Method, Outline, Size};
+use super::{Context, Method, Outline, Size, structure};
 use crate::checkpoint::Checkpoint;
 use crate::compress::calibration::Calibration;
 use crate::error::{Error, Result};
@@ -99,12 +99,9 @@ impl LowRank {
 
 impl Method for LowRank {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
-        for (name, shape) in outline.matrices(&self.matrices)? {
-            super::must_be_dense(outline, &name)?;
-            let form = Form { rank: self.rank(&name, shape)? };
-            outline.forms.structures.insert(name, Structure::LowRank(form));
-        }
-        outline.parametrization().map(drop)
+        structure::declare(outline, &self.matrices, |name, shape| {
+            Ok(Structure::LowRank(Form { rank: self.rank(name, shape)? }))
+        })
     }
 
     fn declare_untrained(&self, outline: &mut Outline) -> Result<()> {
@@ -135,8 +132,7 @@ impl Method for LowRank {
             let dense = &model.parameters.data[entry.range.clone()];
             let factors = self.factors(&name, shape, dense, calibration.as_ref())?;
             let form = Structure::LowRank(Form { rank: factors.rank });
-            outline.forms.leaves.remove(&name);
-            outline.forms.structures.insert(name.clone(), form);
+            outline.forms.restructure(name.clone(), form);
             found.push((name, [factors.left, factors.right]));
         }
         let (_, mut leaves) = outline.parametrization()?;

@@ -149,8 +149,11 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pocketlm::pack::Precision;
+
     use super::*;
-    use crate::matrix::LowRank;
+    use crate::compress::structure;
+    use crate::matrix::{LeafForm, LowRank};
     use crate::recipe::Recipe;
 
     fn outline() -> Outline {
@@ -173,8 +176,11 @@ mod tests {
     #[test]
     fn the_name_of_a_matrix_stands_for_its_leaves() {
         let mut outline = outline();
-        let low_rank = Structure::LowRank(LowRank { rank: 4 });
-        outline.forms.structures.insert("softmax".into(), low_rank);
+        // As in the models that come with the repository.
+        let half = LeafForm { precision: Precision::F16, ..LeafForm::default() };
+        outline.forms.leaves.insert("softmax".into(), half);
+        let low_rank = |_: &str, _| Ok(Structure::LowRank(LowRank { rank: 4 }));
+        structure::declare(&mut outline, &["softmax".into()], low_rank).unwrap();
         let leaves = outline.leaves(&["softmax".into()]).unwrap();
         let names: Vec<_> = leaves.iter().map(|entry| &*entry.name).collect();
         assert_eq!(names, ["softmax.left", "softmax.right"]);

@@ -18,7 +18,7 @@ pub fn declare(
     for (name, shape) in outline.matrices(patterns)? {
         super::must_be_dense(outline, &name)?;
         let structure = form(&name, shape)?;
-        outline.forms.structures.insert(name, structure);
+        outline.forms.restructure(name, structure);
     }
     outline.parametrization().map(drop)
 }
@@ -35,9 +35,6 @@ pub fn apply(
     let mut outline = Outline::of(model);
     let chosen = outline.matrices(patterns)?;
     declare(&mut outline, patterns, form)?;
-    for (name, _) in &chosen {
-        outline.forms.leaves.remove(name);
-    }
     let (_, mut leaves) = outline.parametrization()?;
     carry(&model.leaves, &mut leaves);
     for (name, shape) in chosen {

@@ -229,6 +229,12 @@ impl Forms {
         *self == Self::default()
     }
 
+    /// Gives a matrix a structure in the place of the form that its numbers had.
+    pub fn restructure(&mut self, matrix: String, structure: Structure) {
+        self.leaves.remove(&matrix);
+        self.structures.insert(matrix, structure);
+    }
+
     /// The form of a leaf.
     pub fn leaf(&self, name: &str) -> LeafForm {
         self.leaves.get(name).copied().unwrap_or_default()

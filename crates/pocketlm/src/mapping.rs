@@ -24,6 +24,10 @@ impl Mapping {
         // it is open: pocketlm itself always writes a new file and renames it over the old one,
         // and `Model::open` asks the same of others in its documentation.
         let map = unsafe { memmap2::MmapOptions::new().map(&file) }.map_err(fault)?;
+        // A file of many megabytes in pages of 4 KB has more of them than the processor keeps addresses of, and every
+        // one is a fault at opening. A system that cannot or will not give larger ones reads the file as ever.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Self(map))
     }
 }

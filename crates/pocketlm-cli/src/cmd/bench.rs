@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use memmap2::MmapMut;
 use pocketlm::{Model, Random, Sampler, Sampling, Session};
-use pocketlm_kernels::bytes::sum_words;
+use pocketlm_kernels::bytes::{as_i32, sum_words};
 use pocketlm_train::corpus::Source;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -80,7 +81,7 @@ impl Args {
         times.sort_by(f64::total_cmp);
         let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
         let bytes = bytes_per_token(&model);
-        let bandwidth = bytes.map(bandwidth);
+        let bandwidth = bytes.map(bandwidth).transpose()?;
         let bound = bandwidth.zip(bytes).map(|(bandwidth, bytes)| bandwidth / bytes as f64);
         let report = Report {
             model: self.model.clone(),
@@ -203,18 +204,23 @@ fn bytes_per_token(model: &Model) -> Option<usize> {
     Some(model.matrices().iter().filter(|m| read(&m.name)).map(|m| m.bytes).sum())
 }
 
-/// Bytes a second of reading a buffer of `bytes` again and again, each thread its share: the best of several passes.
-fn bandwidth(bytes: usize) -> f64 {
-    let buffer = vec![1i32; (bytes / 4).max(16)];
-    let share = buffer.len().div_ceil(rayon::current_num_threads());
+/// Bytes a second of reading `bytes` of memory again and again, each thread its share: the best of several passes.
+fn bandwidth(bytes: usize) -> Result<f64> {
+    let mut memory = MmapMut::map_anon(bytes.next_multiple_of(4).max(64))?;
+    // The same pages as a mapped model's, if it can be.
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    memory.fill(1);
+    let words = as_i32(&memory).context("mapped memory is aligned")?;
+    let share = words.len().div_ceil(rayon::current_num_threads());
     let mut best = f64::INFINITY;
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(300) {
         let start = Instant::now();
-        buffer.par_chunks(share).for_each(|share| {
+        words.par_chunks(share).for_each(|share| {
             black_box(sum_words(black_box(share)));
         });
         best = best.min(start.elapsed().as_secs_f64());
     }
-    (buffer.len() * 4) as f64 / best
+    Ok(memory.len() as f64 / best)
 }

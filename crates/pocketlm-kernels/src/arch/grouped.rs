@@ -68,6 +68,12 @@ impl<D: Fields> Decode for D {
             while done < blocks {
                 let run = (blocks - done).min(const { run::<S>(D::CODE) });
                 let mut acc = [[[S::isplat(0); 4]; B]; P];
+                if const { starts_offset::<S, D>() } {
+                    for b in 0..B {
+                        let start = S::isplat(sums[b].wrapping_mul(D::OFFSET));
+                        acc.iter_mut().for_each(|acc| acc[b][0] = start);
+                    }
+                }
                 for block in done..done + run {
                     let q = q.add(block * const { D::CODE.block() });
                     for i in 0..P {
@@ -82,6 +88,9 @@ impl<D: Fields> Decode for D {
                 }
                 done += run;
             }
+            if const { starts_offset::<S, D>() } {
+                return totals;
+            }
             for i in 0..P {
                 for b in 0..B {
                     let sum = totals[i][b];
@@ -92,6 +101,12 @@ impl<D: Fields> Decode for D {
             totals
         }
     }
+}
+
+/// Whether the offset of the levels can be where sums start, which saves adding it: of the sums of the first field,
+/// which are never shifted.
+const fn starts_offset<S: Lanes, D: Fields>() -> bool {
+    S::NARROW == i32::MAX && D::STEP == 1
 }
 
 /// Blocks that narrow sums hold: each takes two of every four columns, times at most 128.
@@ -417,17 +432,34 @@ const fn bytes<D: Decode>(cols: usize) -> usize {
     cols * const { PANEL_ROWS / 8 * D::CODE.bits() }
 }
 
+/// Panels that go side by side at batch 1. They share what is made of the activations, and each has sums of its own,
+/// so that none has to wait for the one before; int3 takes more registers for its weights.
+const fn side_by_side<S: Lanes, D: Decode>() -> usize {
+    match D::CODE {
+        Code::Int3 if S::WIDE => 2,
+        _ if S::WIDE => 4,
+        _ if S::COSTLY_X => 2,
+        _ => 1,
+    }
+}
+
 #[inline(always)]
 unsafe fn matvec<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out) {
     let panels = out.rows.div_ceil(PANEL_ROWS);
-    let pairs = if S::COSTLY_X { panels / 2 * 2 } else { 0 };
+    let mut i = 0;
     // SAFETY: the panels of the rows, no more.
     unsafe {
-        for i in (0..pairs).step_by(2) {
-            tile::<S, D, 2, 1>(decode, w, x, out, i, 0);
+        while const { side_by_side::<S, D>() == 4 } && i + 4 <= panels {
+            tile::<S, D, 4, 1>(decode, w, x, out, i, 0);
+            i += 4;
         }
-        for i in pairs..panels {
+        while const { side_by_side::<S, D>() >= 2 } && i + 2 <= panels {
+            tile::<S, D, 2, 1>(decode, w, x, out, i, 0);
+            i += 2;
+        }
+        while i < panels {
             tile::<S, D, 1, 1>(decode, w, x, out, i, 0);
+            i += 1;
         }
     }
 }

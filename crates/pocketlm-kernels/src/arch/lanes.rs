@@ -2,7 +2,7 @@
 #![allow(clippy::needless_range_loop, reason = "blocks of registers are indexed, on purpose")]
 
 /// How many bytes ahead of use weights are asked for.
-pub const AHEAD: usize = 2048;
+pub const AHEAD: usize = 256;
 
 /// Sixteen numbers at a time, as one, two or four registers.
 ///

@@ -1,5 +1,6 @@
-"""Products in every form beside dense int8 of the same shape, bytes and numbers: `python benches/forms.py` runs the
-bench `forms` of the runtime and writes results/forms.json. Stop other work first."""
+"""What the forms cost in time: `python benches/forms.py` runs the runtime's benches. `forms` is every form's product
+beside dense int8 of the same shape, bytes and numbers (results/forms.json), `entropy` the opening of entropy-coded
+files beside that of plain ones (results/entropy.json). Stop other work first."""
 
 import os
 import subprocess
@@ -8,10 +9,11 @@ from measure import ROOT, machine, run_json, write_json
 
 
 def main() -> None:
-    found = run_json(["cargo", "bench", "--quiet", "-p", "pocketlm", "--bench", "forms", "--", "--json"])
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    found = {"commit": commit.strip(), "machine": machine() | {"threads": 1}, "rows": found["rows"]}
-    write_json(ROOT / "results/forms.json", found)
+    for bench in ("entropy", "forms"):
+        found = run_json(["cargo", "bench", "--quiet", "-p", "pocketlm", "--bench", bench, "--", "--json"])
+        found = {"commit": commit.strip(), "machine": machine() | {"threads": 1}, "rows": found["rows"]}
+        write_json(ROOT / f"results/{bench}.json", found)
 
 
 if __name__ == "__main__":

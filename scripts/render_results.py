@@ -10,6 +10,7 @@ A block whose files are missing stays as it is.
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -191,11 +192,32 @@ def methods(base: str) -> str | None:
     parts = [table(header, rows)]
     if (RESULTS / f"field-{base}.svg").exists():
         parts.append(f"![Size against perplexity](results/field-{base}.svg)")
+    if base == FIELD_BASES[0]:
+        parts.append(published(found))
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
     places = "; ".join(sorted(machines))
     if speeds:
         places += f"; words/s of all rows in one run at `{speeds['commit'][:9]}`"
     return "\n\n".join([*parts, f"{places}."])
+
+
+def published(rows: list[dict]) -> str:
+    """What is published of each row's method: of its recipe, which may be newer than the row. {ROW} or {ROW@BASE}
+    stands for the change of test perplexity that the row makes to its model in half precision."""
+    notes = []
+    for row in rows:
+        recipe = tomllib.loads((ROOT / f"crates/pocketlm-train/recipes/methods/{row['name']}.toml").read_text())
+        if note := recipe.get("published"):
+            notes.append(f"- {row['title']}: {re.sub('{(.*?)}', change, note)}")
+    return "\n".join(["What is published of these methods, and why ours differs where it does; a sign is a change of "
+                      "perplexity against the model before. (The figures of Grachev, Wen, Zhu & Gupta, and of HitNet's "
+                      "base, are as others quote them: the papers themselves could not be read again.)", "", *notes])
+
+
+def change(place: re.Match) -> str:
+    name, _, base = place[1].partition("@")
+    row, before = (load(f"field/{base or FIELD_BASES[0]}/{name}.json") for name in (name, "f16"))
+    return f"{100 * (row['test_perplexity'] / before['test_perplexity'] - 1):+.1f} %".replace("-", "−")
 
 
 def speed_cells(speeds: dict | None, name: str) -> list[str]:
@@ -384,9 +406,29 @@ def forms() -> str | None:
     return "\n\n".join([*parts, where(found["machine"], found["commit"]) + "."])
 
 
+def entropy() -> str | None:
+    """results/entropy.json, written by benches/forms.py."""
+    found = load("entropy.json")
+    if not found:
+        return None
+    rows = [
+        [
+            row["precision"],
+            f"{row['plain_bytes'] / 1e6:.2f}",
+            f"{row['coded_bytes'] / 1e6:.2f}",
+            f"{row['open_plain_ms']:.2f}",
+            f"{row['open_coded_ms']:.2f}",
+            f"{row['decoded_bytes'] / (row['open_coded_ms'] - row['open_plain_ms']) / 1e3:,.0f}",
+        ]
+        for row in found["rows"]
+    ]
+    header = "precision | MB plain | MB coded | ms to open, plain | coded | MB decoded a second"
+    return table(header, rows) + f"\n\n{where(found['machine'], found['commit'])}."
+
+
 DOCUMENTS = {
     ROOT / "README.md": {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "field": field, "speed": speed},
-    ROOT / "docs/methods.md": {"forms": forms},
+    ROOT / "docs/methods.md": {"entropy": entropy, "forms": forms},
 }
 
 

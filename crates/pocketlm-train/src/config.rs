@@ -186,6 +186,14 @@ pub enum Schedule {
     },
     /// Half a cosine from the full rate to zero over the whole training.
     Cosine,
+    /// The same over every `epochs` epochs, each time from `factor` times the rate before (warm restarts, Loshchilov &
+    /// Hutter 2017, equation 5).
+    Restarts {
+        /// Epochs between two restarts.
+        epochs: usize,
+        /// Multiplier of each restart.
+        factor: f64,
+    },
 }
 
 /// Which mean of the parameters along the training is validated and kept, in place of the last ones.
@@ -382,9 +390,12 @@ impl TrainConfig {
             Schedule::Plateau { patience: 0, .. } => {
                 Err(Error::config("train.schedule.patience", "is 0: give it at least 1"))
             }
-            Schedule::Exponential { factor, .. } | Schedule::Plateau { factor, .. } => {
-                positive("train.schedule.factor", factor)
+            Schedule::Restarts { epochs: 0, .. } => {
+                Err(Error::config("train.schedule.epochs", "is 0: give it at least 1"))
             }
+            Schedule::Exponential { factor, .. }
+            | Schedule::Plateau { factor, .. }
+            | Schedule::Restarts { factor, .. } => positive("train.schedule.factor", factor),
             Schedule::Constant | Schedule::Cosine => Ok(()),
         }
     }

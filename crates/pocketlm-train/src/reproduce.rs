@@ -69,6 +69,9 @@ pub struct Row {
     /// What the publication reached, if the row is from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Published>,
+    /// What is published of its method elsewhere, and why the row differs from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
     /// The base model.
     pub base: String,
     /// Whether the base model's recipe is changed by the row.
@@ -216,6 +219,7 @@ struct Head {
     title: String,
     table: u32,
     paper: Option<Published>,
+    published: Option<String>,
     base: String,
     #[serde(default = "one")]
     seed: u64,
@@ -235,7 +239,7 @@ impl Row {
         let mut table = parse_table(name, text)?;
         let head: Head = table.clone().try_into().map_err(|e| fault(e.to_string()))?;
         let steps = table.remove("step");
-        for key in ["title", "table", "paper", "base", "seed"] {
+        for key in ["title", "table", "paper", "published", "base", "seed"] {
             table.remove(key);
         }
         let own_training = !table.is_empty();
@@ -243,9 +247,20 @@ impl Row {
         let training = Draft::base(&head.base)?.file(name, &training)?.finish()?;
         let steps = Table::from_iter(steps.map(|steps| ("step".to_owned(), steps)));
         let compression = CompressionRecipe::from_table(name, text, &steps)?;
-        let Head { title, table, paper, base, seed } = head;
+        let Head { title, table, paper, published, base, seed } = head;
         let name = name.to_owned();
-        Ok(Self { name, title, table, paper, base, own_training, seed, training, compression })
+        Ok(Self {
+            name,
+            title,
+            table,
+            paper,
+            published,
+            base,
+            own_training,
+            seed,
+            training,
+            compression,
+        })
     }
 
     /// Whether its steps fit a model of the Penn Treebank's 10,000 types.

@@ -500,7 +500,11 @@ impl<'a> Trainer<'a> {
                     factor.powi((epoch + 1).saturating_sub(after) as i32)
                 }
                 Schedule::Plateau { .. } => self.progress.plateau,
-                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * self.done()).cos()),
+                Schedule::Cosine => half_cosine(self.done()),
+                Schedule::Restarts { epochs, factor } => {
+                    let at = self.done() * train.epochs as f64 / epochs as f64;
+                    factor.powi(at as i32) * half_cosine(at.fract())
+                }
             }
     }
 
@@ -604,6 +608,11 @@ fn make_folder(options: &Options) -> Result<()> {
         return Err(Error::checkpoint(&options.out, what));
     }
     std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))
+}
+
+/// Half a cosine from 1 to 0 as `done` goes from 0 to 1.
+fn half_cosine(done: f64) -> f64 {
+    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
 }
 
 /// Where a training that starts now is from.

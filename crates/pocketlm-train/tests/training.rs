@@ -156,6 +156,28 @@ fn stopped_and_resumed_is_uninterrupted_with_every_regulariser() {
 }
 
 #[test]
+fn restarts_begin_again_at_a_smaller_rate() {
+    const RESTARTS: &[(&str, &str)] = &[
+        ("lr", "1.0"),
+        ("epochs", "4"),
+        ("schedule", r#"{ kind = "restarts", epochs = 2, factor = 0.5 }"#),
+    ];
+    let corpus = corpus();
+    let rates = |folder| -> Vec<f64> {
+        validations(folder).iter().map(|event| event["lr"].as_f64().unwrap()).collect()
+    };
+    let whole = through(&corpus, RESTARTS, 1);
+    // Those of the next update: amid the first cosine, at the restart, amid the second, at the end of it.
+    for (rate, expected) in rates(&whole).iter().zip([0.5, 0.5, 0.25, 0.25]) {
+        assert!((rate - expected).abs() < 0.01, "{:?}", rates(&whole));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    sit(&mut start(&corpus, RESTARTS, folder.path(), 1), 120);
+    finish(Trainer::resume(&corpus, options(folder.path(), 1)).unwrap());
+    assert_eq!(model(&folder), model(&whole));
+}
+
+#[test]
 fn regularised_training_learns() {
     let corpus = corpus();
     let folder = through(&corpus, REGULARISED, 1);

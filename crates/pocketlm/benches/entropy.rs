@@ -1,6 +1,6 @@
 //! How long opening decodes: a packed model of about 2 MB, entropy-coded and plain.
 //!
-//! `cargo bench -p pocketlm --bench entropy`: for each precision the bytes of both files, the least time of opening
+//! `cargo bench -p pocketlm --bench entropy [-- --json]`: for each precision the bytes of both files, the least time of opening
 //! each, measured in alternation, and the rate of decoding that their difference makes.
 
 use std::time::Instant;
@@ -50,11 +50,51 @@ fn time(bytes: &[u8]) -> f64 {
     seconds
 }
 
+/// One precision: bytes and least seconds of opening, plain and coded, and the bytes that were decoded.
+struct Row {
+    precision: &'static str,
+    bytes: [usize; 2],
+    seconds: [f64; 2],
+    decoded: u64,
+}
+
+impl Row {
+    fn measure(precision: Precision, types: usize) -> Self {
+        let plain = packed(types, precision);
+        let coded = entropy_coded(&plain).unwrap();
+        let mut seconds = [f64::INFINITY; 2];
+        for _ in 0..30 {
+            seconds[0] = seconds[0].min(time(&plain));
+            seconds[1] = seconds[1].min(time(&coded));
+        }
+        let bytes = [plain.len(), coded.len()];
+        let decoded = Model::from_bytes(coded).unwrap().coded_bytes().plain as u64;
+        Self { precision: precision.name(), bytes, seconds, decoded }
+    }
+
+    fn print(&self) {
+        let Self { precision, bytes: [plain, coded], seconds: [open, decode], decoded } = self;
+        println!(
+            "{precision:<10} {plain:>10} {coded:>10} {:>6.3} {:>9.2} {:>9.2} {:>14.0}",
+            *coded as f64 / *plain as f64,
+            open * 1e3,
+            decode * 1e3,
+            *decoded as f64 / (decode - open) / 1e6
+        );
+    }
+
+    fn json(&self) -> String {
+        let Self { precision, bytes: [plain, coded], seconds: [open, decode], decoded } = self;
+        format!(
+            "{{\"precision\":\"{precision}\",\"plain_bytes\":{plain},\"coded_bytes\":{coded},\
+             \"open_plain_ms\":{},\"open_coded_ms\":{},\"decoded_bytes\":{decoded}}}",
+            open * 1e3,
+            decode * 1e3
+        )
+    }
+}
+
 fn main() {
-    println!(
-        "{:<10} {:>10} {:>10} {:>6} {:>9} {:>9} {:>14}",
-        "precision", "plain", "coded", "ratio", "plain ms", "coded ms", "decoding MB/s"
-    );
     let sizes = [
         (Precision::Int8, 8500),
         (Precision::Int4, 16_000),
@@ -62,24 +102,13 @@ fn main() {
         (Precision::Ternary, 30_000),
         (Precision::F16, 4000),
     ];
-    for (precision, types) in sizes {
-        let plain = packed(types, precision);
-        let coded = entropy_coded(&plain).unwrap();
-        let mut best = [f64::INFINITY; 2];
-        for _ in 0..30 {
-            best[0] = best[0].min(time(&plain));
-            best[1] = best[1].min(time(&coded));
-        }
-        let decoded = Model::from_bytes(coded.clone()).unwrap().coded_bytes().plain;
-        println!(
-            "{:<10} {:>10} {:>10} {:>6.3} {:>9.2} {:>9.2} {:>14.0}",
-            precision.name(),
-            plain.len(),
-            coded.len(),
-            coded.len() as f64 / plain.len() as f64,
-            best[0] * 1e3,
-            best[1] * 1e3,
-            decoded as f64 / (best[1] - best[0]) / 1e6
-        );
+    let rows = sizes.map(|(precision, types)| Row::measure(precision, types));
+    if std::env::args().any(|argument| argument == "--json") {
+        return println!("{{\"rows\":[{}]}}", rows.each_ref().map(Row::json).join(","));
     }
+    println!(
+        "{:<10} {:>10} {:>10} {:>6} {:>9} {:>9} {:>14}",
+        "precision", "plain", "coded", "ratio", "plain ms", "coded ms", "decoding MB/s"
+    );
+    rows.iter().for_each(Row::print);
 }

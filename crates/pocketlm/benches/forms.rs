@@ -9,8 +9,10 @@ use std::time::Instant;
 use pocketlm::Random;
 use pocketlm::pack::{Factor, Form, Precision, Product, Sparsity};
 
-/// The recurrence of 650 and of 1500 units, and a softmax of 10,000 words.
-const SIZES: [[usize; 2]; 3] = [[2600, 650], [6000, 1500], [10_000, 650]];
+/// The recurrence of 650 and of 1500 units, and a softmax of 10,000 words; then what a unitary recurrence can be of
+/// about those widths.
+const SIZES: [[usize; 2]; 5] =
+    [[2600, 650], [6000, 1500], [10_000, 650], [1024, 1024], [2048, 2048]];
 
 /// Random weights `[rows, columns]` of which `density` are kept.
 fn weights([rows, columns]: [usize; 2], sparsity: Sparsity, density: f64) -> Vec<f32> {
@@ -74,9 +76,23 @@ fn toeplitz([rows, columns]: [usize; 2], rank: usize) -> Product {
     Product::new(rows, columns, &Form::ToeplitzLike { block, rank, g, h }, 1).unwrap()
 }
 
+fn unitary([rows, columns]: [usize; 2]) -> Product {
+    let form = (Sparsity::None, Precision::F32);
+    let shapes = [[3, rows / 2], [4, rows / 2]];
+    let [phases, reflections] = shapes.map(|shape| weights(shape, form.0, 1.0));
+    let form = Form::Unitary {
+        phases: factor(shapes[0], &phases, form),
+        reflections: factor(shapes[1], &reflections, form),
+    };
+    Product::new(rows, columns, &form, 1).unwrap()
+}
+
 /// The forms to be measured, with their names.
 fn forms(shape: [usize; 2]) -> Vec<(String, Product)> {
     use Precision::{F32, Int8};
+    if shape[0] == shape[1] {
+        return vec![("unitary f32".to_owned(), unitary(shape))];
+    }
     let mut list = Vec::new();
     for precision in Precision::ALL.into_iter().filter(|&precision| precision != Int8) {
         let product = leaf(shape, (Sparsity::None, precision), 1.0);
@@ -114,6 +130,11 @@ fn forms(shape: [usize; 2]) -> Vec<(String, Product)> {
     let n: &[usize] = if shape[1] == 650 { &[5, 10, 13] } else { &[10, 10, 15] };
     for rank in [4, 16, 32] {
         list.push((format!("tensor-train f32, rank {rank}"), tensor_train(shape, m, n, rank)));
+    }
+    let (m, n) = ([m[0] * m[1] / 2, 2 * m[2]], [n[0] * n[1] / 2, 2 * n[2]]);
+    for terms in [4, 32] {
+        let name = format!("sum of {terms} Kronecker products f32");
+        list.push((name, tensor_train(shape, &m, &n, terms)));
     }
     list
 }

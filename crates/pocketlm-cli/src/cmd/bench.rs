@@ -85,7 +85,8 @@ impl Args {
         let bound = bandwidth.zip(bytes).map(|(bandwidth, bytes)| bandwidth / bytes as f64);
         let report = Report {
             model: self.model.clone(),
-            threads: rayon::current_num_threads(),
+            // Products with several vectors are not shared out.
+            threads: if self.batch.is_some() { 1 } else { rayon::current_num_threads() },
             batch: self.batch.unwrap_or(1),
             tokens_per_second,
             p50_us: at(0.5),

@@ -375,6 +375,7 @@ unsafe fn tile<S: Lanes, D: Decode, const P: usize, const B: usize>(
     // SAFETY: the tile lies within the matrix and the batch.
     unsafe {
         let cols = x.q.len() / x.scales.len();
+        out.ask::<S, P, B>(j, i * PANEL_ROWS);
         let mut total = [[S::splat(0.0); B]; P];
         // At batch 1 usual groups get a loop of known length, which unrolls.
         let usual = const { D::CODE.usual_group() };

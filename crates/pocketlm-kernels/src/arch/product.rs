@@ -128,6 +128,7 @@ unsafe fn float_tile<S: Lanes, T: Weight, const P: usize, const B: usize>(
     unsafe {
         let panel = panels.add(i * PANEL_ROWS * cols);
         let x = x.add(j * cols);
+        Out { p: out, rows }.ask::<S, P, B>(j, i * PANEL_ROWS);
         let mut acc = [[S::splat(0.0); B]; P];
         for c in 0..cols {
             let mut w = [S::splat(0.0); P];
@@ -278,6 +279,22 @@ pub(super) struct Out {
 }
 
 impl Out {
+    /// Asks for the lines of `B` vectors from `j` on that P panels from row `row` on will be added to: they lie far
+    /// apart, where nothing else would ask for them, and are wanted all at once.
+    #[inline(always)]
+    pub unsafe fn ask<S: Lanes, const P: usize, const B: usize>(self, j: usize, row: usize) {
+        if B == 1 {
+            return;
+        }
+        for b in 0..B {
+            for p in 0..P {
+                let at = (j + b) * self.rows + row + p * PANEL_ROWS;
+                // SAFETY: a prefetch never faults.
+                unsafe { S::prefetch(self.p.wrapping_add(at).cast()) }
+            }
+        }
+    }
+
     /// Adds 16 results to vector `j`'s rows from `row` on.
     #[inline(always)]
     pub unsafe fn add<S: Lanes>(self, j: usize, row: usize, y: S::F) {
@@ -300,6 +317,7 @@ unsafe fn int8_tile<S: Lanes, const P: usize, const B: usize>(
         let cols = x.q.len() / x.scales.len();
         let panel = panels.add(i * PANEL_ROWS * cols);
         let q = x.q.as_ptr().add(j * cols);
+        out.ask::<S, P, B>(j, i * PANEL_ROWS);
         let mut acc = [[S::isplat(0); B]; P];
         for b in 0..B {
             for acc in &mut acc {

@@ -13,7 +13,7 @@ use crate::parameters::Parameters;
 use crate::softmax::Prediction;
 
 /// Steps run at a time; a matter of speed, not of the result.
-const STEPS: usize = 256;
+pub(crate) const STEPS: usize = 256;
 
 /// How well a model predicts a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -14,9 +14,10 @@ use crate::checkpoint::{self, Checkpoint, Config, Provenance, TrainingState};
 use crate::compress::Outline;
 use crate::config::{Objective, Schedule};
 use crate::corpus::{Corpus, Streams};
+use crate::cuda::{Device, Tokens, Twin};
 use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::evaluate;
 use crate::group_lasso::GroupLasso;
 use crate::matrix::{Noise, Parametrization};
 use crate::metrics::{Event, Metrics};
@@ -37,6 +38,8 @@ pub struct Options {
     pub seed: u64,
     /// Time between two saves of the training state within an epoch.
     pub save_every: Duration,
+    /// What it runs on: in this sitting, since a checkpoint goes on on any.
+    pub device: Device,
 }
 
 /// Counters of a training, saved with its state.
@@ -92,6 +95,8 @@ pub struct Trainer<'a> {
     /// The matrices and their gradient, where they are not what is trained.
     dense: Option<(Parameters, Parameters)>,
     window: Window,
+    /// The network on another device, which does what the window else does.
+    pub(crate) twin: Option<Twin>,
     /// The penalty of large units, where the recipe asks for it.
     group_lasso: Option<GroupLasso>,
     /// Share of zeros that pruning has reached in this sitting.
@@ -179,7 +184,11 @@ impl<'a> Trainer<'a> {
             return Err(Error::checkpoint(&options.out, what));
         }
         options.seed = config.provenance.seed;
+        let known = config.provenance.devices.len();
         let mut trainer = Self::assemble(corpus, config, options)?;
+        if trainer.config.provenance.devices.len() > known {
+            trainer.config.save(&trainer.options.out)?;
+        }
         trainer.training.load(&trainer.options.out)?;
         trainer.parametrization.mask(&trainer.training.parameters);
         trainer.progress = serde_json::from_str(&trainer.training.progress).map_err(|e| {
@@ -191,9 +200,13 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    fn assemble(corpus: &'a Corpus, config: Config, options: Options) -> Result<Self> {
-        let train = &config.recipe.train;
+    fn assemble(corpus: &'a Corpus, mut config: Config, options: Options) -> Result<Self> {
         let (network, dense) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let twin = Twin::open(options.device, &network, &dense)?;
+        if let Some(twin) = &twin {
+            config.provenance.add_device(twin.device());
+        }
+        let train = &config.recipe.train;
         let (parametrization, parameters) = Parametrization::new(&config.forms, &dense)?;
         let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
         let mut window = network.window(train.steps, train.batch);
@@ -232,6 +245,7 @@ impl<'a> Trainer<'a> {
             network,
             training,
             window,
+            twin,
             group_lasso,
             pruned: 0.0,
             progress,
@@ -335,7 +349,7 @@ impl<'a> Trainer<'a> {
         let steps =
             if train.random_steps { random_steps(train.steps, &mut random) } else { train.steps };
         let piece = streams.window(self.progress.position, steps);
-        if piece.steps != self.window.steps {
+        if piece.steps != self.window.steps && self.twin.is_none() {
             self.window = self.network.window(piece.steps, batch);
             self.window.penalties = train.penalties();
         }
@@ -349,16 +363,21 @@ impl<'a> Trainer<'a> {
             Objective::Window => 1.0 / batch as f32,
             Objective::Token => 1.0 / piece.targets.len() as f32,
         };
+        let penalties = train.penalties();
         let training = &mut self.training;
         let (carried, window) = (&mut training.carried, &mut self.window);
         let (weights, gradient) = match &mut self.dense {
             Some((weights, gradient)) => (&*weights, gradient),
             None => (&training.parameters, &mut self.gradient),
         };
-        self.network.forward(weights, &piece.inputs, carried, window, Some(dropout));
-        let (inputs, targets) = (&piece.inputs, &piece.targets);
-        let loss =
-            self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale);
+        let (inputs, targets, dropout) = (&piece.inputs, &piece.targets, Some(dropout));
+        let loss = if let Some(twin) = &mut self.twin {
+            let tokens = Tokens { batch, inputs, targets };
+            twin.train(weights, gradient, tokens, carried, dropout, penalties, scale)?
+        } else {
+            self.network.forward(weights, inputs, carried, window, dropout);
+            self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale)
+        };
         if let Some((dense, d_dense)) = &self.dense {
             let leaves = &training.parameters;
             self.parametrization.pull_back(leaves, dense, d_dense, &mut self.gradient);
@@ -539,8 +558,13 @@ impl<'a> Trainer<'a> {
     fn end_epoch(&mut self) -> Result<Event> {
         let eos = self.eos();
         self.materialise(true)?;
+        let mut twin = self.twin.take();
         let parameters = self.dense.as_ref().map_or(self.kept(), |(dense, _)| dense);
-        let valid: Evaluation = evaluate(&self.network, parameters, &self.corpus.valid, eos)?;
+        let valid = match &mut twin {
+            Some(twin) => twin.evaluate(parameters, &self.corpus.valid, eos)?,
+            None => evaluate(&self.network, parameters, &self.corpus.valid, eos)?,
+        };
+        self.twin = twin;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;
         let settled = self.settled();
@@ -613,6 +637,7 @@ fn provenance(corpus: &Corpus, options: &Options) -> Provenance {
         train_tokens: corpus.train.ids.len() as u64,
         seed: options.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        devices: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use pocketlm::Model;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{CompressionRecipe, Context, compress, packed_loss};
 use pocketlm_train::corpus::Corpus;
+use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
@@ -35,7 +36,7 @@ fn draft() -> Draft {
 }
 
 fn options(folder: &Path) -> Options {
-    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX }
+    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX, device: Device::Cpu }
 }
 
 fn trained(corpus: &Corpus, recipe: Recipe) -> (TempDir, Checkpoint) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::corpus::{Corpus, Split};
+use crate::cuda::Device;
 use crate::error::{Error, Result};
 use crate::metrics::Event;
 use crate::train::Options;
@@ -196,7 +197,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn training(&self, seed: u64) -> Options {
         let out: PathBuf = self.work.join(format!("step-{}", self.step + 1));
-        Options { out, seed, save_every: Duration::from_secs(120) }
+        Options { out, seed, save_every: Duration::from_secs(120), device: Device::Cpu }
     }
 }
 

@@ -34,9 +34,9 @@ pub const THREADS: usize = 256;
 
 /// A device.
 ///
-/// Kernels and products reach memory by address, and nothing checks them: whoever launches one answers for its
-/// lengths. So everything but [`launch`](Self::launch) checks what it is given, and all launches are in
-/// `super::kernels`, where the lengths are checked.
+/// Kernels and products reach memory by address, and nothing checks them: whoever asks for one answers for its lengths.
+/// So all launches are in [`super::kernels`], which checks them, and all products are made by [`Sgemm::new`], from
+/// matrices that were checked when they were made.
 pub trait Accelerator {
     /// Its name, for people.
     fn name(&self) -> String;
@@ -56,8 +56,8 @@ pub trait Accelerator {
     /// Runs a kernel of [`KERNELS`] in so many blocks of [`THREADS`] threads.
     fn launch(&self, kernel: &'static str, blocks: usize, arguments: &[Argument]) -> Result<()>;
 
-    /// `out = left right`, or that added.
-    fn product(&self, out: Matrix, write: Write, left: Matrix, right: Matrix) -> Result<()>;
+    /// A product; what was in `c` is not read where `beta` is zero.
+    fn sgemm(&self, product: &Sgemm) -> Result<()>;
 
     /// Notes the launches and products of `work`, which are not done, so that they can be done again and again. `work`
     /// must neither allocate nor copy.
@@ -103,6 +103,13 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.device.free(self.address);
+    }
+}
+
+impl dyn Accelerator + '_ {
+    /// `out = left right`, or that added.
+    pub fn product(&self, out: Matrix, write: Write, left: Matrix, right: Matrix) -> Result<()> {
+        self.sgemm(&Sgemm::new(&out, write, &left, &right))
     }
 }
 
@@ -158,12 +165,52 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Checks that `out = left right` has fitting shapes and a plain result.
-pub fn check_product(out: &Matrix, left: &Matrix, right: &Matrix) {
-    assert!(!out.transposed, "a product is written by rows");
-    let shapes = ((out.rows, out.columns), (left.rows, left.columns), (right.rows, right.columns));
-    let ((m, n), (left_m, k), (right_k, right_n)) = shapes;
-    assert!(m == left_m && k == right_k && n == right_n, "a product of {shapes:?}");
+/// A product as BLAS has it: `c = op(a) op(b) + beta c`, matrices by columns, `c` `[m, n]`, the inner dimension `k`.
+#[derive(Clone, Copy)]
+pub struct Sgemm {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Factor,
+    pub b: Factor,
+    pub beta: f32,
+    pub c: u64,
+    /// Between the columns of `c`.
+    pub c_stride: usize,
+}
+
+/// A factor of a [`Sgemm`]: where it lies, between its columns, and whether it is transposed.
+#[derive(Clone, Copy)]
+pub struct Factor {
+    pub address: u64,
+    pub stride: usize,
+    pub transposed: bool,
+}
+
+impl Sgemm {
+    /// `out = left right`, or that added. A matrix by rows is its transpose by columns, so what BLAS computes is
+    /// `out^T = right^T left^T`.
+    pub fn new(out: &Matrix, write: Write, left: &Matrix, right: &Matrix) -> Self {
+        let shapes =
+            ((out.rows, out.columns), (left.rows, left.columns), (right.rows, right.columns));
+        let ((m, n), (left_m, k), (right_k, right_n)) = shapes;
+        assert!(m == left_m && k == right_k && n == right_n, "a product of {shapes:?}");
+        assert!(!out.transposed, "a product is written by rows");
+        let factor = |matrix: &Matrix| {
+            let Matrix { part, stride, transposed, .. } = *matrix;
+            Factor { address: part.address, stride, transposed }
+        };
+        Self {
+            m: n,
+            n: m,
+            k,
+            a: factor(right),
+            b: factor(left),
+            beta: if write == Write::Add { 1.0 } else { 0.0 },
+            c: out.part.address,
+            c_stride: out.stride,
+        }
+    }
 }
 
 /// An argument of a kernel.

@@ -13,10 +13,9 @@ use cudarc::driver::{
 use cudarc::nvrtc::{self, CompileError, CompileOptions};
 
 use super::accelerator::{
-    Accelerator, Argument, KERNELS, Matrix, Part, Recording, THREADS, check_product,
+    Accelerator, Argument, Factor, KERNELS, Part, Recording, Sgemm, THREADS,
 };
 use crate::error::{Error, Result};
-use crate::product::Write;
 
 /// The kernels, with what their words in capitals mean here.
 pub const TEXT: &str = concat!(include_str!("cuda.h"), include_str!("kernels.cu"));
@@ -92,7 +91,10 @@ impl Gpu {
 /// The kernels, compiled for this GPU.
 fn functions(context: &Arc<CudaContext>) -> Result<HashMap<&'static str, CudaFunction>> {
     let (major, minor) = context.compute_capability().map_err(failed("its capability"))?;
-    let module = context.load_module(compile(major, minor)?).map_err(failed("its kernels"))?;
+    let module = context.load_module(compile(major, minor)?).map_err(|e| {
+        let mend = "a CUDA toolkit that is newer than the driver makes kernels that it cannot load";
+        Error::device(format!("its kernels could not be loaded ({e}): {mend}"))
+    })?;
     let load = |name: &&'static str| Ok((*name, module.load_function(name).map_err(failed(name))?));
     KERNELS.iter().map(load).collect()
 }
@@ -189,32 +191,29 @@ impl Accelerator for Gpu {
         .map_err(failed(kernel))
     }
 
-    fn product(&self, out: Matrix, write: Write, left: Matrix, right: Matrix) -> Result<()> {
-        check_product(&out, &left, &right);
-        let turn = |matrix: &Matrix| match matrix.transposed {
+    fn sgemm(&self, product: &Sgemm) -> Result<()> {
+        let Sgemm { m, n, k, a, b, beta, c, c_stride } = *product;
+        let operation = |factor: Factor| match factor.transposed {
             false => cublasOperation_t::CUBLAS_OP_N,
             true => cublasOperation_t::CUBLAS_OP_T,
         };
-        let [m, n, k] = [out.rows, out.columns, left.columns].map(|length| length as i32);
-        let beta = if write == Write::Add { 1.0 } else { 0.0f32 };
-        // By columns, as cuBLAS has it, these matrices are their transposes: out^T = right^T left^T.
-        // SAFETY: a matrix lies within a live buffer, and the shapes fit; the factors are read at once.
+        // SAFETY: the matrices lie within live buffers, as `Sgemm::new` has them; the two factors are of the host.
         unsafe {
             cublas::result::sgemm(
                 *self.blas.handle(),
-                turn(&right),
-                turn(&left),
-                n,
-                m,
-                k,
+                operation(a),
+                operation(b),
+                m as i32,
+                n as i32,
+                k as i32,
                 &1.0,
-                right.part.address as *const f32,
-                right.stride as i32,
-                left.part.address as *const f32,
-                left.stride as i32,
+                a.address as *const f32,
+                a.stride as i32,
+                b.address as *const f32,
+                b.stride as i32,
                 &beta,
-                out.part.address as *mut f32,
-                out.stride as i32,
+                c as *mut f32,
+                c_stride as i32,
             )
         }
         .map_err(failed("a product"))

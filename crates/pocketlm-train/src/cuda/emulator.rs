@@ -8,9 +8,8 @@ use std::sync::OnceLock;
 
 use libloading::{Library, Symbol};
 
-use super::accelerator::{Accelerator, Argument, KERNELS, Matrix, Part, Recording, check_product};
+use super::accelerator::{Accelerator, Argument, Factor, KERNELS, Part, Recording, Sgemm};
 use crate::error::Result;
-use crate::product::Write;
 
 /// Compiled kernels: `launch_NAME(blocks, arguments)` of each.
 static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();
@@ -104,18 +103,18 @@ impl Accelerator for Emulator {
         Ok(())
     }
 
-    fn product(&self, out: Matrix, write_as: Write, left: Matrix, right: Matrix) -> Result<()> {
-        check_product(&out, &left, &right);
-        let (left, right) = (Plain::of(&left), Plain::of(&right));
-        let (rows, columns, depth) = (out.rows, out.columns, left.columns);
-        let out = Plain::of(&out);
+    fn sgemm(&self, product: &Sgemm) -> Result<()> {
+        let Sgemm { m, n, k, a, b, beta, c, c_stride } = *product;
         self.perform(Box::new(move || {
-            for at in 0..rows * columns {
-                let (i, j) = (at / columns, at % columns);
-                let terms = (0..depth).map(|k| f64::from(left.get(i, k)) * f64::from(right.get(k, j)));
-                let sum = terms.sum::<f64>() as f32;
-                let before = if write_as == Write::Add { out.get(i, j) } else { 0.0 };
-                write(out.address, out.place(i, j), before + sum);
+            for column in 0..n {
+                let of_b: Vec<f32> = (0..k).map(|i| get(b, i, column)).collect();
+                for row in 0..m {
+                    let terms = of_b.iter().enumerate();
+                    let sum: f32 = terms.map(|(i, b)| get(a, row, i) * b).sum();
+                    let at = column * c_stride + row;
+                    let before = if beta == 0.0 { 0.0 } else { beta * read(c, at) };
+                    write(c, at, sum + before);
+                }
             }
         }));
         Ok(())
@@ -138,27 +137,10 @@ impl Recording for Noted {
     }
 }
 
-/// A matrix by its address.
-struct Plain {
-    address: u64,
-    columns: usize,
-    stride: usize,
-    transposed: bool,
-}
-
-impl Plain {
-    fn of(matrix: &Matrix) -> Self {
-        let Matrix { columns, stride, transposed, .. } = *matrix;
-        Self { address: matrix.part.address, columns, stride, transposed }
-    }
-
-    fn place(&self, row: usize, column: usize) -> usize {
-        if self.transposed { column * self.stride + row } else { row * self.stride + column }
-    }
-
-    fn get(&self, row: usize, column: usize) -> f32 {
-        read(self.address, self.place(row, column))
-    }
+/// A number of `op(factor)`.
+fn get(factor: Factor, row: usize, column: usize) -> f32 {
+    let (row, column) = if factor.transposed { (column, row) } else { (row, column) };
+    read(factor.address, column * factor.stride + row)
 }
 
 fn read(address: u64, at: usize) -> f32 {

@@ -115,7 +115,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When the folder holds a checkpoint already or cannot be written, or the recipe does not fit the data.
     pub fn start(corpus: &'a Corpus, recipe: Recipe, options: Options) -> Result<Self> {
-        make_folder(&options)?;
+        check_folder(&options)?;
         let config = Config::new(recipe, &corpus.encoder, provenance(corpus, &options))?;
         let mut trainer = Self::assemble(corpus, config, options)?;
         let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
@@ -150,7 +150,7 @@ impl<'a> Trainer<'a> {
             let what = "is not that of the model to start from: leave it as it is there";
             return Err(Error::config("model", what));
         }
-        make_folder(&options)?;
+        check_folder(&options)?;
         let provenance = provenance(corpus, &options);
         let mut config = Config { recipe, provenance, ..model.config.clone() };
         let mut outline = Outline::of(model);
@@ -166,6 +166,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn begin(mut self) -> Result<Self> {
+        let out = &self.options.out;
+        std::fs::create_dir_all(out).map_err(Error::io(out))?;
         self.parametrization.mask(&self.training.parameters);
         self.corpus.encoder.save(&self.options.out)?;
         self.config.save(&self.options.out)?;
@@ -621,13 +623,13 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Makes the folder of a new training.
-fn make_folder(options: &Options) -> Result<()> {
+/// Refuses a folder that holds a checkpoint.
+fn check_folder(options: &Options) -> Result<()> {
     if options.out.join("config.json").exists() {
         let what = "holds a checkpoint already: resume it, or choose another folder";
         return Err(Error::checkpoint(&options.out, what));
     }
-    std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))
+    Ok(())
 }
 
 /// Where a training that starts now is from.

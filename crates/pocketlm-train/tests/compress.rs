@@ -58,7 +58,8 @@ fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<(Checkpoint, Vec<StepReport>), Error> {
     let recipe = CompressionRecipe::parse("test", steps).unwrap();
-    let context = Context { corpus: Some(corpus), work, step: 0, stop, observe: &|_| () };
+    let (corpus, device) = (Some(corpus), Device::Cpu);
+    let context = Context { corpus, work, device, step: 0, stop, observe: &|_| () };
     compress(model, &recipe, &context, &mut |_| ())
 }
 

@@ -259,7 +259,8 @@ fn random(corpus: &Corpus, settings: &[(&str, &str)]) -> Checkpoint {
         Network::new(&recipe.model, encoder.vocabulary().len()).unwrap();
     initialise(&mut parameters, 0.5, 5);
     let (data_sha256, version) = (corpus.sha256(), "test".to_owned());
-    let provenance = Provenance { data_sha256, train_tokens: 1, seed: 5, version, devices: Vec::new() };
+    let provenance =
+        Provenance { data_sha256, train_tokens: 1, seed: 5, version, devices: Vec::new() };
     let config = Config::new(recipe, &encoder, provenance).unwrap();
     let (parametrization, _) = Parametrization::new(&config.forms, &parameters).unwrap();
     let leaves = parameters.clone();

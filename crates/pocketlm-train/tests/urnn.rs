@@ -133,7 +133,8 @@ fn run(model: Checkpoint, corpus: &Corpus, steps: &str) -> Result<Checkpoint, Er
     let work = tempfile::tempdir().unwrap();
     let recipe = CompressionRecipe::parse("test", steps).unwrap();
     let (stop, work) = (&|| false, work.path());
-    let context = Context { corpus: Some(corpus), work, step: 0, stop, observe: &|_| () };
+    let (corpus, device) = (Some(corpus), Device::Cpu);
+    let context = Context { corpus, work, device, step: 0, stop, observe: &|_| () };
     compress(model, &recipe, &context, &mut |_| ()).map(|(model, _)| model)
 }
 

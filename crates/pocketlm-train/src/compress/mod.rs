@@ -186,6 +186,8 @@ pub struct Context<'a> {
     pub corpus: Option<&'a Corpus>,
     /// Folder for the checkpoint of each fine-tuning.
     pub work: &'a Path,
+    /// What fine-tunings run on.
+    pub device: Device,
     /// Which step it is, from 0.
     pub step: usize,
     /// Whether to stop.
@@ -197,7 +199,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn training(&self, seed: u64) -> Options {
         let out: PathBuf = self.work.join(format!("step-{}", self.step + 1));
-        Options { out, seed, save_every: Duration::from_secs(120), device: Device::Cpu }
+        Options { out, seed, save_every: Duration::from_secs(120), device: self.device }
     }
 }
 

@@ -124,7 +124,11 @@ pub struct Part<'a> {
 impl Part<'_> {
     /// A stretch of it.
     pub fn part(self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.length, "{range:?} of {}", self.length);
+        assert!(
+            range.start <= range.end && range.end <= self.length,
+            "{range:?} of {}",
+            self.length
+        );
         let address = self.address + 4 * range.start as u64;
         Self { address, length: range.len(), of: PhantomData }
     }
@@ -247,7 +251,9 @@ impl From<Option<Part<'_>>> for Argument {
 
 impl From<usize> for Argument {
     fn from(number: usize) -> Self {
-        Self::Integer(i32::try_from(number).expect("the lengths of a model on a device fit 31 bits"))
+        Self::Integer(
+            i32::try_from(number).expect("the lengths of a model on a device fit 31 bits"),
+        )
     }
 }
 

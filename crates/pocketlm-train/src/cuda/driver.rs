@@ -4,17 +4,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cudarc::cublas::sys::{cublasMath_t, cublasOperation_t, cublasSetMathMode, cublasSetWorkspace_v2};
+use cudarc::cublas::sys::{
+    cublasMath_t, cublasOperation_t, cublasSetMathMode, cublasSetWorkspace_v2,
+};
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{
-    self, CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, PinnedHostSlice, result,
+    self, CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, PinnedHostSlice,
+    result,
 };
 use cudarc::nvrtc::{self, CompileError, CompileOptions};
 
-use super::accelerator::{
-    Accelerator, Argument, Factor, KERNELS, Part, Recording, Sgemm, THREADS,
-};
+use super::accelerator::{Accelerator, Argument, Factor, KERNELS, Part, Recording, Sgemm, THREADS};
 use crate::error::{Error, Result};
 
 /// The kernels, with what their words in capitals mean here.
@@ -130,7 +131,10 @@ fn check_libraries() -> Result<()> {
         unsafe { (driver::sys::is_culib_present(), cublas::sys::is_culib_present()) };
     let what = match (driver, has_nvrtc(), blas) {
         (true, true, true) => return Ok(()),
-        (false, ..) => "no NVIDIA driver (libcuda) was found: install it, or train with --device cpu".to_owned(),
+        (false, ..) => {
+            "no NVIDIA driver (libcuda) was found: install it, or train with --device cpu"
+                .to_owned()
+        }
         (_, false, _) => format!("NVRTC (libnvrtc) {toolkit}: {mend}"),
         (.., false) => format!("cuBLAS (libcublas) {toolkit}: {mend}"),
     };

@@ -82,7 +82,13 @@ impl Kernels<'_> {
         self.with_mask("add_masked", to, from, mask)
     }
 
-    fn with_mask(&self, kernel: &'static str, to: Part, from: Part, mask: Option<Part>) -> Result<()> {
+    fn with_mask(
+        &self,
+        kernel: &'static str,
+        to: Part,
+        from: Part,
+        mask: Option<Part>,
+    ) -> Result<()> {
         assert_eq!(to.length, from.length);
         let arguments =
             [to.into(), from.into(), mask.into(), mask_length(mask).into(), to.length.into()];

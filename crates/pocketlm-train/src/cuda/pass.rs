@@ -125,7 +125,8 @@ impl<'a> Pass<'a> {
             self.kernels().masked(slots.first(before.len()), self.sent(before), None)?;
         }
         let fed = layer.kind.gates() * layer.hidden;
-        let gates = Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
+        let gates =
+            Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
         let input = Matrix::new(self.input(k), rows, layer.input_width);
         let weights = self.weights(&layer.input, layer.input_width);
         self.device.product(gates, Write::Set, input, weights.t())?;
@@ -290,7 +291,8 @@ impl<'a> Pass<'a> {
 
     /// Dropout and the penalties of the top layer's output.
     fn back_top(&self, scale: f32, penalties: Penalties) -> Result<()> {
-        let (top, rows, width) = (self.model.layers.len(), self.plan.rows(), self.model.top_width());
+        let (top, rows, width) =
+            (self.model.layers.len(), self.plan.rows(), self.model.top_width());
         let mask = self.mask(&self.layout.inputs[top]);
         if mask.is_none() && penalties.activation == 0.0 && penalties.temporal == 0.0 {
             return Ok(());
@@ -314,7 +316,8 @@ impl<'a> Pass<'a> {
         (0..self.plan.steps).rev().try_for_each(|t| self.back_step(k, t))?;
         self.weight_gradients(k)?;
         let fed = layer.kind.gates() * layer.hidden;
-        let gates = Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
+        let gates =
+            Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
         let d_input = Matrix::new(self.d_input(k), rows, layer.input_width);
         let weights = self.weights(&layer.input, layer.input_width);
         self.device.product(d_input, Write::Set, gates, weights)?;
@@ -410,6 +413,11 @@ impl<'a> Pass<'a> {
             order: self.sent(&layout.order),
         };
         let d = (self.d_input(0), model.embedding_width);
-        self.kernels().embedding_gradient((gradient, model.tied), d, self.mask(&layout.words), &groups)
+        self.kernels().embedding_gradient(
+            (gradient, model.tied),
+            d,
+            self.mask(&layout.words),
+            &groups,
+        )
     }
 }

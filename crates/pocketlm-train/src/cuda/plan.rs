@@ -113,7 +113,13 @@ pub struct Masks {
 
 impl Masks {
     /// Draws those that [`Network::forward`] draws, or none.
-    pub fn draw(&mut self, network: &Network, steps: usize, batch: usize, dropout: Option<Dropout>) {
+    pub fn draw(
+        &mut self,
+        network: &Network,
+        steps: usize,
+        batch: usize,
+        dropout: Option<Dropout>,
+    ) {
         let layers = network.layers.len();
         self.inputs.resize_with(layers + 1, Vec::new);
         self.states.resize_with(layers, Vec::new);

@@ -97,12 +97,7 @@ impl Room {
 }
 
 impl LayerRoom {
-    fn new(
-        device: &Rc<dyn Accelerator>,
-        layer: &Layer,
-        rows: usize,
-        batch: usize,
-    ) -> Result<Self> {
+    fn new(device: &Rc<dyn Accelerator>, layer: &Layer, rows: usize, batch: usize) -> Result<Self> {
         let (hidden, wide, memory) = (layer.hidden, layer.output_width, layer.memory());
         let projected = if layer.projection.is_some() { hidden } else { 0 };
         let room = |length| Buffer::new(device, length);

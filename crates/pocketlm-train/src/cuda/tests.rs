@@ -50,7 +50,8 @@ fn case(name: &'static str) -> Case {
 
 /// Each cell and each regulariser, alone and together.
 fn cases() -> Vec<Case> {
-    let cell = |name, cell| Case { config: ModelConfig { cell, ..case(name).config }, ..case(name) };
+    let cell =
+        |name, cell| Case { config: ModelConfig { cell, ..case(name).config }, ..case(name) };
     let mut all = vec![
         cell("lstm", CellKind::Lstm),
         cell("cifg", CellKind::Cifg),
@@ -59,7 +60,9 @@ fn cases() -> Vec<Case> {
         Case { dropout: Dropout { weights: 0.5, ..case("").dropout }, ..case("dropped weights") },
         Case { held: 4 * VOCABULARY, ..case("few logits at a time") },
     ];
-    for (name, kind) in [("lstm, all", CellKind::Lstm), ("cifg, all", CellKind::Cifg), ("gru, all", CellKind::Gru)] {
+    for (name, kind) in
+        [("lstm, all", CellKind::Lstm), ("cifg, all", CellKind::Cifg), ("gru, all", CellKind::Gru)]
+    {
         let mut all_of = regularised(name);
         all_of.config.cell = kind;
         all.push(all_of);
@@ -114,14 +117,18 @@ impl Pair {
         let numbers = state.layers.iter_mut().flat_map(|(h, c)| h.iter_mut().chain(c));
         numbers.zip(0..).for_each(|(x, i)| *x = 0.5 * (i as f32).sin());
         let mut on_device = state.clone();
-        for (update, steps) in [STEPS, STEPS, STEPS - 2, STEPS, 1, STEPS + 4, STEPS, STEPS].into_iter().enumerate() {
+        for (update, steps) in
+            [STEPS, STEPS, STEPS - 2, STEPS, 1, STEPS + 4, STEPS, STEPS].into_iter().enumerate()
+        {
             self.check_window(update, steps, [&mut state, &mut on_device]);
         }
     }
 
     fn check_window(&mut self, update: usize, steps: usize, [state, on_device]: [&mut State; 2]) {
         let ids = |factor: usize| -> Vec<u32> {
-            (0..steps * BATCH).map(|i| ((i * factor + i * i / 7 + update) % VOCABULARY % 17) as u32).collect()
+            (0..steps * BATCH)
+                .map(|i| ((i * factor + i * i / 7 + update) % VOCABULARY % 17) as u32)
+                .collect()
         };
         let (inputs, targets) = (ids(3), ids(41));
         let dropout = Some(Dropout { update: update as u64, ..self.case.dropout });
@@ -132,10 +139,12 @@ impl Pair {
         // Whatever was in the gradients before must not matter.
         let (mut want, mut got) = (weights.clone(), weights.clone());
         network.forward(weights, &inputs, state, &mut window, dropout);
-        let loss = network.loss_and_gradients(weights, &mut want, &inputs, &targets, &mut window, scale);
+        let loss =
+            network.loss_and_gradients(weights, &mut want, &inputs, &targets, &mut window, scale);
         let tokens = Tokens { batch: BATCH, inputs: &inputs, targets: &targets };
         let twin = &mut self.twin;
-        let found = twin.train(weights, &mut got, tokens, on_device, dropout, penalties, scale).unwrap();
+        let found =
+            twin.train(weights, &mut got, tokens, on_device, dropout, penalties, scale).unwrap();
         let place = format!("{}, update {update}", self.case.name);
         assert!((found - loss).abs() < 1e-5 * loss, "{place}: {found}, not {loss}");
         for entry in want.entries() {
@@ -155,14 +164,21 @@ impl Pair {
         let got = self.twin.evaluate(&self.weights, &split, 2).unwrap();
         let name = self.case.name;
         assert!((got.nll - want.nll).abs() < 1e-5 * want.nll, "{name}: {} {}", got.nll, want.nll);
-        assert_eq!((got.recall_at_1, got.recall_at_3), (want.recall_at_1, want.recall_at_3), "{name}");
+        assert_eq!(
+            (got.recall_at_1, got.recall_at_3),
+            (want.recall_at_1, want.recall_at_3),
+            "{name}"
+        );
     }
 }
 
 fn near(got: &[f32], want: &[f32], what: &str) {
     let size = want.iter().fold(1e-6f32, |most, x| most.max(x.abs()));
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!((got - want).abs() <= TOLERANCE * size, "{what}[{i}]: {got}, not {want} (of {size})");
+        assert!(
+            (got - want).abs() <= TOLERANCE * size,
+            "{what}[{i}]: {got}, not {want} (of {size})"
+        );
     }
 }
 
@@ -259,7 +275,8 @@ fn trained(device: Option<Rc<dyn Accelerator>>) -> Vec<Validation> {
     let corpus = grammar::corpus(3, 6_000).unwrap();
     let draft = Draft::base("zaremba-small").unwrap().file("recipe", RECIPE).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::start(&corpus, draft.finish().unwrap(), options(folder.path())).unwrap();
+    let mut trainer =
+        Trainer::start(&corpus, draft.finish().unwrap(), options(folder.path())).unwrap();
     if let Some(device) = device {
         let model = &trainer.config.recipe.model;
         let (network, dense) = Network::new(model, trainer.config.vocabulary).unwrap();
@@ -280,6 +297,11 @@ fn training_goes_on_on_another_device() {
     let (got, want) = (trained(Some(device)), trained(None));
     assert_eq!((got.len(), want.len()), (2, 2));
     for (got, want) in got.iter().zip(&want) {
-        assert!((got.perplexity - want.perplexity).abs() < 1e-3 * want.perplexity, "{} {}", got.perplexity, want.perplexity);
+        assert!(
+            (got.perplexity - want.perplexity).abs() < 1e-3 * want.perplexity,
+            "{} {}",
+            got.perplexity,
+            want.perplexity
+        );
     }
 }

@@ -90,6 +90,7 @@ impl Accelerator for Emulator {
     }
 
     fn launch(&self, kernel: &'static str, blocks: usize, arguments: &[Argument]) -> Result<()> {
+        assert!(blocks > 0, "{kernel} has nothing to do");
         let library = LIBRARY.get().and_then(Option::as_ref).expect("the emulator was opened");
         let name = format!("launch_{kernel}");
         // SAFETY: the library has such a function for every kernel.

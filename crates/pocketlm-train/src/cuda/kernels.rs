@@ -62,8 +62,11 @@ pub struct Groups<'a> {
 }
 
 impl Kernels<'_> {
-    /// One thread for each of `total` numbers.
+    /// One thread for each of `total` numbers, of which there may be none: a grid of no blocks would be an error.
     fn each(&self, kernel: &'static str, total: usize, arguments: &[Argument]) -> Result<()> {
+        if total == 0 {
+            return Ok(());
+        }
         self.0.launch(kernel, total.div_ceil(THREADS), arguments)
     }
 

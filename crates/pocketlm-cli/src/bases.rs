@@ -114,7 +114,7 @@ impl Folders<'_> {
 
     fn measured(&self, folder: &Path, best_epoch: Option<usize>) -> Result<Measured> {
         let model = Checkpoint::load(folder)?;
-        let found = rows(folder, self.data, &["valid", "test"])?;
+        let found = rows(folder, self.data, &["valid", "test"], self.device)?;
         let [valid, test] = [&found[0].evaluation, &found[1].evaluation];
         Ok(Measured {
             parameters: model.leaves.data.len(),

@@ -17,7 +17,7 @@ use crate::corpus::{Corpus, Streams};
 use crate::cuda::{Device, Tokens, Twin};
 use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
-use crate::evaluate::evaluate;
+use crate::evaluate::evaluate_on;
 use crate::group_lasso::GroupLasso;
 use crate::matrix::{Noise, Parametrization};
 use crate::metrics::{Event, Metrics};
@@ -562,10 +562,8 @@ impl<'a> Trainer<'a> {
         self.materialise(true)?;
         let mut twin = self.twin.take();
         let parameters = self.dense.as_ref().map_or(self.kept(), |(dense, _)| dense);
-        let valid = match &mut twin {
-            Some(twin) => twin.evaluate(parameters, &self.corpus.valid, eos)?,
-            None => evaluate(&self.network, parameters, &self.corpus.valid, eos)?,
-        };
+        let valid = &self.corpus.valid;
+        let valid = evaluate_on(twin.as_mut(), &self.network, parameters, valid, eos)?;
         self.twin = twin;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;

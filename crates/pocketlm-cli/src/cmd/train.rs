@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
-use pocketlm_train::cuda::Device;
-use pocketlm_train::evaluate::{Evaluation, evaluate};
+use pocketlm_train::cuda::{Device, Twin};
+use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::recipe::{Draft, Recipe};
 use pocketlm_train::train::{Options, Outcome, Trainer};
 use serde::Serialize;
@@ -111,10 +111,10 @@ impl TextArgs {
     }
 }
 
-/// What a training runs on.
+/// What a network is trained and measured on.
 #[derive(clap::Args)]
 pub struct DeviceArgs {
-    /// What to train on: cpu, cuda (an NVIDIA GPU), or cuda-tf32 (the same, with products whose factors are rounded
+    /// What to compute on: cpu, cuda (an NVIDIA GPU), or cuda-tf32 (the same, with products whose factors are rounded
     /// to TF32).
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
     pub device: Device,
@@ -215,7 +215,9 @@ impl Args {
     fn report(&self, corpus: &Corpus, trainer: &Trainer, outcome: Outcome) -> Result<()> {
         let model = Checkpoint::load(&self.out)?;
         let eos = corpus.encoder.vocabulary().eos();
-        let on = |split| evaluate(&model.network, &model.parameters, split, eos);
+        let (network, weights) = (&model.network, &model.parameters);
+        let mut twin = Twin::open(self.device.device, network, weights)?;
+        let mut on = |split| evaluate_on(twin.as_mut(), network, weights, split, eos);
         let progress = &trainer.progress;
         let report = Report {
             model: self.out.clone(),

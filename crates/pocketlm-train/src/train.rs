@@ -316,7 +316,11 @@ impl<'a> Trainer<'a> {
             lasso.add_gradient(&self.training.parameters, &mut self.gradient);
         }
         self.diverge();
-        let norm = norm(&self.gradient);
+        let holds = self.holds();
+        let norm = match &self.twin {
+            Some(twin) if holds => twin.norm()?,
+            _ => norm(&self.gradient),
+        };
         self.check_finite("gradient norm", norm, lr)?;
         let train = &self.config.recipe.train;
         let shrink = clip_scale(norm, train.clip);
@@ -324,10 +328,34 @@ impl<'a> Trainer<'a> {
         let usual = train.steps * windows;
         let lr = if train.random_steps { lr * steps as f64 / usual as f64 } else { lr };
         let training = &mut self.training;
-        training.optimizer.update(&mut training.parameters, &self.gradient, shrink, lr);
+        match &mut self.twin {
+            Some(twin) if holds => twin.update(&mut training.optimizer, shrink, lr)?,
+            _ => {
+                let (parameters, gradient) = (&mut training.parameters, &self.gradient);
+                training.optimizer.update(parameters, gradient, shrink, lr);
+            }
+        }
         self.average();
         self.progress.updates += 1;
         Ok(())
+    }
+
+    /// Whether the parameters stay on another device between two saves: nothing but the optimiser changes them, and
+    /// nothing else here looks at them or at their gradient.
+    fn holds(&self) -> bool {
+        let train = &self.config.recipe.train;
+        let is_changed =
+            train.prune.is_some() || train.regrowth.is_some() || train.weight_drop > 0.0;
+        let is_seen =
+            train.average.is_some() || self.mean_gradient.is_some() || self.group_lasso.is_some();
+        self.twin.is_some() && self.dense.is_none() && !is_changed && !is_seen
+    }
+
+    /// Brings back the parameters from another device, if that holds them.
+    fn fetch(&mut self) -> Result<()> {
+        let Some(twin) = &self.twin else { return Ok(()) };
+        let training = &mut self.training;
+        twin.fetch(&mut training.parameters, &mut training.optimizer)
     }
 
     /// Where the random numbers of an update's window come from.
@@ -365,7 +393,7 @@ impl<'a> Trainer<'a> {
             Objective::Window => 1.0 / batch as f32,
             Objective::Token => 1.0 / piece.targets.len() as f32,
         };
-        let penalties = train.penalties();
+        let (penalties, holds) = (train.penalties(), self.holds());
         let training = &mut self.training;
         let (carried, window) = (&mut training.carried, &mut self.window);
         let (weights, gradient) = match &mut self.dense {
@@ -375,7 +403,13 @@ impl<'a> Trainer<'a> {
         let (inputs, targets, dropout) = (&piece.inputs, &piece.targets, Some(dropout));
         let loss = if let Some(twin) = &mut self.twin {
             let tokens = Tokens { batch, inputs, targets };
-            twin.train(weights, gradient, tokens, carried, dropout, penalties, scale)?
+            let matrices = if holds {
+                twin.hold(&training.parameters, &training.optimizer)?;
+                None
+            } else {
+                Some((weights, gradient))
+            };
+            twin.train(matrices, tokens, carried, dropout, (scale, penalties))?
         } else {
             self.network.forward(weights, inputs, carried, window, dropout);
             self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale)
@@ -559,6 +593,7 @@ impl<'a> Trainer<'a> {
     /// Validates, keeps the model if it is the best, and saves.
     fn end_epoch(&mut self) -> Result<Event> {
         let eos = self.eos();
+        self.fetch()?;
         self.materialise(true)?;
         let mut twin = self.twin.take();
         let parameters = self.dense.as_ref().map_or(self.kept(), |(dense, _)| dense);
@@ -606,6 +641,7 @@ impl<'a> Trainer<'a> {
 
     /// Saves before a stop; a training without a validated model leaves its current one for use.
     fn leave(&mut self) -> Result<()> {
+        self.fetch()?;
         if self.progress.best.is_none() {
             checkpoint::save_model(&self.options.out, self.kept(), &self.config.forms)?;
         }
@@ -613,6 +649,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
+        self.fetch()?;
         self.progress.seconds = self.seconds();
         self.training.progress = serde_json::to_string(&self.progress).expect("counters are JSON");
         self.training.save(&self.options.out)?;

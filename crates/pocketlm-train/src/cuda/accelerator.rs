@@ -11,10 +11,13 @@ use crate::error::Result;
 use crate::product::Write;
 
 /// The kernels by their names in `kernels.cu`.
-pub const KERNELS: [&str; 15] = [
+pub const KERNELS: [&str; 18] = [
     "zero",
     "masked",
     "add_masked",
+    "squares",
+    "sgd",
+    "adam",
     "embed",
     "embedding_gradient",
     "lstm_forward",

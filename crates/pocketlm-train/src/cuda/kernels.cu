@@ -50,6 +50,42 @@ KERNEL add_masked(float *to, const float *from, const float *mask, int mask_leng
     }
 }
 
+// sums [blocks]: of the squares of `numbers`, to be summed up.
+KERNEL squares(float *sums, const float *numbers, int blocks, int total) {
+    SHARED float values[THREADS];
+    EACH_THREAD {
+        float sum = 0.0f;
+        for (int at = BLOCK * THREADS + thread; at < total; at += blocks * THREADS) sum += numbers[at] * numbers[at];
+        values[thread] = sum;
+    }
+    reduce(values, 0);
+    EACH_THREAD {
+        if (thread == 0) sums[BLOCK] = values[0];
+    }
+}
+
+// The update rules, as `optimizer.rs` has them.
+KERNEL sgd(float *parameters, const float *gradient, float shrink, float step, int total) {
+    EACH_THREAD {
+        int at = BLOCK * THREADS + thread;
+        if (at < total) parameters[at] = shrink * parameters[at] - step * gradient[at];
+    }
+}
+
+KERNEL adam(float *parameters, const float *gradient, float *first, float *second, float beta1, float beta2,
+            float rest1, float rest2, float scale, float l2, float keep, float step, float root_correction,
+            float epsilon, int total) {
+    EACH_THREAD {
+        int at = BLOCK * THREADS + thread;
+        if (at < total) {
+            float p = parameters[at], g = scale * gradient[at] + l2 * p;
+            float m = beta1 * first[at] + rest1 * g, v = beta2 * second[at] + rest2 * g * g;
+            first[at] = m, second[at] = v;
+            parameters[at] = keep * p - step * m / (sqrtf(v) * root_correction + epsilon);
+        }
+    }
+}
+
 // out [rows, width]: the rows of `matrix` that the tokens name, times the masks of their words and of the places.
 KERNEL embed(float *out, const float *matrix, const int *tokens, const float *words, const float *mask,
              int mask_length, int width, int total) {

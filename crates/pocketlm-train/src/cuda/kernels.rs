@@ -3,6 +3,7 @@
 use super::accelerator::{Accelerator, Argument, Part, THREADS};
 use crate::config::CellKind;
 use crate::error::Result;
+use crate::optimizer::{EPSILON, Rule};
 
 /// A device's kernels.
 #[derive(Clone, Copy)]
@@ -96,6 +97,43 @@ impl Kernels<'_> {
         let arguments =
             [to.into(), from.into(), mask.into(), mask_length(mask).into(), to.length.into()];
         self.each(kernel, to.length, &arguments)
+    }
+
+    /// Sums of squares that add up to that of all numbers, as many as `sums` is long.
+    pub fn squares(&self, sums: Part, numbers: Part) -> Result<()> {
+        let blocks = sums.length;
+        let arguments = [sums.into(), numbers.into(), blocks.into(), numbers.length.into()];
+        self.0.launch("squares", blocks, &arguments)
+    }
+
+    /// An update of the parameters by their gradient; `moments` are those of Adam.
+    pub fn update(
+        &self,
+        rule: &Rule,
+        (parameters, gradient): (Part, Part),
+        moments: Option<[Part; 2]>,
+    ) -> Result<()> {
+        let total = parameters.length;
+        assert_eq!(gradient.length, total);
+        let mut arguments = vec![parameters.into(), gradient.into()];
+        let kernel = match rule {
+            Rule::Sgd { shrink, step } => {
+                arguments.extend([*shrink, *step].map(Argument::from));
+                "sgd"
+            }
+            Rule::Adam(rule) => {
+                let moments = moments.expect("Adam has moments");
+                assert_eq!(moments.map(|moment| moment.length), [total; 2]);
+                arguments.extend(moments.map(Argument::from));
+                arguments.extend([rule.betas, rule.rests].concat().into_iter().map(Argument::from));
+                let rest = [rule.scale, rule.l2, rule.keep, rule.step, rule.root_correction];
+                arguments.extend(rest.map(Argument::from));
+                arguments.push((EPSILON as f32).into());
+                "adam"
+            }
+        };
+        arguments.push(total.into());
+        self.each(kernel, total, &arguments)
     }
 
     /// Rows of `matrix` `[types, width]` for `tokens` `[rows]`, times the masks of words `[types]` and of places.

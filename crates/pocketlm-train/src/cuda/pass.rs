@@ -16,6 +16,9 @@ use crate::product::Write;
 pub struct Pass<'a> {
     pub device: &'a dyn Accelerator,
     pub model: &'a Model,
+    /// All weights and their gradient, as the model has them.
+    pub weights: Part<'a>,
+    pub gradient: Part<'a>,
     pub room: &'a Room,
     pub plan: &'a Plan,
     pub layout: &'a Layout,
@@ -54,13 +57,13 @@ impl<'a> Pass<'a> {
     }
 
     /// A weight matrix of so many columns.
-    fn weights(&self, range: &Range<usize>, columns: usize) -> Matrix<'a> {
-        Matrix::new(self.sent(range), range.len() / columns, columns)
+    fn matrix(&self, range: &Range<usize>, columns: usize) -> Matrix<'a> {
+        Matrix::new(self.weights.part(range.clone()), range.len() / columns, columns)
     }
 
     /// Its gradient.
-    fn gradient(&self, range: &Range<usize>, columns: usize) -> Matrix<'a> {
-        Matrix::new(self.returned(range), range.len() / columns, columns)
+    fn d_matrix(&self, range: &Range<usize>, columns: usize) -> Matrix<'a> {
+        Matrix::new(self.gradient.part(range.clone()), range.len() / columns, columns)
     }
 
     fn layer(&self, k: usize) -> (&'a Layer, &'a LayerRoom) {
@@ -100,7 +103,7 @@ impl<'a> Pass<'a> {
         let words = self.mask(&self.layout.words);
         self.kernels().embed(
             self.input(0),
-            (self.sent(&model.embedding), model.embedding_width),
+            (self.weights.part(model.embedding.clone()), model.embedding_width),
             self.sent(&self.layout.tokens),
             (words, self.mask(&self.layout.inputs[0])),
         )?;
@@ -114,7 +117,7 @@ impl<'a> Pass<'a> {
         let (rows, wide) = (self.plan.rows(), model.top_width());
         let input = Matrix::new(self.input(model.layers.len()), rows, wide);
         let projected = Matrix::new(self.top(), rows, *narrow);
-        self.device.product(projected, Write::Set, input, self.weights(projection, wide).t())
+        self.device.product(projected, Write::Set, input, self.matrix(projection, wide).t())
     }
 
     fn forward_layer(&self, k: usize) -> Result<()> {
@@ -128,7 +131,7 @@ impl<'a> Pass<'a> {
         let gates =
             Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
         let input = Matrix::new(self.input(k), rows, layer.input_width);
-        let weights = self.weights(&layer.input, layer.input_width);
+        let weights = self.matrix(&layer.input, layer.input_width);
         self.device.product(gates, Write::Set, input, weights.t())?;
         (0..self.plan.steps).try_for_each(|t| self.forward_step(k, t))?;
         let last = [(&room.output, layer.output_width), (&room.memory, layer.memory())];
@@ -151,7 +154,8 @@ impl<'a> Pass<'a> {
         let (narrow, rows) = (layer.output_width, feed.blocks * layer.hidden);
         let gates = self.step(room.gates.all(), t, layer.width()).from(feed.block * layer.hidden);
         let gates = Matrix::strided(gates, self.plan.batch, rows, layer.width());
-        let matrix = self.sent(&layer.recurrent).from(feed.row * layer.hidden * narrow);
+        let matrix =
+            self.weights.part(layer.recurrent.clone()).from(feed.row * layer.hidden * narrow);
         (gates, Matrix::new(matrix.part(0..rows * narrow), rows, narrow))
     }
 
@@ -178,7 +182,7 @@ impl<'a> Pass<'a> {
         let memory = layer.memory();
         let step = Step {
             gates: self.step(room.gates.all(), t, layer.width()),
-            bias: self.sent(&layer.bias),
+            bias: self.weights.part(layer.bias.clone()),
             before: self.state_before(k, t),
             memory: self.step(room.memory.all(), if memory > 0 { t + 1 } else { 0 }, memory),
             squashed: self.step(room.squashed.all(), t, memory),
@@ -187,7 +191,7 @@ impl<'a> Pass<'a> {
         self.kernels().cell_forward(layer.kind, hidden, &step)?;
         let Some(projection) = &layer.projection else { return Ok(()) };
         let (output, cell) = (Matrix::new(output, batch, wide), Matrix::new(cell, batch, hidden));
-        self.device.product(output, Write::Set, cell, self.weights(projection, hidden).t())
+        self.device.product(output, Write::Set, cell, self.matrix(projection, hidden).t())
     }
 
     /// Memory before step `t`; for a GRU its output.
@@ -204,11 +208,11 @@ impl<'a> Pass<'a> {
         let input = self.top().part(rows.start * width..rows.end * width);
         let logits = self.room.logits.first(count * vocabulary);
         let out = Matrix::new(logits, count, vocabulary);
-        let matrix = self.weights(&model.softmax, width).t();
+        let matrix = self.matrix(&model.softmax, width).t();
         self.device.product(out, Write::Set, Matrix::new(input, count, width), matrix)?;
         Ok(Logits {
             logits,
-            bias: self.sent(&model.softmax_bias),
+            bias: self.weights.part(model.softmax_bias.clone()),
             targets: self.sent(&self.layout.targets).part(rows.clone()),
             losses: self.returned(&self.layout.losses).part(rows),
         })
@@ -238,10 +242,10 @@ impl<'a> Pass<'a> {
         let (rows, top, wide) = (self.plan.rows(), self.model.layers.len(), self.model.top_width());
         let d_projected = Matrix::new(self.d_top(), rows, *narrow);
         let input = Matrix::new(self.input(top), rows, wide);
-        let gradient = self.gradient(projection, wide);
+        let gradient = self.d_matrix(projection, wide);
         self.device.product(gradient, Write::Set, d_projected.t(), input)?;
         let d_input = Matrix::new(self.d_input(top), rows, wide);
-        self.device.product(d_input, Write::Set, d_projected, self.weights(projection, wide))
+        self.device.product(d_input, Write::Set, d_projected, self.matrix(projection, wide))
     }
 
     /// Gradient of what enters the softmax.
@@ -266,13 +270,17 @@ impl<'a> Pass<'a> {
         self.kernels().softmax_gradient(&logits, near.as_ref(), scale)?;
         let is_later = rows.start > 0;
         let write = if is_later { Write::Add } else { Write::Set };
-        self.kernels().column_sums(self.returned(&model.softmax_bias), logits.logits, is_later)?;
+        self.kernels().column_sums(
+            self.gradient.part(model.softmax_bias.clone()),
+            logits.logits,
+            is_later,
+        )?;
         let d = Matrix::new(logits.logits, count, model.vocabulary);
         let numbers = rows.start * width..rows.end * width;
         let input = Matrix::new(self.top().part(numbers.clone()), count, width);
-        self.device.product(self.gradient(&model.softmax, width), write, d.t(), input)?;
+        self.device.product(self.d_matrix(&model.softmax, width), write, d.t(), input)?;
         let d_input = Matrix::new(self.d_top().part(numbers), count, width);
-        self.device.product(d_input, Write::Set, d, self.weights(&model.softmax, width))
+        self.device.product(d_input, Write::Set, d, self.matrix(&model.softmax, width))
     }
 
     /// Products of the targets' embeddings with all embeddings, `[targets, vocabulary]`.
@@ -280,11 +288,11 @@ impl<'a> Pass<'a> {
         let (model, count) = (self.model, targets.length);
         let width = model.embedding_width;
         let own = self.room.near_rows.first(count * width);
-        let embedding = self.sent(&model.embedding);
+        let embedding = self.weights.part(model.embedding.clone());
         self.kernels().embed(own, (embedding, width), targets, (None, None))?;
         let products = self.room.near.first(count * model.vocabulary);
         let out = Matrix::new(products, count, model.vocabulary);
-        let all = self.weights(&model.embedding, width);
+        let all = self.matrix(&model.embedding, width);
         self.device.product(out, Write::Set, Matrix::new(own, count, width), all.t())?;
         Ok(products)
     }
@@ -319,7 +327,7 @@ impl<'a> Pass<'a> {
         let gates =
             Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
         let d_input = Matrix::new(self.d_input(k), rows, layer.input_width);
-        let weights = self.weights(&layer.input, layer.input_width);
+        let weights = self.matrix(&layer.input, layer.input_width);
         self.device.product(d_input, Write::Set, gates, weights)?;
         match self.mask(&self.layout.inputs[k]) {
             Some(mask) => self.kernels().masked(self.d_input(k), self.d_input(k), Some(mask)),
@@ -336,7 +344,7 @@ impl<'a> Pass<'a> {
             let d_unprojected = room.d_unprojected.first(batch * hidden);
             let out = Matrix::new(d_unprojected, batch, hidden);
             let d = Matrix::new(d_output, batch, wide);
-            self.device.product(out, Write::Set, d, self.weights(projection, hidden))?;
+            self.device.product(out, Write::Set, d, self.matrix(projection, hidden))?;
             d_output = d_unprojected;
         }
         let step = BackStep {
@@ -378,10 +386,10 @@ impl<'a> Pass<'a> {
         let (layer, room) = self.layer(k);
         let (rows, width, wide) = (self.plan.rows(), layer.width(), layer.output_width);
         let all = room.gates.first(rows * width);
-        self.kernels().column_sums(self.returned(&layer.bias), all, false)?;
+        self.kernels().column_sums(self.gradient.part(layer.bias.clone()), all, false)?;
         let fed = Matrix::strided(all, rows, layer.kind.gates() * layer.hidden, width);
         let input = Matrix::new(self.input(k), rows, layer.input_width);
-        let gradient = self.gradient(&layer.input, layer.input_width);
+        let gradient = self.d_matrix(&layer.input, layer.input_width);
         self.device.product(gradient, Write::Set, fed.t(), input)?;
         let masked = self.mask(&self.layout.states[k]).is_some();
         let before = if masked { &room.fed } else { &room.output };
@@ -389,7 +397,8 @@ impl<'a> Pass<'a> {
         for feed in layer.kind.recurrent_feeds() {
             let count = feed.blocks * layer.hidden;
             let d_gates = Matrix::strided(all.from(feed.block * layer.hidden), rows, count, width);
-            let part = self.returned(&layer.recurrent).from(feed.row * layer.hidden * wide);
+            let part =
+                self.gradient.part(layer.recurrent.clone()).from(feed.row * layer.hidden * wide);
             let part = Matrix::new(part, count, wide);
             self.device.product(part, Write::Set, d_gates.t(), before)?;
         }
@@ -397,13 +406,13 @@ impl<'a> Pass<'a> {
         let d_output = Matrix::new(self.d_input(k + 1), rows, wide);
         let unprojected = room.unprojected.first(rows * layer.hidden);
         let unprojected = Matrix::new(unprojected, rows, layer.hidden);
-        let gradient = self.gradient(projection, layer.hidden);
+        let gradient = self.d_matrix(projection, layer.hidden);
         self.device.product(gradient, Write::Set, d_output.t(), unprojected)
     }
 
     fn back_embedding(&self) -> Result<()> {
         let (model, layout) = (self.model, self.layout);
-        let gradient = self.returned(&model.embedding);
+        let gradient = self.gradient.part(model.embedding.clone());
         if !model.tied {
             self.kernels().zero(gradient)?;
         }

@@ -195,8 +195,7 @@ impl Plan {
     }
 }
 
-/// Where things lie in what is sent: the weights first, then what is new in each window; and in what comes back: the
-/// gradient first.
+/// Where things lie in what is sent for a window beside the weights, and in what comes back beside the gradient.
 pub struct Layout {
     /// Whole numbers.
     pub tokens: Range<usize>,
@@ -224,7 +223,7 @@ pub struct Layout {
 impl Layout {
     /// Of a window.
     pub fn new(model: &Model, plan: &Plan) -> Self {
-        let (mut there, mut back) = (model.parameters, model.parameters);
+        let (mut there, mut back) = (0, 0);
         let rows = plan.rows();
         let mut send = |length| take(&mut there, length);
         let [tokens, targets, types, order] = [(); 4].map(|()| send(rows));

@@ -1,5 +1,6 @@
 //! The twin against the network on the processor, on an emulator and, where there is one, on a GPU.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::corpus::Split;
 use crate::dropout::{Dropout, Variational};
 use crate::evaluate::evaluate;
 use crate::grammar;
-use crate::metrics::{Validation, validations};
+use crate::metrics::{Event, Validation, validations};
 use crate::network::{Network, Penalties, State, initialise};
 use crate::parameters::Parameters;
 use crate::recipe::{Draft, Recipe};
@@ -143,8 +144,9 @@ impl Pair {
             network.loss_and_gradients(weights, &mut want, &inputs, &targets, &mut window, scale);
         let tokens = Tokens { batch: BATCH, inputs: &inputs, targets: &targets };
         let twin = &mut self.twin;
-        let found =
-            twin.train(weights, &mut got, tokens, on_device, dropout, penalties, scale).unwrap();
+        let found = twin
+            .train(Some((weights, &mut got)), tokens, on_device, dropout, (scale, penalties))
+            .unwrap();
         let place = format!("{}, update {update}", self.case.name);
         assert!((found - loss).abs() < 1e-5 * loss, "{place}: {found}, not {loss}");
         for entry in want.entries() {
@@ -270,38 +272,58 @@ fn options(out: &Path) -> Options {
     Options { out: out.to_owned(), seed: 1, save_every, device: Device::Cpu }
 }
 
-/// Validations of a training whose first epoch is trained on a device, if one is given.
-fn trained(device: Option<Rc<dyn Accelerator>>) -> Vec<Validation> {
+/// A recipe whose parameters stay on the device.
+const HELD: &str = r#"
+[model]
+embedding = 12
+hidden = [16, 12]
+[train]
+batch = 10
+steps = 12
+epochs = 2
+optimizer = "OPTIMIZER"
+lr = LR
+clip = 0.5
+weight_decay = 1e-4
+dropout = 0.2
+"#;
+
+/// Validations of a training that is stopped in its second epoch and goes on on the processor; if a device is given, it
+/// is on that before.
+fn trained(recipe: &str, device: Option<Rc<dyn Accelerator>>) -> Vec<Validation> {
     let corpus = grammar::corpus(3, 6_000).unwrap();
-    let draft = Draft::base("zaremba-small").unwrap().file("recipe", RECIPE).unwrap();
+    let draft = Draft::base("zaremba-small").unwrap().file("recipe", recipe).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer =
-        Trainer::start(&corpus, draft.finish().unwrap(), options(folder.path())).unwrap();
+    let options = options(folder.path());
+    let mut trainer = Trainer::start(&corpus, draft.finish().unwrap(), options.clone()).unwrap();
     if let Some(device) = device {
         let model = &trainer.config.recipe.model;
         let (network, dense) = Network::new(model, trainer.config.vocabulary).unwrap();
         trainer.twin = Some(Twin::on(device, &network, &dense).unwrap());
-        let epoch_is_done = std::cell::Cell::new(false);
-        let mut observe = |event: &crate::metrics::Event| epoch_is_done.set(event.split == "valid");
-        trainer.run(&|| epoch_is_done.get(), &mut observe).unwrap();
-        drop(trainer);
-        trainer = Trainer::resume(&corpus, options(folder.path())).unwrap();
     }
-    trainer.run(&|| false, &mut |_| ()).unwrap();
+    let events = Cell::new(0);
+    let is_in_second = Cell::new(false);
+    let mut observe = |event: &Event| {
+        events.set(if event.epoch == 2 { events.get() + 1 } else { 0 });
+        is_in_second.set(events.get() > 5);
+    };
+    trainer.run(&|| is_in_second.get(), &mut observe).unwrap();
+    Trainer::resume(&corpus, options).unwrap().run(&|| false, &mut |_| ()).unwrap();
     validations(folder.path()).unwrap()
 }
 
 #[test]
 fn training_goes_on_on_another_device() {
-    let Some(device) = emulator() else { return };
-    let (got, want) = (trained(Some(device)), trained(None));
-    assert_eq!((got.len(), want.len()), (2, 2));
-    for (got, want) in got.iter().zip(&want) {
-        assert!(
-            (got.perplexity - want.perplexity).abs() < 1e-3 * want.perplexity,
-            "{} {}",
-            got.perplexity,
-            want.perplexity
-        );
+    let held = |optimizer, lr| HELD.replace("OPTIMIZER", optimizer).replace("LR", lr);
+    let recipes =
+        [RECIPE.to_owned(), held("sgd", "0.5"), held("adam", "0.005"), held("adamw", "0.005")];
+    for recipe in recipes {
+        let Some(device) = emulator() else { return };
+        let (got, want) = (trained(&recipe, Some(device)), trained(&recipe, None));
+        assert_eq!((got.len(), want.len()), (2, 2));
+        for (got, want) in got.iter().zip(&want) {
+            let (got, want) = (got.perplexity, want.perplexity);
+            assert!((got - want).abs() < 1e-3 * want, "{recipe}: {got}, not {want}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Training on a GPU: the twin of [`Network`] on a device.
+//! Training on a GPU: the twin of [`Network`](crate::network::Network) on a device.
 //!
 //! A window is the seam. Before it the host sends weights, tokens, masks and state, after it the gradient of the dense
 //! matrices, the losses and the state come back; whatever makes the weights and uses the gradient (matrix forms,

@@ -22,7 +22,7 @@ tests=(cargo test --release -p pocketlm-train --lib --)
 [[ -n ${TESTS:-} ]] && tests=("$TESTS")
 
 mkdir -p "$out"
-nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || echo "nvidia-smi shows no GPU"
 "${tests[@]}" cuda::tests::gpu cuda::tests::nvrtc --nocapture 2>&1 | tee "$out/tests.txt"
 if grep -q SKIPPED "$out/tests.txt"; then
     exit 1

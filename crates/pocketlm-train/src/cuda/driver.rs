@@ -46,7 +46,8 @@ impl Gpu {
     pub fn open(tf32: bool) -> Result<Self> {
         check_libraries()?;
         let context = CudaContext::new(0).map_err(|e| {
-            Error::device(format!("no GPU could be opened ({e}): see that nvidia-smi shows one, or train with --device cpu"))
+            let mend = "see that nvidia-smi shows one, or train with --device cpu";
+            Error::device(format!("no GPU could be opened ({e}): {mend}"))
         })?;
         // SAFETY: all work and all memory belong to one stream, so nothing is used on two at once.
         unsafe { context.disable_event_tracking() };
@@ -125,7 +126,7 @@ pub fn has_nvrtc() -> bool {
 
 fn check_libraries() -> Result<()> {
     let toolkit = "of the CUDA toolkit was not found";
-    let mend = "put the folder of the toolkit's libraries into LD_LIBRARY_PATH, or train with --device cpu";
+    let mend = "put the folder of its libraries into LD_LIBRARY_PATH, or train with --device cpu";
     // SAFETY: loading these libraries runs nothing but their own initialisers.
     let (driver, blas) =
         unsafe { (driver::sys::is_culib_present(), cublas::sys::is_culib_present()) };

@@ -59,8 +59,8 @@ impl Twin {
     /// The twin of a network with these dense matrices; none on the processor.
     ///
     /// # Errors
-    /// [`Error::Device`] where there is no GPU or one of its libraries is missing; [`Error::Config`] naming a setting of
-    /// the model that is not there on a GPU.
+    /// [`Error::Device`] where there is no GPU or one of its libraries is missing; [`Error::Config`] naming a setting
+    /// of the model that is not there on a GPU.
     pub fn open(device: Device, network: &Network, dense: &Parameters) -> Result<Option<Self>> {
         let Device::Cuda { tf32 } = device else { return Ok(None) };
         check(&network.config, dense)?;
@@ -93,9 +93,9 @@ impl Twin {
     }
 
     /// [`Network::forward`] and [`Network::loss_and_gradients`] of one window: the sum of the targets' negative
-    /// log-likelihoods in nats; sets `gradient` to the gradient of `scale` times that sum and the penalties, and `state`
-    /// to the one after the window. Without weights and gradient they are those of the device
-    /// ([`hold`](Self::hold)).
+    /// log-likelihoods in nats. Given weights and a gradient, sets this one to the gradient of `scale` times that sum
+    /// and the penalties; without them, they are those that the device holds ([`hold`](Self::hold)), and no weights
+    /// are dropped. Sets `state` to the one after the window.
     ///
     /// # Errors
     /// When the device fails.
@@ -113,6 +113,7 @@ impl Twin {
         if let Some((weights, _)) = &matrices {
             self.send_weights(weights)?;
         }
+        assert!(matrices.is_some() || self.held.is_some(), "there are weights");
         let mut loss = 0.0;
         self.window(&plan, tokens, state, &mut |numbers, layout| {
             loss = numbers[layout.losses.clone()].iter().map(|&loss| f64::from(loss)).sum();

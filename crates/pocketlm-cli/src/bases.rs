@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use pocketlm::pack::write_file;
 use pocketlm_train::checkpoint::{Checkpoint, Config};
+use pocketlm_train::cuda::Device;
 use pocketlm_train::metrics::validations;
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::reproduce::Base;
@@ -28,6 +29,8 @@ pub struct Folders<'a> {
     pub work: &'a Path,
     /// `bases.json`.
     pub results: &'a Path,
+    /// What the trainings run on.
+    pub device: Device,
 }
 
 /// One row as it was measured.
@@ -42,7 +45,7 @@ struct Row<'a> {
     hours: f64,
     /// Of the whole training, at the speed so far.
     estimated_hours: Option<f64>,
-    device: &'static str,
+    device: String,
     #[serde(flatten)]
     measured: Option<Measured>,
     training: Recipe,
@@ -70,7 +73,8 @@ impl Folders<'_> {
         eprintln!("{}: {}", base.name, base.title);
         let folder = self.work.join(base.name);
         let from = base.from.map(|from| self.work.join(from));
-        let begun = Begun { data: self.data, folder: &folder, from: from.as_deref() };
+        let (data, device) = (self.data, self.device);
+        let begun = Begun { data, folder: &folder, from: from.as_deref(), device };
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &Recipe::base(base.name)?, SEED)?;
         let outcome = trainer.run(stop, &mut show_epoch)?;
@@ -100,7 +104,7 @@ impl Folders<'_> {
             epochs,
             hours,
             estimated_hours: (!is_done).then(|| hours / last.epoch as f64 * epochs as f64),
-            device: "cpu",
+            device: config.provenance.device(),
             measured: Some(self.measured(&folder, best.map(|validation| validation.epoch))?),
             training,
             seed: config.provenance.seed,
@@ -110,7 +114,7 @@ impl Folders<'_> {
 
     fn measured(&self, folder: &Path, best_epoch: Option<usize>) -> Result<Measured> {
         let model = Checkpoint::load(folder)?;
-        let found = rows(folder, self.data, &["valid", "test"])?;
+        let found = rows(folder, self.data, &["valid", "test"], self.device)?;
         let [valid, test] = [&found[0].evaluation, &found[1].evaluation];
         Ok(Measured {
             parameters: model.leaves.data.len(),
@@ -128,7 +132,7 @@ impl Folders<'_> {
     pub fn estimate(&self, base: &Base, updates: u64) -> Result<()> {
         let training = Recipe::base(base.name)?;
         let folder = self.work.join(format!("{}-estimate", base.name));
-        let begun = Begun { data: self.data, folder: &folder, from: None };
+        let begun = Begun { data: self.data, folder: &folder, from: None, device: self.device };
         let (_, hours) = estimate(&begun, &training, SEED, updates)?;
         eprintln!("{}: about {hours:.1} hours on this machine", base.name);
         if self.rows()?.iter().any(|row| row["name"] == base.name && row["status"] != "not-run") {
@@ -141,7 +145,7 @@ impl Folders<'_> {
             epochs: training.train.epochs,
             hours: 0.0,
             estimated_hours: Some(hours),
-            device: "cpu",
+            device: self.device.to_string(),
             measured: None,
             training,
             seed: SEED,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
+use pocketlm_train::cuda::Device;
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::train::{Options, Trainer};
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct Begun<'a> {
     pub folder: &'a Path,
     /// The trained model that it starts from.
     pub from: Option<&'a Path>,
+    /// What it runs on.
+    pub device: Device,
 }
 
 impl Begun<'_> {
@@ -55,7 +58,8 @@ impl Begun<'_> {
         seed: u64,
     ) -> Result<Trainer<'c>> {
         let save_every = Duration::from_secs(120);
-        let options = Options { out: self.folder.to_owned(), seed, save_every };
+        let (out, device) = (self.folder.to_owned(), self.device);
+        let options = Options { out, seed, save_every, device };
         if !self.is_begun() {
             let Some(from) = self.from else {
                 return Ok(Trainer::start(corpus, recipe.clone(), options)?);

@@ -1,5 +1,6 @@
 //! Evaluation of a model of any form on a split of any text.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,7 +10,8 @@ use pocketlm::{Model, Ranking, Recall, Session};
 use pocketlm_kernels::activation::exp;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
-use pocketlm_train::evaluate::{Evaluation, evaluate};
+use pocketlm_train::cuda::{Device, Twin};
+use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::ngram::mix;
 use serde::Serialize;
 
@@ -58,15 +60,22 @@ pub struct Mixture {
     weight: f64,
 }
 
-/// Evaluates a checkpoint or a packed file on some splits of `data`: a checkpoint by the trainer's own network,
-/// a packed file by the runtime on its bytes.
-pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row>> {
+/// Evaluates a checkpoint or a packed file on some splits of `data`: a checkpoint by the trainer's own network on the
+/// device, a packed file by the runtime on its bytes.
+pub fn rows(path: &Path, data: &Path, splits: &[&'static str], device: Device) -> Result<Vec<Row>> {
     if path.is_dir() {
         let model = Checkpoint::load(path)?;
         let eos = model.encoder.vocabulary().eos();
         let read = |source: &Source| Ok(model.encoder.read(source)?);
-        let run = |text: &Split| Ok(evaluate(&model.network, &model.parameters, text, eos)?);
+        let (network, weights) = (&model.network, &model.parameters);
+        let twin = RefCell::new(Twin::open(device, network, weights)?);
+        let run = |text: &Split| {
+            Ok(evaluate_on(twin.borrow_mut().as_mut(), network, weights, text, eos)?)
+        };
         return each_split((path, None), data, splits, read, run);
+    }
+    if device != Device::Cpu {
+        bail!("{}: a packed file runs on the processor: leave out --device", path.display());
     }
     let model = Model::open(path)?;
     let read = |source: &Source| packed_split(&model, source);

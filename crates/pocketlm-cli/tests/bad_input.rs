@@ -40,6 +40,22 @@ fn text_that_is_not_there() {
     train_fails(&here, "text", &["no valid.txt in this folder"]);
 }
 
+/// Where there is a GPU with all its libraries, this checks that nothing is made of an unknown one.
+#[test]
+fn a_device_that_is_not_there() {
+    let here = place("device");
+    let line = format!("train --data text --out new {SMALL} --device");
+    fails(&here, &format!("{line} gpu"), &[], 2, &["there are cpu, cuda and cuda-tf32"]);
+    let output = command(&here, &format!("{line} cuda"), &[]).output().unwrap();
+    if output.status.success() {
+        return;
+    }
+    let parts = ["was not found", "was found", "could be opened"];
+    let message = stderr(&output);
+    assert!(parts.iter().any(|part| message.contains(part)), "{message}");
+    assert!(message.contains("--device cpu") && !here.join("new").exists(), "{message}");
+}
+
 #[test]
 fn text_that_is_empty_or_has_one_word() {
     let here = place("empty");

@@ -72,6 +72,23 @@ pub struct Provenance {
     pub seed: u64,
     /// Version of the program.
     pub version: String,
+    /// Devices other than the processor that had a part in the training, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+}
+
+impl Provenance {
+    /// Notes a device that has a part in the training.
+    pub fn add_device(&mut self, name: String) {
+        if !self.devices.contains(&name) {
+            self.devices.push(name);
+        }
+    }
+
+    /// What trained, for people: `cpu`, or the other devices.
+    pub fn device(&self) -> String {
+        if self.devices.is_empty() { "cpu".to_owned() } else { self.devices.join(", ") }
+    }
 }
 
 impl Config {

@@ -54,6 +54,12 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
+    /// A device that is missing or failed.
+    #[error("the GPU: {what}")]
+    Device {
+        /// What is missing or went wrong.
+        what: String,
+    },
     /// A compression that was asked to stop in the middle of a training.
     #[error("stopped; the same command goes on where it was, from {}", work.display())]
     Stopped {
@@ -81,6 +87,11 @@ impl Error {
     /// A [`Error::Config`].
     pub fn config(field: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Config { field: field.into(), what: what.into() }
+    }
+
+    /// A [`Error::Device`].
+    pub fn device(what: impl Into<String>) -> Self {
+        Self::Device { what: what.into() }
     }
 
     /// A [`Error::Checkpoint`].

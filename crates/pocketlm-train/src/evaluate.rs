@@ -7,13 +7,14 @@ use pocketlm::Recall;
 use serde::Serialize;
 
 use crate::corpus::{Split, Streams};
+use crate::cuda::Twin;
 use crate::error::Result;
 use crate::network::Network;
 use crate::parameters::Parameters;
 use crate::softmax::Prediction;
 
 /// Steps run at a time; a matter of speed, not of the result.
-const STEPS: usize = 256;
+pub(crate) const STEPS: usize = 256;
 
 /// How well a model predicts a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -53,6 +54,23 @@ impl Evaluation {
             recall_at_3: recall.at(3),
             oov: split.oov,
         }
+    }
+}
+
+/// [`evaluate`] on another device, where there is one.
+///
+/// # Errors
+/// When the split is empty or the device fails.
+pub fn evaluate_on(
+    twin: Option<&mut Twin>,
+    network: &Network,
+    weights: &Parameters,
+    split: &Split,
+    eos: u32,
+) -> Result<Evaluation> {
+    match twin {
+        Some(twin) => twin.evaluate(weights, split, eos),
+        None => evaluate(network, weights, split, eos),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod compress;
 pub mod config;
 pub mod corpus;
+pub mod cuda;
 pub mod dropout;
 pub mod error;
 pub mod evaluate;

@@ -22,10 +22,10 @@ pub struct Network {
     pub config: ModelConfig,
     /// Number of types.
     pub vocabulary: usize,
-    embedding: Id,
-    layers: Vec<Layer>,
-    projection: Option<Id>,
-    softmax: Softmax,
+    pub(crate) embedding: Id,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) projection: Option<Id>,
+    pub(crate) softmax: Softmax,
 }
 
 /// Buffers of one window, made once and used for every window of that size.
@@ -197,19 +197,34 @@ impl Network {
             window.words.clear();
             return;
         };
-        let locked = dropout.variational;
-        let top = self.layers.len();
-        for (k, (mask, input)) in window.masks.iter_mut().zip(&window.inputs).enumerate() {
-            let rate = match k {
-                _ if dropout.rate > 0.0 => dropout.rate,
-                0 => locked.input,
-                _ if k == top => locked.output,
-                _ => locked.between,
-            };
-            let steps = if dropout.rate > 0.0 { 1 } else { window.steps.max(1) };
-            dropout.draw(Site::Input(k), rate, input.len() / steps, mask);
+        let shape = (window.steps, window.batch);
+        for (k, mask) in window.masks.iter_mut().enumerate() {
+            self.draw_input_mask(dropout, k, shape, mask);
         }
-        dropout.draw(Site::Words, locked.word, self.vocabulary, &mut window.words);
+        let rate = dropout.variational.word;
+        dropout.draw(Site::Words, rate, self.vocabulary, &mut window.words);
+    }
+
+    /// Draws the mask of what enters layer `k`, or of what leaves the top one, in a window of so many steps of so many
+    /// streams: for each step, or one for all.
+    pub(crate) fn draw_input_mask(
+        &self,
+        dropout: Dropout,
+        k: usize,
+        (steps, batch): (usize, usize),
+        mask: &mut Vec<f32>,
+    ) {
+        let (locked, top) = (dropout.variational, self.layers.len());
+        let rate = match k {
+            _ if dropout.rate > 0.0 => dropout.rate,
+            0 => locked.input,
+            _ if k == top => locked.output,
+            _ => locked.between,
+        };
+        let width =
+            if k == top { self.layers[k - 1].output_width } else { self.layers[k].input_width };
+        let rows = if dropout.rate > 0.0 { steps * batch } else { batch };
+        dropout.draw(Site::Input(k), rate, rows * width, mask);
     }
 
     /// Multiplies the rows of `tokens` by the masks of their words.

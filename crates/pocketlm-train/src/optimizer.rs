@@ -6,7 +6,7 @@ use crate::config::{OptimizerKind, TrainConfig};
 use crate::parameters::Parameters;
 
 /// Adam's guard against division by zero.
-const EPSILON: f64 = 1e-8;
+pub(crate) const EPSILON: f64 = 1e-8;
 /// Numbers handled by one thread at a time; fixed, so that sums do not depend on the threads.
 const CHUNK: usize = 1 << 16;
 
@@ -39,26 +39,42 @@ impl Optimizer {
         scale: f64,
         lr: f64,
     ) {
+        let rule = self.rule(scale, lr);
+        match (&rule, &mut self.moments) {
+            (Rule::Adam(rule), Some(moments)) => {
+                rule.apply(&mut parameters.data, &gradient.data, moments);
+            }
+            (Rule::Sgd { shrink, step }, _) => {
+                sgd(&mut parameters.data, &gradient.data, *shrink, *step);
+            }
+            (Rule::Adam(_), None) => unreachable!("Adam has moments"),
+        }
+    }
+
+    /// The next update, which counts as made.
+    pub(crate) fn rule(&mut self, scale: f64, lr: f64) -> Rule {
         self.updates += 1;
-        match (self.kind, &mut self.moments) {
-            (OptimizerKind::Adam, Some(moments)) => {
-                let rule = Adam::at(self.betas, self.updates, lr, scale);
-                let rule = Adam { l2: self.weight_decay as f32, ..rule };
-                rule.apply(&mut parameters.data, &gradient.data, moments);
+        let decay = self.weight_decay;
+        let adam = || Adam::at(self.betas, self.updates, lr, scale);
+        match self.kind {
+            OptimizerKind::Sgd => {
+                Rule::Sgd { shrink: (1.0 - lr * decay) as f32, step: (lr * scale) as f32 }
             }
-            (OptimizerKind::AdamW, Some(moments)) => {
-                let rule = Adam::at(self.betas, self.updates, lr, scale);
-                let rule = Adam { keep: (1.0 - lr * self.weight_decay) as f32, ..rule };
-                rule.apply(&mut parameters.data, &gradient.data, moments);
-            }
-            _ => sgd(&mut parameters.data, &gradient.data, scale, lr, self.weight_decay),
+            OptimizerKind::Adam => Rule::Adam(Adam { l2: decay as f32, ..adam() }),
+            OptimizerKind::AdamW => Rule::Adam(Adam { keep: (1.0 - lr * decay) as f32, ..adam() }),
         }
     }
 }
 
-/// `p -= lr (scale g + decay p)`
-fn sgd(parameters: &mut [f32], gradient: &[f32], scale: f64, lr: f64, decay: f64) {
-    let (shrink, step) = ((1.0 - lr * decay) as f32, (lr * scale) as f32);
+/// One update, with its constants.
+pub(crate) enum Rule {
+    /// `p = shrink p - step g`
+    Sgd { shrink: f32, step: f32 },
+    /// Of either kind.
+    Adam(Adam),
+}
+
+fn sgd(parameters: &mut [f32], gradient: &[f32], shrink: f32, step: f32) {
     let chunks = parameters.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
     chunks.for_each(|(parameters, gradient)| {
         for (p, g) in parameters.iter_mut().zip(gradient) {
@@ -68,14 +84,14 @@ fn sgd(parameters: &mut [f32], gradient: &[f32], scale: f64, lr: f64, decay: f64
 }
 
 /// The constants of one Adam update.
-struct Adam {
-    betas: [f32; 2],
-    rests: [f32; 2],
-    scale: f32,
-    l2: f32,
-    keep: f32,
-    step: f32,
-    root_correction: f32,
+pub(crate) struct Adam {
+    pub(crate) betas: [f32; 2],
+    pub(crate) rests: [f32; 2],
+    pub(crate) scale: f32,
+    pub(crate) l2: f32,
+    pub(crate) keep: f32,
+    pub(crate) step: f32,
+    pub(crate) root_correction: f32,
 }
 
 impl Adam {

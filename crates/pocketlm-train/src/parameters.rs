@@ -88,6 +88,11 @@ impl Parameters {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
+    /// The entry of a matrix.
+    pub fn entry(&self, id: Id) -> &Entry {
+        &self.entries[id.0]
+    }
+
     /// Numbers of one matrix, row-major `[rows, columns]`.
     pub fn get(&self, id: Id) -> &[f32] {
         &self.data[self.entries[id.0].range.clone()]

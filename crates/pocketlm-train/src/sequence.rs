@@ -19,19 +19,19 @@ use crate::product::{View, Write, add_column_sums, product};
 #[derive(Clone, Debug)]
 pub struct Layer {
     number: usize,
-    kind: CellKind,
+    pub(crate) kind: CellKind,
     /// Width of what enters it.
     pub input_width: usize,
     /// Units.
     pub hidden: usize,
     /// Width of what leaves it and of what it feeds back.
     pub output_width: usize,
-    input: Id,
-    recurrent: Id,
-    bias: Id,
+    pub(crate) input: Id,
+    pub(crate) recurrent: Id,
+    pub(crate) bias: Id,
     /// Gains of the normalised pre-activations, with layer normalisation.
     gain: Option<Id>,
-    projection: Option<Id>,
+    pub(crate) projection: Option<Id>,
     mogrifier: Mogrifier,
 }
 

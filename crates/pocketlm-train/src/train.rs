@@ -14,9 +14,10 @@ use crate::checkpoint::{self, Checkpoint, Config, Provenance, TrainingState};
 use crate::compress::Outline;
 use crate::config::{Objective, Schedule};
 use crate::corpus::{Corpus, Streams};
+use crate::cuda::{Device, Tokens, Twin};
 use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::evaluate_on;
 use crate::group_lasso::GroupLasso;
 use crate::matrix::{Noise, Parametrization};
 use crate::metrics::{Event, Metrics};
@@ -37,6 +38,8 @@ pub struct Options {
     pub seed: u64,
     /// Time between two saves of the training state within an epoch.
     pub save_every: Duration,
+    /// What it runs on: in this sitting, since a checkpoint goes on on any.
+    pub device: Device,
 }
 
 /// Counters of a training, saved with its state.
@@ -92,6 +95,8 @@ pub struct Trainer<'a> {
     /// The matrices and their gradient, where they are not what is trained.
     dense: Option<(Parameters, Parameters)>,
     window: Window,
+    /// The network on another device, which does what the window else does.
+    pub(crate) twin: Option<Twin>,
     /// The penalty of large units, where the recipe asks for it.
     group_lasso: Option<GroupLasso>,
     /// Share of zeros that pruning has reached in this sitting.
@@ -110,7 +115,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When the folder holds a checkpoint already or cannot be written, or the recipe does not fit the data.
     pub fn start(corpus: &'a Corpus, recipe: Recipe, options: Options) -> Result<Self> {
-        make_folder(&options)?;
+        check_folder(&options)?;
         let config = Config::new(recipe, &corpus.encoder, provenance(corpus, &options))?;
         let mut trainer = Self::assemble(corpus, config, options)?;
         let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
@@ -145,7 +150,7 @@ impl<'a> Trainer<'a> {
             let what = "is not that of the model to start from: leave it as it is there";
             return Err(Error::config("model", what));
         }
-        make_folder(&options)?;
+        check_folder(&options)?;
         let provenance = provenance(corpus, &options);
         let mut config = Config { recipe, provenance, ..model.config.clone() };
         let mut outline = Outline::of(model);
@@ -161,6 +166,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn begin(mut self) -> Result<Self> {
+        let out = &self.options.out;
+        std::fs::create_dir_all(out).map_err(Error::io(out))?;
         self.parametrization.mask(&self.training.parameters);
         self.corpus.encoder.save(&self.options.out)?;
         self.config.save(&self.options.out)?;
@@ -179,7 +186,11 @@ impl<'a> Trainer<'a> {
             return Err(Error::checkpoint(&options.out, what));
         }
         options.seed = config.provenance.seed;
+        let known = config.provenance.devices.len();
         let mut trainer = Self::assemble(corpus, config, options)?;
+        if trainer.config.provenance.devices.len() > known {
+            trainer.config.save(&trainer.options.out)?;
+        }
         trainer.training.load(&trainer.options.out)?;
         trainer.parametrization.mask(&trainer.training.parameters);
         trainer.progress = serde_json::from_str(&trainer.training.progress).map_err(|e| {
@@ -191,9 +202,13 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    fn assemble(corpus: &'a Corpus, config: Config, options: Options) -> Result<Self> {
-        let train = &config.recipe.train;
+    fn assemble(corpus: &'a Corpus, mut config: Config, options: Options) -> Result<Self> {
         let (network, dense) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let twin = Twin::open(options.device, &network, &dense)?;
+        if let Some(twin) = &twin {
+            config.provenance.add_device(twin.device());
+        }
+        let train = &config.recipe.train;
         let (parametrization, parameters) = Parametrization::new(&config.forms, &dense)?;
         let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
         let mut window = network.window(train.steps, train.batch);
@@ -232,6 +247,7 @@ impl<'a> Trainer<'a> {
             network,
             training,
             window,
+            twin,
             group_lasso,
             pruned: 0.0,
             progress,
@@ -300,7 +316,11 @@ impl<'a> Trainer<'a> {
             lasso.add_gradient(&self.training.parameters, &mut self.gradient);
         }
         self.diverge();
-        let norm = norm(&self.gradient);
+        let holds = self.holds();
+        let norm = match &self.twin {
+            Some(twin) if holds => twin.norm()?,
+            _ => norm(&self.gradient),
+        };
         self.check_finite("gradient norm", norm, lr)?;
         let train = &self.config.recipe.train;
         let shrink = clip_scale(norm, train.clip);
@@ -308,10 +328,34 @@ impl<'a> Trainer<'a> {
         let usual = train.steps * windows;
         let lr = if train.random_steps { lr * steps as f64 / usual as f64 } else { lr };
         let training = &mut self.training;
-        training.optimizer.update(&mut training.parameters, &self.gradient, shrink, lr);
+        match &mut self.twin {
+            Some(twin) if holds => twin.update(&mut training.optimizer, shrink, lr)?,
+            _ => {
+                let (parameters, gradient) = (&mut training.parameters, &self.gradient);
+                training.optimizer.update(parameters, gradient, shrink, lr);
+            }
+        }
         self.average();
         self.progress.updates += 1;
         Ok(())
+    }
+
+    /// Whether the parameters stay on another device between two saves: nothing but the optimiser changes them, and
+    /// nothing else here looks at them or at their gradient.
+    fn holds(&self) -> bool {
+        let train = &self.config.recipe.train;
+        let is_changed =
+            train.prune.is_some() || train.regrowth.is_some() || train.weight_drop > 0.0;
+        let is_seen =
+            train.average.is_some() || self.mean_gradient.is_some() || self.group_lasso.is_some();
+        self.twin.is_some() && self.dense.is_none() && !is_changed && !is_seen
+    }
+
+    /// Brings back the parameters from another device, if that holds them.
+    fn fetch(&mut self) -> Result<()> {
+        let Some(twin) = &self.twin else { return Ok(()) };
+        let training = &mut self.training;
+        twin.fetch(&mut training.parameters, &mut training.optimizer)
     }
 
     /// Where the random numbers of an update's window come from.
@@ -335,7 +379,7 @@ impl<'a> Trainer<'a> {
         let steps =
             if train.random_steps { random_steps(train.steps, &mut random) } else { train.steps };
         let piece = streams.window(self.progress.position, steps);
-        if piece.steps != self.window.steps {
+        if piece.steps != self.window.steps && self.twin.is_none() {
             self.window = self.network.window(piece.steps, batch);
             self.window.penalties = train.penalties();
         }
@@ -349,16 +393,27 @@ impl<'a> Trainer<'a> {
             Objective::Window => 1.0 / batch as f32,
             Objective::Token => 1.0 / piece.targets.len() as f32,
         };
+        let (penalties, holds) = (train.penalties(), self.holds());
         let training = &mut self.training;
         let (carried, window) = (&mut training.carried, &mut self.window);
         let (weights, gradient) = match &mut self.dense {
             Some((weights, gradient)) => (&*weights, gradient),
             None => (&training.parameters, &mut self.gradient),
         };
-        self.network.forward(weights, &piece.inputs, carried, window, Some(dropout));
-        let (inputs, targets) = (&piece.inputs, &piece.targets);
-        let loss =
-            self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale);
+        let (inputs, targets, dropout) = (&piece.inputs, &piece.targets, Some(dropout));
+        let loss = if let Some(twin) = &mut self.twin {
+            let tokens = Tokens { batch, inputs, targets };
+            let matrices = if holds {
+                twin.hold(&training.parameters, &training.optimizer)?;
+                None
+            } else {
+                Some((weights, gradient))
+            };
+            twin.train(matrices, tokens, carried, dropout, (scale, penalties))?
+        } else {
+            self.network.forward(weights, inputs, carried, window, dropout);
+            self.network.loss_and_gradients(weights, gradient, inputs, targets, window, scale)
+        };
         if let Some((dense, d_dense)) = &self.dense {
             let leaves = &training.parameters;
             self.parametrization.pull_back(leaves, dense, d_dense, &mut self.gradient);
@@ -542,9 +597,13 @@ impl<'a> Trainer<'a> {
     /// Validates, keeps the model if it is the best, and saves.
     fn end_epoch(&mut self) -> Result<Event> {
         let eos = self.eos();
+        self.fetch()?;
         self.materialise(true)?;
+        let mut twin = self.twin.take();
         let parameters = self.dense.as_ref().map_or(self.kept(), |(dense, _)| dense);
-        let valid: Evaluation = evaluate(&self.network, parameters, &self.corpus.valid, eos)?;
+        let valid = &self.corpus.valid;
+        let valid = evaluate_on(twin.as_mut(), &self.network, parameters, valid, eos)?;
+        self.twin = twin;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;
         let settled = self.settled();
@@ -586,6 +645,7 @@ impl<'a> Trainer<'a> {
 
     /// Saves before a stop; a training without a validated model leaves its current one for use.
     fn leave(&mut self) -> Result<()> {
+        self.fetch()?;
         if self.progress.best.is_none() {
             checkpoint::save_model(&self.options.out, self.kept(), &self.config.forms)?;
         }
@@ -593,6 +653,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
+        self.fetch()?;
         self.progress.seconds = self.seconds();
         self.training.progress = serde_json::to_string(&self.progress).expect("counters are JSON");
         self.training.save(&self.options.out)?;
@@ -601,13 +662,13 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Makes the folder of a new training.
-fn make_folder(options: &Options) -> Result<()> {
+/// Refuses a folder that holds a checkpoint.
+fn check_folder(options: &Options) -> Result<()> {
     if options.out.join("config.json").exists() {
         let what = "holds a checkpoint already: resume it, or choose another folder";
         return Err(Error::checkpoint(&options.out, what));
     }
-    std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out))
+    Ok(())
 }
 
 /// Half a cosine from 1 to 0 as `done` goes from 0 to 1.
@@ -622,6 +683,7 @@ fn provenance(corpus: &Corpus, options: &Options) -> Provenance {
         train_tokens: corpus.train.ids.len() as u64,
         seed: options.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        devices: Vec::new(),
     }
 }
 

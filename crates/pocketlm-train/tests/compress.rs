@@ -16,6 +16,7 @@ use pocketlm_train::compress::{
     CompressionRecipe, Context, Outline, StepReport, compress, packed_loss,
 };
 use pocketlm_train::corpus::Corpus;
+use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
@@ -38,7 +39,7 @@ fn recipe(more: &str) -> Recipe {
 }
 
 fn options(folder: &Path) -> Options {
-    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX }
+    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX, device: Device::Cpu }
 }
 
 fn trained(corpus: &Corpus, more: &str) -> (TempDir, Checkpoint) {
@@ -57,7 +58,8 @@ fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<(Checkpoint, Vec<StepReport>), Error> {
     let recipe = CompressionRecipe::parse("test", steps).unwrap();
-    let context = Context { corpus: Some(corpus), work, step: 0, stop, observe: &|_| () };
+    let (corpus, device) = (Some(corpus), Device::Cpu);
+    let context = Context { corpus, work, device, step: 0, stop, observe: &|_| () };
     compress(model, &recipe, &context, &mut |_| ())
 }
 

@@ -11,6 +11,7 @@ use common::sit;
 use pocketlm::{Model, Recall, Score, Session};
 use pocketlm_train::checkpoint::{Checkpoint, Config, Provenance};
 use pocketlm_train::corpus::{Corpus, Split, Streams};
+use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::{Evaluation, evaluate};
 use pocketlm_train::grammar;
@@ -71,7 +72,7 @@ fn recipe(settings: &[(&str, &str)]) -> Recipe {
 }
 
 fn options(folder: &Path, seed: u64) -> Options {
-    Options { out: folder.to_owned(), seed, save_every: Duration::MAX }
+    Options { out: folder.to_owned(), seed, save_every: Duration::MAX, device: Device::Cpu }
 }
 
 fn start<'a>(corpus: &'a Corpus, settings: &[(&str, &str)], out: &Path, seed: u64) -> Trainer<'a> {
@@ -280,7 +281,8 @@ fn random(corpus: &Corpus, settings: &[(&str, &str)]) -> Checkpoint {
         Network::new(&recipe.model, encoder.vocabulary().len()).unwrap();
     initialise(&mut parameters, 0.5, 5);
     let (data_sha256, version) = (corpus.sha256(), "test".to_owned());
-    let provenance = Provenance { data_sha256, train_tokens: 1, seed: 5, version };
+    let provenance =
+        Provenance { data_sha256, train_tokens: 1, seed: 5, version, devices: Vec::new() };
     let config = Config::new(recipe, &encoder, provenance).unwrap();
     let (parametrization, _) = Parametrization::new(&config.forms, &parameters).unwrap();
     let leaves = parameters.clone();

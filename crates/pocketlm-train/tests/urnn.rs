@@ -12,6 +12,7 @@ use pocketlm::Model;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{CompressionRecipe, Context, compress, packed_loss};
 use pocketlm_train::corpus::Corpus;
+use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
@@ -35,7 +36,7 @@ fn draft() -> Draft {
 }
 
 fn options(folder: &Path) -> Options {
-    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX }
+    Options { out: folder.to_owned(), seed: 1, save_every: Duration::MAX, device: Device::Cpu }
 }
 
 fn trained(corpus: &Corpus, recipe: Recipe) -> (TempDir, Checkpoint) {
@@ -132,7 +133,8 @@ fn run(model: Checkpoint, corpus: &Corpus, steps: &str) -> Result<Checkpoint, Er
     let work = tempfile::tempdir().unwrap();
     let recipe = CompressionRecipe::parse("test", steps).unwrap();
     let (stop, work) = (&|| false, work.path());
-    let context = Context { corpus: Some(corpus), work, step: 0, stop, observe: &|_| () };
+    let (corpus, device) = (Some(corpus), Device::Cpu);
+    let context = Context { corpus, work, device, step: 0, stop, observe: &|_| () };
     compress(model, &recipe, &context, &mut |_| ()).map(|(model, _)| model)
 }
 

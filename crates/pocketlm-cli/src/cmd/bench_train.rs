@@ -4,17 +4,19 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use pocketlm_kernels::probe::multiply_add;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::config::{CellKind, ModelConfig, OptimizerKind, TrainConfig};
 use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Unit};
+use pocketlm_train::cuda::Device;
 use pocketlm_train::network::{Network, initialise};
 use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::train::{Options, Trainer};
 use serde::Serialize;
 
+use crate::cmd::train::DeviceArgs;
 use crate::machine::{Machine, peak_bytes};
 
 /// Time one training step: forward, backward, gradient-norm clipping, SGD; or all that a base model's recipe does.
@@ -31,6 +33,8 @@ pub struct Args {
     /// Recurrent layers.
     #[arg(long, default_value_t = 2)]
     layers: usize,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Types.
     #[arg(long, default_value_t = 10_000)]
     vocabulary: usize,
@@ -52,6 +56,7 @@ pub struct Args {
 struct RecipeReport<'a> {
     model: &'a str,
     parameters: usize,
+    device: String,
     batch: usize,
     window: usize,
     threads: usize,
@@ -80,6 +85,9 @@ impl Args {
     pub fn run(self) -> Result<()> {
         if let Some(name) = &self.model {
             return self.run_recipe(name);
+        }
+        if self.device.device != Device::Cpu {
+            bail!("--device is for the recipes: name one by --model");
         }
         let config = ModelConfig {
             cell: CellKind::Lstm,
@@ -131,6 +139,7 @@ impl Args {
         let report = RecipeReport {
             model: name,
             parameters,
+            device: self.device.device.to_string(),
             batch,
             window,
             threads: rayon::current_num_threads(),
@@ -162,7 +171,8 @@ impl Args {
         write_text(&text, self.vocabulary, tokens)?;
         let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
         let corpus = Corpus::open(&text, &options)?;
-        let options = Options { out: out.clone(), seed: 1, save_every: Duration::MAX };
+        let (save_every, device) = (Duration::MAX, self.device.device);
+        let options = Options { out: out.clone(), seed: 1, save_every, device };
         let mut trainer = Trainer::start(&corpus, recipe, options)?;
         let times = RefCell::new(Vec::new());
         let last = Cell::new(Instant::now());

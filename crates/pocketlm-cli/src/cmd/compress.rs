@@ -13,7 +13,7 @@ use pocketlm_train::pack::pack;
 use serde::Serialize;
 
 use crate::cmd::pack::{measured, precision};
-use crate::cmd::train::interruptible;
+use crate::cmd::train::{DeviceArgs, interruptible};
 use crate::machine::Machine;
 use crate::progress::show_epoch;
 use crate::table::table;
@@ -55,6 +55,8 @@ pub struct Args {
     /// Learning rate of --fine-tune.
     #[arg(long, value_name = "X", default_value_t = 0.2)]
     lr: f64,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Text: to calibrate and fine-tune on, and to measure each step.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
@@ -105,6 +107,7 @@ impl Args {
         let context = Context {
             corpus: corpus.as_ref(),
             work: &work,
+            device: self.device.device,
             step: 0,
             stop: &interruptible(),
             observe: &show_epoch,

@@ -7,6 +7,7 @@ use anyhow::Result;
 use pocketlm::Sampling;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Corpus, Split};
+use pocketlm_train::cuda::Device;
 use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar::{self, Grammar};
 use pocketlm_train::recipe::Draft;
@@ -88,7 +89,7 @@ impl Args {
             .set("epochs", &self.epochs.to_string())?
             .finish()?;
         let save_every = Duration::from_secs(120);
-        let options = Options { out: out.to_owned(), seed: 1, save_every };
+        let options = Options { out: out.to_owned(), seed: 1, save_every, device: Device::Cpu };
         let mut trainer = Trainer::start(corpus, recipe, options)?;
         let mode = self.progress.unwrap_or_else(Mode::default_for_stderr);
         let mut progress = Progress::new(mode, self.epochs);

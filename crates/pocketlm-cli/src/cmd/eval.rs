@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use comfy_table::Table;
+use pocketlm_train::cuda::Device;
 
+use crate::cmd::train::DeviceArgs;
 use crate::evaluation::{Row, mixed_rows, rows};
 use crate::machine::Machine;
 use crate::table::table;
@@ -32,6 +34,8 @@ pub struct Args {
     /// Share of the second model in a mixture: 0 to 1, or auto for what suits the valid split best.
     #[arg(long, default_value = "auto", requires = "mix", value_parser = weight)]
     weight: Weight,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -72,11 +76,14 @@ impl Split {
 impl Args {
     /// Evaluates every model on every split.
     pub fn run(self) -> Result<()> {
+        if self.mix.is_some() && self.device.device != Device::Cpu {
+            bail!("--mix runs on the processor: leave out --device");
+        }
         let splits: Vec<_> = self.split.iter().map(|split| split.name()).collect();
         let mut all = Vec::new();
         for model in &self.models {
             all.extend(match &self.mix {
-                None => rows(model, &self.data, &splits)?,
+                None => rows(model, &self.data, &splits, self.device.device)?,
                 Some(second) => mixed_rows(model, second, self.weight.0, &self.data, &splits)?,
             });
         }

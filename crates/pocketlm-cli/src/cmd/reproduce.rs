@@ -17,7 +17,7 @@ use crate::bases::Folders;
 use crate::begun::{Begun, Status, estimate};
 use crate::cmd::bench::words;
 use crate::cmd::pack::measured;
-use crate::cmd::train::interruptible;
+use crate::cmd::train::{DeviceArgs, interruptible};
 use crate::machine::Machine;
 use crate::progress::show_epoch;
 
@@ -52,6 +52,8 @@ pub struct Args {
     /// Folder for the results: paper/ROW.json, field/BASE/ROW.json or bases.json below it.
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Do not train: report every row whose training has begun as far as it is.
     #[arg(long, conflicts_with = "estimate")]
     as_is: bool,
@@ -132,6 +134,11 @@ impl Args {
         Ok(())
     }
 
+    /// The training in a folder.
+    fn begun<'a>(&'a self, folder: &'a Path) -> Begun<'a> {
+        Begun { data: &self.data, folder, from: None, device: self.device.device }
+    }
+
     /// Where the rows of this table are stored.
     fn folder(&self) -> PathBuf {
         let folder = self.results.join(&self.suite);
@@ -152,7 +159,12 @@ impl Args {
     fn bases(&self) -> Result<()> {
         let all = bases();
         self.check_names(all.iter().map(|base| base.name))?;
-        let folders = Folders { data: &self.data, work: &self.work, results: &self.results };
+        let folders = Folders {
+            data: &self.data,
+            work: &self.work,
+            results: &self.results,
+            device: self.device.device,
+        };
         let stop = interruptible();
         for base in all.iter().filter(|base| self.is_wanted(base.name)) {
             if let Some(updates) = self.estimate {
@@ -190,7 +202,7 @@ impl Args {
         if config.recipe.model != row.training.model {
             bail!("{} is no {}: give a model of that shape", model.display(), row.base);
         }
-        let corpus = Begun { data: &self.data, folder: model, from: None }.corpus()?;
+        let corpus = self.begun(model).corpus()?;
         let measured = self.compress(row, &corpus, model, stop)?;
         self.store(&Report::of(row, config.recipe.train.epochs, None, measured))
     }
@@ -209,7 +221,7 @@ impl Args {
             return Ok(Outcome::Finished);
         }
         eprintln!("{}: {}", row.name, row.title);
-        let begun = Begun { data: &self.data, folder: &training, from: None };
+        let begun = self.begun(&training);
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &row.training, row.seed)?;
         if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
@@ -232,6 +244,7 @@ impl Args {
         let context = Context {
             corpus: Some(corpus),
             work: &self.work.join(format!("{}-steps", self.own_name(row))),
+            device: self.device.device,
             step: 0,
             stop,
             observe: &show_epoch,
@@ -262,7 +275,7 @@ impl Args {
 
     fn estimate(&self, row: &Row, updates: u64) -> Result<()> {
         let folder = self.work.join(format!("{}-estimate", row.name));
-        let begun = Begun { data: &self.data, folder: &folder, from: None };
+        let begun = self.begun(&folder);
         let (seconds, hours) = estimate(&begun, &row.training, row.seed, updates)?;
         eprintln!("{}: about {hours:.1} hours on this machine", row.name);
         self.store(&Report {

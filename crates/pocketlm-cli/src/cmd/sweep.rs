@@ -13,7 +13,7 @@ use pocketlm_train::error::Error;
 use pocketlm_train::sweep::{Sweep, Trial};
 use serde::Serialize;
 
-use crate::cmd::train::{TextArgs, interruptible};
+use crate::cmd::train::{DeviceArgs, TextArgs, interruptible};
 use crate::machine::Machine;
 use crate::table::table;
 use crate::trial::{Place, Standing, State};
@@ -45,6 +45,8 @@ pub struct Args {
     /// Trials at once, which share the cores of --threads (default: one a core).
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     text: TextArgs,
     /// Minutes between two saves of a trial within an epoch.
@@ -214,6 +216,7 @@ impl<'a> Run<'a> {
         let mut list = vec!["--data".to_owned(), args.data.display().to_string()];
         list.extend(["--seed".to_owned(), self.sweep.seed.to_string()]);
         list.extend(["--save-every".to_owned(), args.save_every.to_string()]);
+        list.extend(["--device".to_owned(), args.device.device.to_string()]);
         list.extend(args.text.arguments());
         list
     }

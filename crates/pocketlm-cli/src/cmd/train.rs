@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
-use pocketlm_train::evaluate::{Evaluation, evaluate};
+use pocketlm_train::cuda::{Device, Twin};
+use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::recipe::{Draft, Recipe};
 use pocketlm_train::train::{Options, Outcome, Trainer};
 use serde::Serialize;
@@ -53,6 +54,8 @@ pub struct Args {
     /// Seed of the initial weights and of dropout.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Take up the training in --out where it was left; its recipe and seed are kept.
     #[arg(long)]
     resume: bool,
@@ -108,6 +111,15 @@ impl TextArgs {
     }
 }
 
+/// What a network is trained and measured on.
+#[derive(clap::Args)]
+pub struct DeviceArgs {
+    /// What to compute on: cpu, cuda (an NVIDIA GPU), or cuda-tf32 (the same, with products whose factors are rounded
+    /// to TF32).
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
+    pub device: Device,
+}
+
 /// The result of a training.
 #[derive(Serialize)]
 struct Report {
@@ -137,7 +149,8 @@ impl Args {
         let corpus = self.corpus(from.as_ref())?;
         let seconds = self.save_every.clamp(0.0, 1e6) * 60.0;
         let save_every = Duration::from_secs_f64(seconds);
-        let options = Options { out: self.out.clone(), seed: self.seed, save_every };
+        let (out, device) = (self.out.clone(), self.device.device);
+        let options = Options { out, seed: self.seed, save_every, device };
         let mut trainer = if self.resume {
             Trainer::resume(&corpus, options)?
         } else if let Some(model) = &from {
@@ -202,7 +215,9 @@ impl Args {
     fn report(&self, corpus: &Corpus, trainer: &Trainer, outcome: Outcome) -> Result<()> {
         let model = Checkpoint::load(&self.out)?;
         let eos = corpus.encoder.vocabulary().eos();
-        let on = |split| evaluate(&model.network, &model.parameters, split, eos);
+        let (network, weights) = (&model.network, &model.parameters);
+        let mut twin = Twin::open(self.device.device, network, weights)?;
+        let mut on = |split| evaluate_on(twin.as_mut(), network, weights, split, eos);
         let progress = &trainer.progress;
         let report = Report {
             model: self.out.clone(),

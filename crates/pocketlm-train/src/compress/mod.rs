@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::corpus::{Corpus, Split};
+use crate::cuda::Device;
 use crate::error::{Error, Result};
 use crate::metrics::Event;
 use crate::train::Options;
@@ -185,6 +186,8 @@ pub struct Context<'a> {
     pub corpus: Option<&'a Corpus>,
     /// Folder for the checkpoint of each fine-tuning.
     pub work: &'a Path,
+    /// What fine-tunings run on.
+    pub device: Device,
     /// Which step it is, from 0.
     pub step: usize,
     /// Whether to stop.
@@ -196,7 +199,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn training(&self, seed: u64) -> Options {
         let out: PathBuf = self.work.join(format!("step-{}", self.step + 1));
-        Options { out, seed, save_every: Duration::from_secs(120) }
+        Options { out, seed, save_every: Duration::from_secs(120), device: self.device }
     }
 }
 

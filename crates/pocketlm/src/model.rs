@@ -50,6 +50,9 @@ impl Model {
     /// The file must not be shortened or rewritten in place while the model is open; replacing it by
     /// renaming another over it is fine.
     ///
+    /// Linux is asked for large pages, which it gives to what it does not hold in small ones already: a file that was
+    /// written a moment ago is slower to open and, beyond some ten megabytes, to use than after the next start.
+    ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, else [`Error::Model`] with what is wrong in it.
     #[cfg(feature = "std")]

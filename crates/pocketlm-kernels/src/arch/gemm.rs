@@ -4,7 +4,7 @@
 //! All functions: the instructions of `S` are there, and lengths fit as [`crate::gemm::multiply`] checks.
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
-use super::lanes::{AHEAD, Lanes, load_some, store_some};
+use super::lanes::{Lanes, load_some, store_some};
 use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 
 /// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache. Shallower
@@ -21,6 +21,9 @@ const fn near<S: Lanes>() -> usize {
 const fn unrolled<S: Lanes>() -> usize {
     if S::WIDE { 1 } else { 4 }
 }
+
+/// How many bytes ahead of use B is asked for where registers are wide.
+const WIDE_AHEAD: usize = 2048;
 
 /// How many bytes ahead of use B is asked for where registers are narrow and A is not packed: mostly of few rows, so that
 /// B comes from afar for little work.
@@ -286,7 +289,7 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
         for v in 0..V {
             let b = b.at.add(v * b.strip + d * STRIP_COLUMNS);
             if S::WIDE {
-                S::prefetch(b.cast::<u8>().wrapping_add(AHEAD));
+                S::prefetch(b.cast::<u8>().wrapping_add(WIDE_AHEAD));
             } else if PLAIN {
                 S::prefetch(b.cast::<u8>().wrapping_add(FEW_ROWS_AHEAD));
             }

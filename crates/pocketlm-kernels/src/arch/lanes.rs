@@ -1,7 +1,8 @@
 //! Sixteen lanes: what an instruction set must offer for the kernels to be written once.
 #![allow(clippy::needless_range_loop, reason = "blocks of registers are indexed, on purpose")]
 
-/// How many bytes ahead of use weights are asked for.
+/// How many bytes ahead of use weights are asked for by the products of inference: a few lines, which the processor's own
+/// prefetchers, running further ahead, have brought near by then. Asking as far ahead as they do gets in their way.
 pub const AHEAD: usize = 256;
 
 /// Sixteen numbers at a time, as one, two or four registers.

@@ -1,7 +1,7 @@
 //! Matrix products over panels, written once for all instruction sets.
 //!
 //! At batch 1 a product is bound by reading the weights: panels are read from front to back, one
-//! line per step, asked for well ahead of use, into several independent sums. With a batch, the sums
+//! line per step, asked for a little ahead of use, into several independent sums. With a batch, the sums
 //! of a tile of panels × vectors stay in registers, and each line of weights serves every vector of
 //! the tile.
 //!

@@ -2,10 +2,12 @@
 
 `python benches/field.py --base zaremba-small --work runs` takes the files BASE-ROW.plm that the rows left in that
 folder, measures them in rounds, one word at a time on one thread, and writes results/field/BASE/speed.json: for each
-row the median over the rounds, and the median of its ratio to int8 in the same round. Stop other work first.
+row the median over the rounds, and the median of its ratio to int8 in the same round. With --add the rows measured
+before stay, each with the run that it is of. Stop other work first.
 """
 
 import argparse
+import json
 import statistics
 from pathlib import Path
 
@@ -26,6 +28,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "runs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--add", action="store_true", help="keep the rows of earlier runs")
+    parser.add_argument("--note", help="what a reader of the figures should know")
     arguments = parser.parse_args()
     base = arguments.base
     names = sorted(path.stem for path in (ROOT / "results/field" / base).glob("*.json") if path.stem != "speed")
@@ -41,8 +45,13 @@ def main() -> None:
         for name in files
     }
     setting = {"rounds": arguments.rounds, "seconds": arguments.seconds, "threads": 1}
-    found = {"commit": built_from(), "machine": machine(), "setting": setting, "rows": rows}
-    write_json(ROOT / "results/field" / base / "speed.json", found)
+    run = {"commit": built_from(), "machine": machine(), "setting": setting, "note": arguments.note, "rows": rows}
+    path = ROOT / "results/field" / base / "speed.json"
+    earlier = json.loads(path.read_text())["runs"] if arguments.add and path.exists() else []
+    for old in earlier:
+        # The row that the others are compared with belongs to its run.
+        old["rows"] = {name: row for name, row in old["rows"].items() if name == DENSE or name not in rows}
+    write_json(path, {"runs": [*(old for old in earlier if old["rows"].keys() - {DENSE}), run]})
     missing = [name for name in names if name not in files]
     print(f"{len(files)} rows measured" + (f"; no file for {', '.join(missing)}" if missing else ""))
 

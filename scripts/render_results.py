@@ -197,7 +197,10 @@ def methods(base: str) -> str | None:
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
     places = "; ".join(sorted(machines))
     if speeds:
-        places += f"; words/s of all rows in one run at `{speeds['commit'][:9]}`"
+        runs = [f"{mark(k)}{where(run['machine'] | run['setting'], run['commit'])}, int8 "
+                f"{run['rows']['int8']['tokens_per_second']:,.0f}{'; ' * bool(run.get('note'))}{run.get('note') or ''}"
+                for k, run in enumerate(speeds["runs"])]
+        places += ". Words/s, runs of their own: " + "; ".join(runs)
     return "\n\n".join([*parts, f"{places}."])
 
 
@@ -220,10 +223,19 @@ def change(place: re.Match) -> str:
     return f"{100 * (row['test_perplexity'] / before['test_perplexity'] - 1):+.1f} %".replace("-", "−")
 
 
+def mark(run: int) -> str:
+    """What marks the figures of a run after the first."""
+    return "\\*" * run + " " * bool(run)
+
+
 def speed_cells(speeds: dict | None, name: str) -> list[str]:
     """Words a second and the ratio to int8, from results/field/BASE/speed.json (benches/field.py)."""
-    row = speeds["rows"].get(name) if speeds else None
-    return [f"{row['tokens_per_second']:,.0f}", f"{row['over_int8']:.2f}"] if row else ["–", "–"]
+    runs = enumerate(speeds["runs"] if speeds else [])
+    found = next(((k, run["rows"][name]) for k, run in runs if name in run["rows"]), None)
+    if not found:
+        return ["–", "–"]
+    k, row = found
+    return [f"{row['tokens_per_second']:,.0f}{mark(k).strip()}", f"{row['over_int8']:.2f}"]
 
 
 def paper_row(row: dict) -> list[str]:

@@ -163,9 +163,11 @@ def field() -> str | None:
     return "\n\n".join(tables) or None
 
 
-def cost(row: dict) -> str:
-    """Seconds that the steps took."""
+def cost(row: dict, base: str) -> str:
+    """How long the steps took; or the training, of a row that has one of its own."""
     seconds = sum(step.get("seconds", 0.0) for step in row["steps"])
+    if row["own_training"] or row["base"] != base:
+        return f"{(seconds + row['training_seconds']) / 60:.0f} min from scratch"
     return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
@@ -183,7 +185,7 @@ def methods(base: str) -> str | None:
             f"{row['test_perplexity']:.2f}",
             *speed_cells(speeds, row["name"]),
             f"{dense['bytes_without_vocabulary'] / row['bytes_without_vocabulary']:.2f}",
-            cost(row),
+            cost(row, base),
         ]
         for row in found
     ]

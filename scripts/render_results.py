@@ -201,7 +201,7 @@ def methods(base: str) -> str | None:
     if speeds:
         runs = [f"{mark(k)}{where(run['machine'] | run['setting'], run['commit'])}, int8 "
                 f"{run['rows']['int8']['tokens_per_second']:,.0f}{'; ' * bool(run.get('note'))}{run.get('note') or ''}"
-                for k, run in enumerate(speeds["runs"])]
+                for k, run in enumerate(reversed(speeds["runs"]))]
         places += ". Words/s, runs of their own: " + "; ".join(runs)
     return "\n\n".join([*parts, f"{places}."])
 
@@ -226,13 +226,13 @@ def change(place: re.Match) -> str:
 
 
 def mark(run: int) -> str:
-    """What marks the figures of a run after the first."""
+    """What marks the figures of a run before the last."""
     return "\\*" * run + " " * bool(run)
 
 
 def speed_cells(speeds: dict | None, name: str) -> list[str]:
     """Words a second and the ratio to int8, from results/field/BASE/speed.json (benches/field.py)."""
-    runs = enumerate(speeds["runs"] if speeds else [])
+    runs = enumerate(reversed(speeds["runs"]) if speeds else [])
     found = next(((k, run["rows"][name]) for k, run in runs if name in run["rows"]), None)
     if not found:
         return ["–", "–"]

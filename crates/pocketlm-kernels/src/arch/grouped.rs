@@ -377,9 +377,10 @@ unsafe fn tile<S: Lanes, D: Decode, const P: usize, const B: usize>(
         let cols = x.q.len() / x.scales.len();
         out.ask::<S, P, B>(j, i * PANEL_ROWS);
         let mut total = [[S::splat(0.0); B]; P];
-        // At batch 1 usual groups get a loop of known length, which unrolls.
+        // At batch 1 usual groups get a loop of known length, which unrolls; the last few panels need none.
         let usual = const { D::CODE.usual_group() };
-        let unrolled = if B == 1 && w.group == usual { cols / usual } else { 0 };
+        let unrolls = const { B == 1 && P == side_by_side::<S, D>() };
+        let unrolled = if unrolls && w.group == usual { cols / usual } else { 0 };
         for g in 0..unrolled {
             group::<S, D, P, B>(decode, w, x, (i, j), (g, usual), &mut total);
         }
@@ -434,11 +435,11 @@ const fn bytes<D: Decode>(cols: usize) -> usize {
 }
 
 /// Panels that go side by side at batch 1. They share what is made of the activations, and each has sums of its own,
-/// so that none has to wait for the one before; int3 takes more registers for its weights.
+/// so that none has to wait for the one before. Codes of fewer bits have more sums, and gain too little by it for the
+/// bytes that it takes.
 const fn side_by_side<S: Lanes, D: Decode>() -> usize {
-    match D::CODE {
-        Code::Int3 if S::WIDE => 2,
-        _ if S::WIDE => 4,
+    match D::CODE.bits() {
+        4 if S::WIDE => 4,
         _ if S::COSTLY_X => 2,
         _ => 1,
     }
@@ -454,7 +455,7 @@ unsafe fn matvec<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out
             tile::<S, D, 4, 1>(decode, w, x, out, i, 0);
             i += 4;
         }
-        while const { side_by_side::<S, D>() >= 2 } && i + 2 <= panels {
+        while const { side_by_side::<S, D>() == 2 } && i + 2 <= panels {
             tile::<S, D, 2, 1>(decode, w, x, out, i, 0);
             i += 2;
         }

@@ -43,7 +43,7 @@ struct Row<'a> {
     epochs: usize,
     /// Of training so far, on this or whatever machine trained.
     hours: f64,
-    /// Of the whole training, at the speed so far.
+    /// Of the whole training, at the speed so far or as `--estimate` found since.
     estimated_hours: Option<f64>,
     device: String,
     #[serde(flatten)]
@@ -128,15 +128,21 @@ impl Folders<'_> {
         })
     }
 
-    /// Stores how long the training would take, from so many updates of it; a row that has begun stays.
+    /// Stores how long the training would take, from so many updates of it. A row that has begun keeps all else: while it
+    /// trained, other work may have held it up.
     pub fn estimate(&self, base: &Base, updates: u64) -> Result<()> {
         let training = Recipe::base(base.name)?;
         let folder = self.work.join(format!("{}-estimate", base.name));
         let begun = Begun { data: self.data, folder: &folder, from: None, device: self.device };
         let (_, hours) = estimate(&begun, &training, SEED, updates)?;
         eprintln!("{}: about {hours:.1} hours on this machine", base.name);
-        if self.rows()?.iter().any(|row| row["name"] == base.name && row["status"] != "not-run") {
-            return Ok(());
+        let mut rows = self.rows()?;
+        let is_begun = |row: &&mut Value| row["name"] == base.name && row["status"] != "not-run";
+        if let Some(row) = rows.iter_mut().find(is_begun) {
+            if row["status"] == "partial" {
+                row["estimated_hours"] = hours.into();
+            }
+            return self.write(&rows);
         }
         self.store(&Row {
             base,
@@ -175,6 +181,10 @@ impl Folders<'_> {
             Some(earlier) => *earlier = value,
             None => rows.push(value),
         }
+        self.write(&rows)
+    }
+
+    fn write(&self, rows: &[Value]) -> Result<()> {
         std::fs::create_dir_all(self.results)
             .with_context(|| self.results.display().to_string())?;
         let text = serde_json::to_string_pretty(&json!({ "rows": rows }))? + "\n";

@@ -183,7 +183,7 @@ def methods(base: str) -> str | None:
             f"{row['bytes'] / 1e6:.2f}",
             f"{row['valid_perplexity']:.2f}",
             f"{row['test_perplexity']:.2f}",
-            *speed_cells(speeds, row["name"]),
+            *speed_cells(speeds, row),
             f"{dense['bytes_without_vocabulary'] / row['bytes_without_vocabulary']:.2f}",
             cost(row, base),
         ]
@@ -202,7 +202,7 @@ def methods(base: str) -> str | None:
         runs = [f"{mark(k)}{where(run['machine'] | run['setting'], run['commit'])}, int8 "
                 f"{run['rows']['int8']['tokens_per_second']:,.0f}{'; ' * bool(run.get('note'))}{run.get('note') or ''}"
                 for k, run in enumerate(reversed(speeds["runs"]))]
-        places += ". Words/s, runs of their own: " + "; ".join(runs)
+        places += ". Words/s, runs of their own: " + "; ".join(runs) + "; † as measured when the row was made"
     return "\n\n".join([*parts, f"{places}."])
 
 
@@ -230,14 +230,16 @@ def mark(run: int) -> str:
     return "\\*" * run + " " * bool(run)
 
 
-def speed_cells(speeds: dict | None, name: str) -> list[str]:
-    """Words a second and the ratio to int8, from results/field/BASE/speed.json (benches/field.py)."""
+def speed_cells(speeds: dict | None, row: dict) -> list[str]:
+    """Words a second and the ratio to int8, from results/field/BASE/speed.json (benches/field.py), or as measured when
+    the row was made."""
+    name = row["name"]
     runs = enumerate(reversed(speeds["runs"]) if speeds else [])
     found = next(((k, run["rows"][name]) for k, run in runs if name in run["rows"]), None)
     if not found:
-        return ["–", "–"]
-    k, row = found
-    return [f"{row['tokens_per_second']:,.0f}{mark(k).strip()}", f"{row['over_int8']:.2f}"]
+        return [f"{row['tokens_per_second']:,.0f}†", "–"]
+    k, measured = found
+    return [f"{measured['tokens_per_second']:,.0f}{mark(k).strip()}", f"{measured['over_int8']:.2f}"]
 
 
 def paper_row(row: dict) -> list[str]:

@@ -201,7 +201,7 @@ def methods(base: str) -> str | None:
     if speeds:
         runs = [f"{mark(k)}{where(run['machine'] | run['setting'], run['commit'])}, int8 "
                 f"{run['rows']['int8']['tokens_per_second']:,.0f}{'; ' * bool(run.get('note'))}{run.get('note') or ''}"
-                for k, run in enumerate(reversed(speeds["runs"]))]
+                for k, run in enumerate(runs_of(speeds))]
         places += ". Words/s, runs of their own: " + "; ".join(runs) + "; † as measured when the row was made"
     return "\n\n".join([*parts, f"{places}."])
 
@@ -225,8 +225,13 @@ def change(place: re.Match) -> str:
     return f"{100 * (row['test_perplexity'] / before['test_perplexity'] - 1):+.1f} %".replace("-", "−")
 
 
+def runs_of(speeds: dict | None) -> list[dict]:
+    """The runs of benches/field.py, that of the most rows first."""
+    return sorted(speeds["runs"], key=lambda run: -len(run["rows"])) if speeds else []
+
+
 def mark(run: int) -> str:
-    """What marks the figures of a run before the last."""
+    """What marks the figures of a run after the first."""
     return "\\*" * run + " " * bool(run)
 
 
@@ -234,7 +239,7 @@ def speed_cells(speeds: dict | None, row: dict) -> list[str]:
     """Words a second and the ratio to int8, from results/field/BASE/speed.json (benches/field.py), or as measured when
     the row was made."""
     name = row["name"]
-    runs = enumerate(reversed(speeds["runs"]) if speeds else [])
+    runs = enumerate(runs_of(speeds))
     found = next(((k, run["rows"][name]) for k, run in runs if name in run["rows"]), None)
     if not found:
         return [f"{row['tokens_per_second']:,.0f}†", "–"]

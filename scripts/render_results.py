@@ -199,9 +199,7 @@ def methods(base: str) -> str | None:
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
     places = "; ".join(sorted(machines))
     if speeds:
-        runs = [f"{mark(k)}{where(run['machine'] | run['setting'], run['commit'])}, int8 "
-                f"{run['rows']['int8']['tokens_per_second']:,.0f}{'; ' * bool(run.get('note'))}{run.get('note') or ''}"
-                for k, run in enumerate(runs_of(speeds))]
+        runs = [speed_run(k, run) for k, run in enumerate(runs_of(speeds))]
         places += ". Words/s, runs of their own: " + "; ".join(runs) + "; † as measured when the row was made"
     return "\n\n".join([*parts, f"{places}."])
 
@@ -232,7 +230,14 @@ def runs_of(speeds: dict | None) -> list[dict]:
 
 def mark(run: int) -> str:
     """What marks the figures of a run after the first."""
-    return "\\*" * run + " " * bool(run)
+    return "\\*" * run
+
+
+def speed_run(k: int, run: dict) -> str:
+    """Where a run of benches/field.py was, what int8 made of it, and its note."""
+    place = f"{mark(k)} {where(run['machine'] | run['setting'], run['commit'])}".strip()
+    words = f"{place}, int8 {run['rows']['int8']['tokens_per_second']:,.0f}"
+    return f"{words}; {run['note']}" if run.get("note") else words
 
 
 def speed_cells(speeds: dict | None, row: dict) -> list[str]:
@@ -244,7 +249,7 @@ def speed_cells(speeds: dict | None, row: dict) -> list[str]:
     if not found:
         return [f"{row['tokens_per_second']:,.0f}†", "–"]
     k, measured = found
-    return [f"{measured['tokens_per_second']:,.0f}{mark(k).strip()}", f"{measured['over_int8']:.2f}"]
+    return [f"{measured['tokens_per_second']:,.0f}{mark(k)}", f"{measured['over_int8']:.2f}"]
 
 
 def paper_row(row: dict) -> list[str]:

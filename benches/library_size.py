@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from measure import ROOT, machine, write_json
+from measure import ROOT, head, machine, write_json
 
 ARM = "aarch64-unknown-linux-gnu"
 CROSS = "aarch64-linux-gnu-gcc"
@@ -56,8 +56,7 @@ def main() -> None:
             program = keyboard(folder / "arm", "--target", ARM, RUSTC=DEBIAN,
                                CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=CROSS)
             found["aarch64"] = sizes(program, empty(folder, DEBIAN, "--target", ARM, linker), DEBIAN)
-    commit = output(["git", "rev-parse", "HEAD"]).strip()
-    write_json(ROOT / "results/library_size.json", {"commit": commit, "machine": machine(), "targets": found})
+    write_json(ROOT / "results/library_size.json", {"commit": head(), "machine": machine(), "targets": found})
     for target, size in found.items():
         print(f"{target}: {size['library_bytes']:,} bytes of library in a program of {size['program_bytes']:,}")
 

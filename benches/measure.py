@@ -66,6 +66,12 @@ def built_from() -> str:
     return run_json([POCKETLM, "bench-train", *tiny])["machine"]["commit"]
 
 
+def head() -> str:
+    """The commit that is checked out, for what is built here and now."""
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def write_json(path: Path, value: dict) -> None:
     """Writes to a temporary name, then renames."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 //! How long opening decodes: a packed model of about 2 MB, entropy-coded and plain.
 //!
-//! `cargo bench -p pocketlm --bench entropy [-- --json]`: for each precision the bytes of both files, the least time of opening
-//! each, measured in alternation, and the rate of decoding that their difference makes.
+//! `cargo bench -p pocketlm --bench entropy [-- --json]`: for each precision the bytes of both files, the least time of
+//! opening each, measured in alternation, and the rate of decoding that their difference makes.
 
 use std::time::Instant;
 

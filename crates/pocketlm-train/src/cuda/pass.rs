@@ -127,9 +127,7 @@ impl<'a> Pass<'a> {
         for (slots, before) in states {
             self.kernels().masked(slots.first(before.len()), self.sent(before), None)?;
         }
-        let fed = layer.kind.gates() * layer.hidden;
-        let gates =
-            Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
+        let gates = self.fed(k);
         let input = Matrix::new(self.input(k), rows, layer.input_width);
         let weights = self.matrix(&layer.input, layer.input_width);
         self.device.product(gates, Write::Set, input, weights.t())?;
@@ -146,6 +144,14 @@ impl<'a> Pass<'a> {
     fn step(&self, of: Part<'a>, t: usize, width: usize) -> Part<'a> {
         let slot = self.plan.batch * width;
         of.part(t * slot..(t + 1) * slot)
+    }
+
+    /// The pre-activations of all steps that the input feeds, `[rows, gates * hidden]`.
+    fn fed(&self, k: usize) -> Matrix<'a> {
+        let (layer, room) = self.layer(k);
+        let (rows, width) = (self.plan.rows(), layer.width());
+        let fed = layer.kind.gates() * layer.hidden;
+        Matrix::strided(room.gates.first(rows * width), rows, fed, width)
     }
 
     /// The pre-activations of step `t` that one feed of the recurrent matrix feeds, and its rows.
@@ -323,9 +329,7 @@ impl<'a> Pass<'a> {
         self.kernels().zero(room.carry.first(self.plan.batch * layer.hidden))?;
         (0..self.plan.steps).rev().try_for_each(|t| self.back_step(k, t))?;
         self.weight_gradients(k)?;
-        let fed = layer.kind.gates() * layer.hidden;
-        let gates =
-            Matrix::strided(room.gates.first(rows * layer.width()), rows, fed, layer.width());
+        let gates = self.fed(k);
         let d_input = Matrix::new(self.d_input(k), rows, layer.input_width);
         let weights = self.matrix(&layer.input, layer.input_width);
         self.device.product(d_input, Write::Set, gates, weights)?;
@@ -387,10 +391,9 @@ impl<'a> Pass<'a> {
         let (rows, width, wide) = (self.plan.rows(), layer.width(), layer.output_width);
         let all = room.gates.first(rows * width);
         self.kernels().column_sums(self.gradient.part(layer.bias.clone()), all, false)?;
-        let fed = Matrix::strided(all, rows, layer.kind.gates() * layer.hidden, width);
         let input = Matrix::new(self.input(k), rows, layer.input_width);
         let gradient = self.d_matrix(&layer.input, layer.input_width);
-        self.device.product(gradient, Write::Set, fed.t(), input)?;
+        self.device.product(gradient, Write::Set, self.fed(k).t(), input)?;
         let masked = self.mask(&self.layout.states[k]).is_some();
         let before = if masked { &room.fed } else { &room.output };
         let before = Matrix::new(before.first(rows * wide), rows, wide);

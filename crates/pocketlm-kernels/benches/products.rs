@@ -84,8 +84,20 @@ fn beside_reading(buffer: &Buffer, mut product: impl FnMut()) -> [f64; 2] {
     [times[0], times[1]]
 }
 
+/// About normal: as of activations, most are far smaller than the largest.
 fn some_vector(cols: usize) -> Vec<f32> {
-    (0..cols).map(|i| ((i * 31) % 17) as f32 / 8.0 - 1.0).collect()
+    let mut normal = normal();
+    (0..cols).map(|_| normal()).collect()
+}
+
+/// Sums of four numbers in ±0.5.
+fn normal() -> impl FnMut() -> f32 {
+    let mut random = 1u32;
+    let mut unit = move || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as f32 / (1 << 24) as f32
+    };
+    move || (0..4).map(|_| unit()).sum::<f32>() - 2.0
 }
 
 fn batch_1(rows: usize, cols: usize) {
@@ -136,13 +148,7 @@ fn name(code: Code) -> &'static str {
 
 /// Seconds to pack a matrix.
 fn packing(rows: usize, cols: usize) {
-    let mut random = 1u32;
-    let mut unit = || {
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (random >> 8) as f32 / (1 << 24) as f32
-    };
-    let mut normal = || (0..4).map(|_| unit()).sum::<f32>() - 2.0;
-    let weights: Vec<f32> = (0..rows * cols).map(|_| normal()).collect();
+    let weights = some_vector(rows * cols);
     for code in Code::ALL {
         let start = Instant::now();
         let levels = match code {
@@ -185,9 +191,11 @@ fn batched(rows: usize, cols: usize, batch: usize) {
     let mut f16_product = || float16::matmul(black_box(&halves), &x, batch, &mut out);
     batched_line("f16", rows, cols, batch, least(&mut [&mut f16_product])[0]);
 
-    let q = vec![3; int8::padded_cols(cols) * batch];
+    let mut q = vec![0; int8::padded_cols(cols) * batch];
+    quantise::quantise(&x, &mut q);
+    let sums: Vec<i32> = q.chunks(int8::padded_cols(cols)).map(quantise::sum).collect();
     let (w, scales) = (vec![7; int8::len(rows, cols)], vec![0.01; padded_rows(rows)]);
-    let (q_scales, sums) = (vec![0.1; batch], vec![3 * int8::padded_cols(cols) as i32; batch]);
+    let q_scales = vec![0.1; batch];
     let mut product = || int8::matmul(black_box(&w), &scales, &q, &q_scales, &sums, &mut out);
     batched_line("int8", rows, cols, batch, least(&mut [&mut product])[0]);
 

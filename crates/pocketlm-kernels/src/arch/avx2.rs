@@ -61,7 +61,7 @@ unsafe fn dot_8(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
     }
 }
 
-/// Sixteen sums of pairs of products of bytes 0..=15 and signed bytes: `maddubs` cannot saturate.
+/// Sums of pairs of products of bytes and signed bytes, so small that `maddubs` does not saturate.
 #[inline(always)]
 unsafe fn pairs(w: I, x: __m256i) -> I {
     // SAFETY: the caller has AVX2.
@@ -242,6 +242,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             }
             (dot_8(acc.0, w.0, x), dot_8(acc.1, w.1, x))
         }
+        fn dot_small(acc: I, w: I, x: __m256i) -> I { add_pairs(acc, pairs(w, x)) }
         fn bytes(p: *const u8) -> I { load_256(p) }
         fn field(w: I, shift: i32, mask: u8) -> I {
             let count = _mm_cvtsi32_si128(shift.abs());

@@ -114,6 +114,12 @@ pub trait Lanes: Copy {
     unsafe fn weights(p: *const u8) -> Self::W;
     /// Adds the products of four columns of int8 weights, exactly.
     unsafe fn dot(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
+    /// The same where the magnitudes of the first two and of the last two activations add up to at most 128.
+    #[inline(always)]
+    unsafe fn dot_small(acc: Self::I, w: Self::W, x: Self::X) -> Self::I {
+        // SAFETY: the caller's.
+        unsafe { Self::dot(acc, w, x) }
+    }
     /// 64 bytes as they are.
     unsafe fn bytes(p: *const u8) -> Self::W;
     /// Each byte shifted right (left if `shift` is negative), then masked: bits that another byte's shift

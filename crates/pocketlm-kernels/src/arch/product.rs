@@ -9,6 +9,8 @@
 //! All functions: the instructions of `S` are there, and lengths fit as the public functions check.
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
+use core::mem::MaybeUninit;
+
 use super::lanes::{AHEAD, Lanes, load_some, store_some};
 use crate::layout::PANEL_ROWS;
 
@@ -226,6 +228,111 @@ unsafe fn int8_panel<S: Lanes>(panel: *const u8, q: &[i8], sum: i32) -> S::I {
     }
 }
 
+/// A vector of activations cut into quads that [`Lanes::dot_small`] takes. Few quads are too large for it: activations
+/// are scaled by the largest, and most are far smaller.
+struct Small {
+    /// Each quad, or half of it where it is too large.
+    first: [MaybeUninit<[u8; 4]>; Self::COLUMNS / 4],
+    /// The other halves, with the columns where they begin.
+    second: [MaybeUninit<(u32, [u8; 4])>; Self::HALVES],
+    /// How many other halves there are.
+    halved: usize,
+}
+
+impl Small {
+    /// The most columns.
+    const COLUMNS: usize = 2048;
+
+    /// The most halves: with many more, [`Lanes::dot`] would be as fast.
+    const HALVES: usize = 128;
+
+    /// None yet.
+    const NEW: Self = Self {
+        first: [const { MaybeUninit::uninit() }; _],
+        second: [const { MaybeUninit::uninit() }; _],
+        halved: 0,
+    };
+
+    /// Takes at most [`COLUMNS`](Self::COLUMNS) activations; false if too many quads are too large.
+    #[inline(always)]
+    fn take(&mut self, q: &[i8]) -> bool {
+        self.halved = 0;
+        for (i, &[a, b, c, d]) in q.as_chunks::<4>().0.iter().enumerate() {
+            let left = u32::from(a.unsigned_abs()) + u32::from(b.unsigned_abs());
+            let right = u32::from(c.unsigned_abs()) + u32::from(d.unsigned_abs());
+            let mut first = u32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]);
+            if left.max(right) > 128 {
+                // Byte by byte: the half, rounded down, and the same with the bit that it lost.
+                let (signs, lost) = (first & 0x8080_8080, first & 0x0101_0101);
+                first = first >> 1 & 0x7f7f_7f7f | signs;
+                let rest = ((first & 0x7f7f_7f7f) + lost) ^ signs;
+                let Some(second) = self.second.get_mut(self.halved) else { return false };
+                second.write((4 * i as u32, rest.to_le_bytes()));
+                self.halved += 1;
+            }
+            self.first[i].write(first.to_le_bytes());
+        }
+        true
+    }
+}
+
+/// [`int8_tile`] of vectors cut small: `small` has those from number j on.
+#[inline(always)]
+unsafe fn small_tile<S: Lanes, const P: usize, const B: usize>(
+    panels: *const u8,
+    scales: *const f32,
+    small: &[Small],
+    x: Batch,
+    out: Out,
+    i: usize,
+    j: usize,
+) {
+    // SAFETY: the tile lies within the matrix and the batch; all quads of its vectors were written, and `halved` halves.
+    unsafe {
+        let cols = x.q.len() / x.scales.len();
+        let panel = panels.add(i * PANEL_ROWS * cols);
+        out.ask::<S, P, B>(j, i * PANEL_ROWS);
+        let mut acc = [[S::isplat(0); B]; P];
+        let mut q = [small.as_ptr().cast::<i8>(); B];
+        for b in 0..B {
+            q[b] = small.get_unchecked(j + b).first.as_ptr().cast();
+            for acc in &mut acc {
+                acc[b] = start::<S>(*x.sums.get_unchecked(j + b));
+            }
+        }
+        let mut c = 0;
+        while c < cols {
+            for p in 0..P {
+                let line = panel.add((p * cols + c) * PANEL_ROWS);
+                prefetch::<S, u8>(line);
+                let w = S::weights(line);
+                for b in 0..B {
+                    acc[p][b] = S::dot_small(acc[p][b], w, S::activations(q[b].add(c)));
+                }
+            }
+            c += 4;
+        }
+        for b in 0..B {
+            let small = small.get_unchecked(j + b);
+            for second in small.second.get_unchecked(..small.halved) {
+                let (c, quad) = second.assume_init_ref();
+                let (c, x) = (*c as usize, S::activations(quad.as_ptr().cast()));
+                for p in 0..P {
+                    let w = S::weights(panel.add((p * cols + c) * PANEL_ROWS));
+                    acc[p][b] = S::dot_small(acc[p][b], w, x);
+                }
+            }
+        }
+        for p in 0..P {
+            let row = (i + p) * PANEL_ROWS;
+            for b in 0..B {
+                let scale = *x.scales.get_unchecked(j + b);
+                out.add::<S>(j + b, row, rescale::<S>(acc[p][b], scales.add(row), scale));
+            }
+        }
+    }
+}
+
 /// f32(sum) · (scale[row] · q_scale).
 #[inline(always)]
 unsafe fn rescale<S: Lanes>(sum: S::I, scales: *const f32, q_scale: f32) -> S::F {
@@ -247,11 +354,18 @@ pub unsafe fn int8_matvec<S: Lanes>(
     // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each.
     unsafe {
         if S::COSTLY_X {
-            first = rows.div_ceil(PANEL_ROWS) / 2 * 2;
             let x = Batch { q, scales: &[q_scale], sums: &[q_sum] };
             let out = Out { rows, p: out.as_mut_ptr() };
+            let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
+            let mut small = [Small::NEW];
+            let is_small = q.len() <= Small::COLUMNS && small[0].take(q);
+            first = rows.div_ceil(PANEL_ROWS) / 2 * 2;
             for i in (0..first).step_by(2) {
-                int8_tile::<S, 2, 1>(panels.as_ptr(), scales.as_ptr(), x, out, i, 0);
+                if is_small {
+                    small_tile::<S, 2, 1>(panels, scales, &small, x, out, i, 0);
+                } else {
+                    int8_tile::<S, 2, 1>(panels, scales, x, out, i, 0);
+                }
             }
         }
         for i in first..rows.div_ceil(PANEL_ROWS) {
@@ -360,10 +474,27 @@ pub unsafe fn int8_matmul<S: Lanes>(
     q_sums: &[i32],
     out: &mut [f32],
 ) {
-    let batch = q_scales.len();
-    let x = Batch { q, scales: q_scales, sums: q_sums };
-    let out = Out { rows: out.len() / batch, p: out.as_mut_ptr() };
+    let (batch, rows) = (q_scales.len(), out.len() / q_scales.len());
+    let (cols, count) = (q.len() / batch, rows.div_ceil(PANEL_ROWS));
     let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
-    // SAFETY: tiles cover the panels of the rows and the batch, no more.
-    unsafe { tiles!([S], out.rows.div_ceil(PANEL_ROWS), batch, int8_tile(panels, scales, x, out)) }
+    // As many vectors at a time as are cut small at once, or all of them.
+    let step = if S::COSTLY_X { 8 } else { batch };
+    for j in (0..batch).step_by(step) {
+        let n = step.min(batch - j);
+        let q = &q[j * cols..][..n * cols];
+        let x = Batch { q, scales: &q_scales[j..][..n], sums: &q_sums[j..][..n] };
+        // SAFETY: tiles cover the panels of the rows and these vectors, no more.
+        unsafe {
+            let out = Out { rows, p: out.as_mut_ptr().add(j * rows) };
+            if S::COSTLY_X && cols <= Small::COLUMNS {
+                let mut small = [Small::NEW; 8];
+                let mut vectors = small.iter_mut().zip(q.chunks_exact(cols.max(1)));
+                if vectors.all(|(small, q)| small.take(q)) {
+                    tiles!([S], count, n, small_tile(panels, scales, &small, x, out));
+                    continue;
+                }
+            }
+            tiles!([S], count, n, int8_tile(panels, scales, x, out));
+        }
+    }
 }

@@ -353,19 +353,13 @@ pub unsafe fn int8_matvec<S: Lanes>(
     let mut first = 0;
     // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each.
     unsafe {
-        if S::COSTLY_X {
+        let mut small = [Small::NEW];
+        if S::COSTLY_X && q.len() <= Small::COLUMNS && small[0].take(q) {
             let x = Batch { q, scales: &[q_scale], sums: &[q_sum] };
             let out = Out { rows, p: out.as_mut_ptr() };
-            let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
-            let mut small = [Small::NEW];
-            let is_small = q.len() <= Small::COLUMNS && small[0].take(q);
             first = rows.div_ceil(PANEL_ROWS) / 2 * 2;
             for i in (0..first).step_by(2) {
-                if is_small {
-                    small_tile::<S, 2, 1>(panels, scales, &small, x, out, i, 0);
-                } else {
-                    int8_tile::<S, 2, 1>(panels, scales, x, out, i, 0);
-                }
+                small_tile::<S, 2, 1>(panels.as_ptr(), scales.as_ptr(), &small, x, out, i, 0);
             }
         }
         for i in first..rows.div_ceil(PANEL_ROWS) {

@@ -350,39 +350,43 @@ def library_size() -> list[str]:
     ]
 
 
+# The kinds of processors of results/peers, and what products of bytes they have.
+PROCESSORS = {"avx512_vnni": "With a dot product of bytes", "avx2": "Without one"}
+
+
 def peers() -> list[str]:
-    """results/peers.json, written by benches/peers/report.py."""
-    found = load("peers.json")
+    """results/peers/KIND.json, written by benches/peers/report.py."""
+    found = {kind: run for kind in PROCESSORS if (run := load(f"peers/{kind}.json"))}
     if not found:
         return []
     parts = [
         "One word at a time with the full distribution over 10,000 words, batch 1, one thread, the same "
-        "weights everywhere; × is the ratio to ONNX Runtime int8, bound the speed at which this machine "
-        "reads the weights:"
+        "weights everywhere: words/s, × ONNX Runtime int8, and, of ours, the share of the speed at which that "
+        "machine reads the weights; then the words/s of 32 streams side by side. `results/peers/*.md` has latencies, "
+        "memory, file sizes and a plot."
     ]
-    for size, runtimes in found["models"].items():
-        by_speed = sorted(runtimes.items(), key=lambda item: -item[1]["words_per_second"])
-        header = f"{size} | words/s | × | bound | p50 µs | p99 µs | bulk words/s | file MB | peak MB"
-        parts.append(table(header, [peer_row(name, figures) for name, figures in by_speed]))
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return [*parts, f"{where(found['machine'] | {'threads': found['threads']}, found['commit'])}; {versions}."]
+    for kind, run in found.items():
+        sizes = list(run["models"])
+        columns = "".join(f" | {size} | × | bound | bulk" for size in sizes)
+        names = sorted(run["models"][sizes[0]], key=lambda name: -run["models"][sizes[0]][name]["words_per_second"])
+        rows = [peer_row(name, [run["models"][size][name] for size in sizes]) for name in names]
+        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        parts.append(f"{PROCESSORS[kind]}: {where(run['machine'] | {'threads': run['threads']}, run['commit'])}; {versions}.")
+        parts.append(table(f"runtime{columns}", rows))
+    return parts
 
 
-def peer_row(name: str, f: dict) -> list[str]:
-    def whole(key: str) -> str:
-        return f"{f[key]:,.0f}" if f.get(key) else "–"
-
-    return [
-        f"**{name}**" if name.startswith("pocketlm") else name,
-        whole("words_per_second"),
-        f"{f['times_as_fast']:.2f}",
-        whole("bound_words_per_second"),
-        whole("p50_us"),
-        whole("p99_us"),
-        whole("bulk_words_per_second"),
-        megabytes(f.get("bytes")),
-        megabytes(f.get("peak_bytes")),
-    ]
+def peer_row(name: str, sizes: list[dict]) -> list[str]:
+    cells = [f"**{name}**" if name.startswith("pocketlm") else name]
+    for f in sizes:
+        bound, bulk = f.get("bound_words_per_second"), f.get("bulk_words_per_second")
+        cells += [
+            f"{f['words_per_second']:,.0f}",
+            f"{f['times_as_fast']:.2f}",
+            f"{100 * f['words_per_second'] / bound:.0f} %" if bound else "–",
+            f"{bulk:,.0f}" if bulk else "–",
+        ]
+    return cells
 
 
 # The rows of results/ngram.json that the README shows: order, pruning, bits.

@@ -1,8 +1,8 @@
-"""Medians over the rounds that run.py measured: results/peers.json, peers.md and peers.svg."""
+"""Medians over the rounds that run.py measured: results/peers/KIND.{json,md,svg}, with KIND the instruction set of the
+processor's products of bytes. Without rounds, the tables and pictures of what is there are drawn again."""
 
 import json
 import statistics
-import sys
 from collections import defaultdict
 
 import matplotlib
@@ -15,7 +15,9 @@ from runtimes import HERE, LAYERS, ROUNDS, VOCABULARY
 from measure import ROOT, provenance, write_json
 from protocol import BULK_STEPS, BULK_STREAMS
 
-RESULTS = ROOT / "results"
+RESULTS = ROOT / "results/peers"
+# The first that a processor has names its results.
+KINDS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx2", "asimd")
 PACKAGES = ("torch", "onnxruntime", "onnx", "numpy")
 YARDSTICK = "ONNX Runtime int8"
 
@@ -52,23 +54,23 @@ def by_speed(runtimes: dict[str, dict]) -> list[tuple[str, dict]]:
     return sorted(runtimes.items(), key=lambda item: -item[1]["words_per_second"])
 
 
-def markdown(table: Table, where: dict) -> str:
+def markdown(kind: str, found: dict) -> str:
     """One table per size, the fastest first."""
-    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     parts = [
         "# Words per second of the same weights in several runtimes",
-        f"One thread of {where['machine']['cpu']} "
-        f"({', '.join(where['machine']['flags'])}); {versions}. One word at a time with carried "
+        f"One thread of {found['machine']['cpu']} "
+        f"({', '.join(found['machine']['flags'])}); {versions}. One word at a time with carried "
         f"state and log-softmax over {VOCABULARY:,} words; bulk is {BULK_STREAMS} streams side by "
         f"side, {BULK_STEPS} words a call in the peers. Medians over the interleaved rounds on record, which may be a single one; `x` is the "
-        f"ratio to {YARDSTICK}. Rendered by `benches/peers/report.py`.",
-        "![words per second](peers.svg)",
+        f"ratio to {YARDSTICK}, bound the speed at which this machine reads the weights. Rendered by `benches/peers/report.py`.",
+        f"![words per second]({kind}.svg)",
     ]
-    for size, runtimes in table.items():
+    for size, runtimes in found["models"].items():
         rows = [
             f"## {size}",
-            "| runtime | words/s | x | p50 ms | p99 ms | bulk words/s | file MB | peak MB | start to first word ms |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "| runtime | words/s | x | bound | p50 ms | p99 ms | bulk words/s | file MB | peak MB | start to first word ms |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         rows += [markdown_row(runtime, figures) for runtime, figures in by_speed(runtimes)]
         parts.append("\n".join([rows[0], "", *rows[1:]]))
@@ -76,14 +78,17 @@ def markdown(table: Table, where: dict) -> str:
 
 
 def markdown_row(runtime: str, f: dict) -> str:
-    bulk = f"{f['bulk_words_per_second']:,.0f}" if "bulk_words_per_second" in f else "–"
+    def whole(key: str) -> str:
+        return f"{f[key]:,.0f}" if key in f else "–"
+
     cells = [
         f"**{runtime}**" if runtime.startswith("pocketlm") else runtime,
-        f"{f['words_per_second']:,.0f}",
+        whole("words_per_second"),
         f"{f['times_as_fast']:.2f}",
+        whole("bound_words_per_second"),
         f"{f['p50_us'] / 1e3:.3f}",
         f"{f['p99_us'] / 1e3:.3f}",
-        bulk,
+        whole("bulk_words_per_second"),
         f"{f['bytes'] / 1e6:.1f}",
         f"{f['peak_bytes'] / 1e6:.0f}",
         f"{f['first_word_ms']:.0f}",
@@ -91,7 +96,7 @@ def markdown_row(runtime: str, f: dict) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def plot(table: Table) -> None:
+def plot(kind: str, table: Table) -> None:
     """Words per second as bars, one panel per size, on a logarithmic axis."""
     matplotlib.rcParams["svg.hashsalt"] = "peers"
     figure, panels = plt.subplots(1, len(table), figsize=(4.2 * len(table), 3.4), squeeze=False)
@@ -107,19 +112,19 @@ def plot(table: Table) -> None:
         panel.set_title(f"{size}: words/s, one thread", fontsize=9)
         panel.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(RESULTS / "peers.svg", metadata={"Date": None})
+    figure.savefig(RESULTS / f"{kind}.svg", metadata={"Date": None})
 
 
 def main() -> None:
-    if not ROUNDS.exists():
-        sys.exit(f"{ROUNDS} is missing: run prepare.py, then run.py several times")
-    table = read_rounds()
-    where = provenance(*PACKAGES)
-    where["versions"] |= rust_versions()
-    RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / "peers.json", where | {"threads": 1, "models": table})
-    (RESULTS / "peers.md").write_text(markdown(table, where))
-    plot(table)
+    if ROUNDS.exists():
+        where = provenance(*PACKAGES)
+        where["versions"] |= rust_versions()
+        kind = next(kind for kind in KINDS if kind in where["machine"]["flags"])
+        write_json(RESULTS / f"{kind}.json", where | {"threads": 1, "models": read_rounds()})
+    for path in sorted(RESULTS.glob("*.json")):
+        found = json.loads(path.read_text())
+        path.with_suffix(".md").write_text(markdown(path.stem, found))
+        plot(path.stem, found["models"])
 
 
 if __name__ == "__main__":

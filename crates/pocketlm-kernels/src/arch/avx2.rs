@@ -243,6 +243,11 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             (dot_8(acc.0, w.0, x), dot_8(acc.1, w.1, x))
         }
         fn dot_small(acc: I, w: I, x: __m256i) -> I { add_pairs(acc, pairs(w, x)) }
+        fn large(p: *const i8) -> u32 {
+            let magnitudes = _mm_abs_epi8(_mm_loadu_si128(p.cast()));
+            let pairs = _mm_maddubs_epi16(magnitudes, _mm_set1_epi8(1));
+            _mm_movemask_epi8(_mm_cmpgt_epi16(pairs, _mm_set1_epi16(128))) as u32
+        }
         fn bytes(p: *const u8) -> I { load_256(p) }
         fn field(w: I, shift: i32, mask: u8) -> I {
             let count = _mm_cvtsi32_si128(shift.abs());

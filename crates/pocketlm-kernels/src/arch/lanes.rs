@@ -120,6 +120,12 @@ pub trait Lanes: Copy {
         // SAFETY: the caller's.
         unsafe { Self::dot(acc, w, x) }
     }
+    /// Of sixteen activations: bits 4·k to 4·k + 3, or some of them, are set if quad k is too large for
+    /// [`dot_small`](Self::dot_small).
+    #[inline(always)]
+    unsafe fn large(_: *const i8) -> u32 {
+        0
+    }
     /// 64 bytes as they are.
     unsafe fn bytes(p: *const u8) -> Self::W;
     /// Each byte shifted right (left if `shift` is negative), then masked: bits that another byte's shift

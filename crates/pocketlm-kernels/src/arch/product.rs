@@ -228,13 +228,13 @@ unsafe fn int8_panel<S: Lanes>(panel: *const u8, q: &[i8], sum: i32) -> S::I {
     }
 }
 
-/// A vector of activations cut into quads that [`Lanes::dot_small`] takes. Few quads are too large for it: activations
+/// A vector of activations cut into quads (of bytes, four in a word) that [`Lanes::dot_small`] takes. Few quads are too large for it: activations
 /// are scaled by the largest, and most are far smaller.
 struct Small {
-    /// Each quad, or half of it where it is too large.
-    first: [MaybeUninit<[u8; 4]>; Self::COLUMNS / 4],
+    /// Each quad, or half of it where it is too large, and zeros up to a multiple of 16.
+    first: [MaybeUninit<[u32; 4]>; Self::COLUMNS / 16],
     /// The other halves, with the columns where they begin.
-    second: [MaybeUninit<(u32, [u8; 4])>; Self::HALVES],
+    second: [MaybeUninit<(u32, u32)>; Self::HALVES],
     /// How many other halves there are.
     halved: usize,
 }
@@ -255,22 +255,29 @@ impl Small {
 
     /// Takes at most [`COLUMNS`](Self::COLUMNS) activations; false if too many quads are too large.
     #[inline(always)]
-    fn take(&mut self, q: &[i8]) -> bool {
+    unsafe fn take<S: Lanes>(&mut self, q: &[i8]) -> bool {
         self.halved = 0;
-        for (i, &[a, b, c, d]) in q.as_chunks::<4>().0.iter().enumerate() {
-            let left = u32::from(a.unsigned_abs()) + u32::from(b.unsigned_abs());
-            let right = u32::from(c.unsigned_abs()) + u32::from(d.unsigned_abs());
-            let mut first = u32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]);
-            if left.max(right) > 128 {
+        for (i, some) in q.chunks(16).enumerate() {
+            let mut padded = [0; 16];
+            padded[..some.len()].copy_from_slice(some);
+            // SAFETY: sixteen activations, which are four quads.
+            let (mut large, mut quads) = unsafe {
+                (S::large(padded.as_ptr()), padded.as_ptr().cast::<[u32; 4]>().read_unaligned())
+            };
+            while large != 0 {
+                let k = large.trailing_zeros() / 4;
+                large &= !(15 << (4 * k));
                 // Byte by byte: the half, rounded down, and the same with the bit that it lost.
-                let (signs, lost) = (first & 0x8080_8080, first & 0x0101_0101);
-                first = first >> 1 & 0x7f7f_7f7f | signs;
-                let rest = ((first & 0x7f7f_7f7f) + lost) ^ signs;
+                let quad = quads[k as usize];
+                let (signs, lost) = (quad & 0x8080_8080, quad & 0x0101_0101);
+                let half = quad >> 1 & 0x7f7f_7f7f;
+                quads[k as usize] = half | signs;
+                let rest = (half + lost) ^ signs;
                 let Some(second) = self.second.get_mut(self.halved) else { return false };
-                second.write((4 * i as u32, rest.to_le_bytes()));
+                second.write((16 * i as u32 + 4 * k, rest));
                 self.halved += 1;
             }
-            self.first[i].write(first.to_le_bytes());
+            self.first[i].write(quads);
         }
         true
     }
@@ -316,7 +323,7 @@ unsafe fn small_tile<S: Lanes, const P: usize, const B: usize>(
             let small = small.get_unchecked(j + b);
             for second in small.second.get_unchecked(..small.halved) {
                 let (c, quad) = second.assume_init_ref();
-                let (c, x) = (*c as usize, S::activations(quad.as_ptr().cast()));
+                let (c, x) = (*c as usize, S::activations(core::ptr::from_ref(quad).cast()));
                 for p in 0..P {
                     let w = S::weights(panel.add((p * cols + c) * PANEL_ROWS));
                     acc[p][b] = S::dot_small(acc[p][b], w, x);
@@ -354,7 +361,7 @@ pub unsafe fn int8_matvec<S: Lanes>(
     // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each.
     unsafe {
         let mut small = [Small::NEW];
-        if S::COSTLY_X && q.len() <= Small::COLUMNS && small[0].take(q) {
+        if S::COSTLY_X && q.len() <= Small::COLUMNS && small[0].take::<S>(q) {
             let x = Batch { q, scales: &[q_scale], sums: &[q_sum] };
             let out = Out { rows, p: out.as_mut_ptr() };
             first = rows.div_ceil(PANEL_ROWS) / 2 * 2;
@@ -483,7 +490,7 @@ pub unsafe fn int8_matmul<S: Lanes>(
             if S::COSTLY_X && cols <= Small::COLUMNS {
                 let mut small = [Small::NEW; 8];
                 let mut vectors = small.iter_mut().zip(q.chunks_exact(cols.max(1)));
-                if vectors.all(|(small, q)| small.take(q)) {
+                if vectors.all(|(small, q)| small.take::<S>(q)) {
                     tiles!([S], count, n, small_tile(panels, scales, &small, x, out));
                     continue;
                 }

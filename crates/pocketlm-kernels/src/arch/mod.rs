@@ -14,6 +14,7 @@ mod gemm;
 mod grouped;
 mod lanes;
 mod product;
+mod small;
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;

@@ -9,16 +9,15 @@
 //! All functions: the instructions of `S` are there, and lengths fit as the public functions check.
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
-use core::mem::MaybeUninit;
-
 use super::lanes::{AHEAD, Lanes, load_some, store_some};
+use super::small::{Small, small_tile};
 use crate::layout::PANEL_ROWS;
 
 /// Independent sums at batch 1, to hide the latency of an addition.
 const CHAINS: usize = 4;
 
 #[inline(always)]
-unsafe fn prefetch<S: Lanes, T>(p: *const T) {
+pub(super) unsafe fn prefetch<S: Lanes, T>(p: *const T) {
     // SAFETY: a prefetch never faults.
     unsafe { S::prefetch(p.cast::<u8>().wrapping_add(AHEAD)) }
 }
@@ -198,7 +197,7 @@ pub unsafe fn f16_matmul<S: Lanes>(panels: &[u16], x: &[f32], batch: usize, out:
 
 /// Where the sum of a row starts, so that the offset in the stored weights is undone.
 #[inline(always)]
-unsafe fn start<S: Lanes>(sum: i32) -> S::I {
+pub(super) unsafe fn start<S: Lanes>(sum: i32) -> S::I {
     // SAFETY: the caller's.
     unsafe { S::isplat(if S::SIGNED { 0 } else { sum.wrapping_mul(-128) }) }
 }
@@ -225,118 +224,6 @@ unsafe fn int8_panel<S: Lanes>(panel: *const u8, q: &[i8], sum: i32) -> S::I {
             c += 4;
         }
         S::iadd(S::iadd(acc[0], acc[1]), S::iadd(acc[2], acc[3]))
-    }
-}
-
-/// A vector of activations cut into quads (of bytes, four in a word) that [`Lanes::dot_small`] takes. Few quads are too large for it: activations
-/// are scaled by the largest, and most are far smaller.
-struct Small {
-    /// Each quad, or half of it where it is too large, and zeros up to a multiple of 16.
-    first: [MaybeUninit<[u32; 4]>; Self::COLUMNS / 16],
-    /// The other halves, with the columns where they begin.
-    second: [MaybeUninit<(u32, u32)>; Self::HALVES],
-    /// How many other halves there are.
-    halved: usize,
-}
-
-impl Small {
-    /// The most columns.
-    const COLUMNS: usize = 2048;
-
-    /// The most halves: with many more, [`Lanes::dot`] would be as fast.
-    const HALVES: usize = 128;
-
-    /// None yet.
-    const NEW: Self = Self {
-        first: [const { MaybeUninit::uninit() }; _],
-        second: [const { MaybeUninit::uninit() }; _],
-        halved: 0,
-    };
-
-    /// Takes at most [`COLUMNS`](Self::COLUMNS) activations; false if too many quads are too large.
-    #[inline(always)]
-    unsafe fn take<S: Lanes>(&mut self, q: &[i8]) -> bool {
-        self.halved = 0;
-        for (i, some) in q.chunks(16).enumerate() {
-            let mut padded = [0; 16];
-            padded[..some.len()].copy_from_slice(some);
-            // SAFETY: sixteen activations, which are four quads.
-            let (mut large, mut quads) = unsafe {
-                (S::large(padded.as_ptr()), padded.as_ptr().cast::<[u32; 4]>().read_unaligned())
-            };
-            while large != 0 {
-                let k = large.trailing_zeros() / 4;
-                large &= !(15 << (4 * k));
-                // Byte by byte: the half, rounded down, and the same with the bit that it lost.
-                let quad = quads[k as usize];
-                let (signs, lost) = (quad & 0x8080_8080, quad & 0x0101_0101);
-                let half = quad >> 1 & 0x7f7f_7f7f;
-                quads[k as usize] = half | signs;
-                let rest = (half + lost) ^ signs;
-                let Some(second) = self.second.get_mut(self.halved) else { return false };
-                second.write((16 * i as u32 + 4 * k, rest));
-                self.halved += 1;
-            }
-            self.first[i].write(quads);
-        }
-        true
-    }
-}
-
-/// [`int8_tile`] of vectors cut small: `small` has those from number j on.
-#[inline(always)]
-unsafe fn small_tile<S: Lanes, const P: usize, const B: usize>(
-    panels: *const u8,
-    scales: *const f32,
-    small: &[Small],
-    x: Batch,
-    out: Out,
-    i: usize,
-    j: usize,
-) {
-    // SAFETY: the tile lies within the matrix and the batch; all quads of its vectors were written, and `halved` halves.
-    unsafe {
-        let cols = x.q.len() / x.scales.len();
-        let panel = panels.add(i * PANEL_ROWS * cols);
-        out.ask::<S, P, B>(j, i * PANEL_ROWS);
-        let mut acc = [[S::isplat(0); B]; P];
-        let mut q = [small.as_ptr().cast::<i8>(); B];
-        for b in 0..B {
-            q[b] = small.get_unchecked(j + b).first.as_ptr().cast();
-            for acc in &mut acc {
-                acc[b] = start::<S>(*x.sums.get_unchecked(j + b));
-            }
-        }
-        let mut c = 0;
-        while c < cols {
-            for p in 0..P {
-                let line = panel.add((p * cols + c) * PANEL_ROWS);
-                prefetch::<S, u8>(line);
-                let w = S::weights(line);
-                for b in 0..B {
-                    acc[p][b] = S::dot_small(acc[p][b], w, S::activations(q[b].add(c)));
-                }
-            }
-            c += 4;
-        }
-        for b in 0..B {
-            let small = small.get_unchecked(j + b);
-            for second in small.second.get_unchecked(..small.halved) {
-                let (c, quad) = second.assume_init_ref();
-                let (c, x) = (*c as usize, S::activations(core::ptr::from_ref(quad).cast()));
-                for p in 0..P {
-                    let w = S::weights(panel.add((p * cols + c) * PANEL_ROWS));
-                    acc[p][b] = S::dot_small(acc[p][b], w, x);
-                }
-            }
-        }
-        for p in 0..P {
-            let row = (i + p) * PANEL_ROWS;
-            for b in 0..B {
-                let scale = *x.scales.get_unchecked(j + b);
-                out.add::<S>(j + b, row, rescale::<S>(acc[p][b], scales.add(row), scale));
-            }
-        }
     }
 }
 
@@ -418,6 +305,28 @@ impl Out {
     }
 }
 
+/// Adds the sums of a tile, rescaled, to the results.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Lanes, const P: usize, const B: usize>(
+    acc: &[[S::I; B]; P],
+    scales: *const f32,
+    x: Batch,
+    out: Out,
+    i: usize,
+    j: usize,
+) {
+    // SAFETY: the tile lies within the matrix and the batch.
+    unsafe {
+        for p in 0..P {
+            let row = (i + p) * PANEL_ROWS;
+            for b in 0..B {
+                let scale = *x.scales.get_unchecked(j + b);
+                out.add::<S>(j + b, row, rescale::<S>(acc[p][b], scales.add(row), scale));
+            }
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn int8_tile<S: Lanes, const P: usize, const B: usize>(
     panels: *const u8,
@@ -456,13 +365,7 @@ unsafe fn int8_tile<S: Lanes, const P: usize, const B: usize>(
             }
             c += 4;
         }
-        for p in 0..P {
-            let row = (i + p) * PANEL_ROWS;
-            for b in 0..B {
-                let scale = *x.scales.get_unchecked(j + b);
-                out.add::<S>(j + b, row, rescale::<S>(acc[p][b], scales.add(row), scale));
-            }
-        }
+        finish::<S, P, B>(&acc, scales, x, out, i, j);
     }
 }
 

@@ -67,9 +67,13 @@ def built_from() -> str:
 
 
 def head() -> str:
-    """The commit that is checked out, for what is built here and now."""
-    command = ["git", "rev-parse", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    """The commit that is checked out, for what is built here and now, and whether its crates were changed."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "crates")
+    return git("rev-parse", "HEAD") + ("+changes" if changed else "")
 
 
 def write_json(path: Path, value: dict) -> None:

@@ -373,7 +373,18 @@ def peers() -> list[str]:
         versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
         parts.append(f"{PROCESSORS[kind]}: {where(run['machine'] | {'threads': run['threads']}, run['commit'])}; {versions}.")
         parts.append(table(f"runtime{columns}", rows))
+        parts.append(f"From opening the file to the first suggestions, in ms: {openings(run['models'])}.")
     return parts
+
+
+def openings(models: dict) -> str:
+    """Milliseconds to open our packed models, with the size of each."""
+    return "; ".join(
+        f"{name.removeprefix('pocketlm ')} " + ", ".join(
+            f"{sizes[name]['open_ms']:.1f} ({sizes[name]['bytes'] / 1e6:.0f} MB)" for sizes in models.values()
+        )
+        for name in next(iter(models.values())) if name.startswith("pocketlm")
+    )
 
 
 def peer_row(name: str, sizes: list[dict]) -> list[str]:

@@ -350,20 +350,16 @@ def library_size() -> list[str]:
     ]
 
 
-# The kinds of processors of results/peers, and what products of bytes they have.
-PROCESSORS = {"avx512_vnni": "With a dot product of bytes", "avx2": "Without one"}
-
-
 def peers() -> list[str]:
     """results/peers/KIND.json, written by benches/peers/report.py."""
-    found = {kind: run for kind in PROCESSORS if (run := load(f"peers/{kind}.json"))}
+    found = {path.stem: load(f"peers/{path.name}") for path in sorted(RESULTS.glob("peers/*.json"))}
     if not found:
         return []
     parts = [
         "One word at a time with the full distribution over 10,000 words, batch 1, one thread, the same "
         "weights everywhere: words/s, × ONNX Runtime int8, and, of ours, the share of the speed at which that "
         "machine reads the weights; then the words/s of 32 streams side by side. `results/peers/*.md` has latencies, "
-        "memory, file sizes and a plot."
+        "memory, file sizes and a plot. `avx512_vnni` has a dot product of bytes, `avx2` has none."
     ]
     for kind, run in found.items():
         sizes = list(run["models"])
@@ -371,7 +367,7 @@ def peers() -> list[str]:
         names = sorted(run["models"][sizes[0]], key=lambda name: -run["models"][sizes[0]][name]["words_per_second"])
         rows = [peer_row(name, [run["models"][size][name] for size in sizes]) for name in names]
         versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-        parts.append(f"{PROCESSORS[kind]}: {where(run['machine'] | {'threads': run['threads']}, run['commit'])}; {versions}.")
+        parts.append(f"`{kind}`: {where(run['machine'] | {'threads': run['threads']}, run['commit'])}; {versions}.")
         parts.append(table(f"runtime{columns}", rows))
         parts.append(f"From opening the file to the first suggestions, in ms: {openings(run['models'])}.")
     return parts

@@ -193,6 +193,11 @@ fn int8_matmul(t: &Table, m: &Integers) -> Vec<f32> {
     out
 }
 
+fn check_int8(t: &Table, m: &Integers) -> Result<(), TestCaseError> {
+    assert_same(&int8_matvec(t, m), &int8_matvec(&NAIVE, m))?;
+    assert_same(&int8_matmul(t, m), &int8_matmul(&NAIVE, m))
+}
+
 /// A code with a matrix of it, the first 16 of whose quantised numbers serve as the codebook.
 fn grouped() -> impl Strategy<Value = (Code, Integers)> {
     let code = prop::sample::select(&Code::ALL[..]);
@@ -342,15 +347,13 @@ macro_rules! backends {
                 #[test]
                 fn int8_is_exact(m in integers(8, 4)) {
                     let Some(t) = table($name) else { return Ok(()) };
-                    assert_same(&int8_matvec(t, &m), &int8_matvec(&NAIVE, &m))?;
-                    assert_same(&int8_matmul(t, &m), &int8_matmul(&NAIVE, &m))?;
+                    check_int8(t, &m)?;
                 }
 
                 #[test]
                 fn int8_of_long_vectors_is_exact(m in long_vectors()) {
                     let Some(t) = table($name) else { return Ok(()) };
-                    assert_same(&int8_matvec(t, &m), &int8_matvec(&NAIVE, &m))?;
-                    assert_same(&int8_matmul(t, &m), &int8_matmul(&NAIVE, &m))?;
+                    check_int8(t, &m)?;
                 }
 
                 #[test]

@@ -145,6 +145,7 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
 
     const WIDE: bool = false;
     const COSTLY_X: bool = !VNNI;
+    const SMALL: bool = !VNNI;
     const SIGNED: bool = false;
     const BYTES: bool = VNNI;
     const NARROW: i32 = if VNNI { i32::MAX } else { i16::MAX as i32 };

@@ -27,6 +27,8 @@ pub trait Lanes: Copy {
     const WIDE: bool;
     /// Whether preparing four activations costs so much that panels should share it.
     const COSTLY_X: bool = false;
+    /// Whether [`dot_small`](Self::dot_small) is faster than [`dot`](Self::dot).
+    const SMALL: bool = false;
     /// Whether [`weights`](Self::weights) and [`table`](Self::table) are signed, so that no correction is
     /// due for an offset of 128.
     const SIGNED: bool;

@@ -197,7 +197,7 @@ pub unsafe fn f16_matmul<S: Lanes>(panels: &[u16], x: &[f32], batch: usize, out:
 
 /// Where the sum of a row starts, so that the offset in the stored weights is undone.
 #[inline(always)]
-pub(super) unsafe fn start<S: Lanes>(sum: i32) -> S::I {
+unsafe fn start<S: Lanes>(sum: i32) -> S::I {
     // SAFETY: the caller's.
     unsafe { S::isplat(if S::SIGNED { 0 } else { sum.wrapping_mul(-128) }) }
 }
@@ -248,12 +248,18 @@ pub unsafe fn int8_matvec<S: Lanes>(
     // SAFETY: `panels` holds ceil(rows / 16) panels of `step` bytes, `scales` 16 for each.
     unsafe {
         let mut small = [Small::NEW];
-        if S::COSTLY_X && q.len() <= Small::COLUMNS && small[0].take::<S>(q) {
+        let is_small = S::SMALL && q.len() <= Small::COLUMNS && small[0].take::<S>(q);
+        if is_small || (S::COSTLY_X && !S::SMALL) {
             let x = Batch { q, scales: &[q_scale], sums: &[q_sum] };
             let out = Out { rows, p: out.as_mut_ptr() };
+            let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
             first = rows.div_ceil(PANEL_ROWS) / 2 * 2;
             for i in (0..first).step_by(2) {
-                small_tile::<S, 2, 1>(panels.as_ptr(), scales.as_ptr(), &small, x, out, i, 0);
+                if S::SMALL {
+                    small_tile::<S, 2, 1>(panels, scales, &small, x, out, i, 0);
+                } else {
+                    int8_tile::<S, 2, 1>(panels, scales, x, out, i, 0);
+                }
             }
         }
         for i in first..rows.div_ceil(PANEL_ROWS) {
@@ -305,6 +311,24 @@ impl Out {
     }
 }
 
+/// Where the sums of a tile of P panels × B vectors from number j on start.
+#[inline(always)]
+pub(super) unsafe fn starts<S: Lanes, const P: usize, const B: usize>(
+    x: Batch,
+    j: usize,
+) -> [[S::I; B]; P] {
+    // SAFETY: the vectors lie within the batch.
+    unsafe {
+        let mut acc = [[S::isplat(0); B]; P];
+        for b in 0..B {
+            for acc in &mut acc {
+                acc[b] = start::<S>(*x.sums.get_unchecked(j + b));
+            }
+        }
+        acc
+    }
+}
+
 /// Adds the sums of a tile, rescaled, to the results.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Lanes, const P: usize, const B: usize>(
@@ -342,12 +366,7 @@ unsafe fn int8_tile<S: Lanes, const P: usize, const B: usize>(
         let panel = panels.add(i * PANEL_ROWS * cols);
         let q = x.q.as_ptr().add(j * cols);
         out.ask::<S, P, B>(j, i * PANEL_ROWS);
-        let mut acc = [[S::isplat(0); B]; P];
-        for b in 0..B {
-            for acc in &mut acc {
-                acc[b] = start::<S>(*x.sums.get_unchecked(j + b));
-            }
-        }
+        let mut acc = starts::<S, P, B>(x, j);
         let mut c = 0;
         while c < cols {
             prefetch::<S, u8>(panel.add(c * PANEL_ROWS));
@@ -382,7 +401,7 @@ pub unsafe fn int8_matmul<S: Lanes>(
     let (cols, count) = (q.len() / batch, rows.div_ceil(PANEL_ROWS));
     let (panels, scales) = (panels.as_ptr(), scales.as_ptr());
     // As many vectors at a time as are cut small at once, or all of them.
-    let step = if S::COSTLY_X { 8 } else { batch };
+    let step = if S::SMALL { Small::TOGETHER } else { batch };
     for j in (0..batch).step_by(step) {
         let n = step.min(batch - j);
         let q = &q[j * cols..][..n * cols];
@@ -390,8 +409,8 @@ pub unsafe fn int8_matmul<S: Lanes>(
         // SAFETY: tiles cover the panels of the rows and these vectors, no more.
         unsafe {
             let out = Out { rows, p: out.as_mut_ptr().add(j * rows) };
-            if S::COSTLY_X && cols <= Small::COLUMNS {
-                let mut small = [Small::NEW; 8];
+            if S::SMALL && cols <= Small::COLUMNS {
+                let mut small = [Small::NEW; Small::TOGETHER];
                 let mut vectors = small.iter_mut().zip(q.chunks_exact(cols.max(1)));
                 if vectors.all(|(small, q)| small.take::<S>(q)) {
                     tiles!([S], count, n, small_tile(panels, scales, &small, x, out));

@@ -11,7 +11,7 @@
 use core::mem::MaybeUninit;
 
 use super::lanes::Lanes;
-use super::product::{Batch, Out, finish, prefetch, start};
+use super::product::{Batch, Out, finish, prefetch, starts};
 use crate::layout::PANEL_ROWS;
 
 /// A vector of activations, cut into quads that [`Lanes::dot_small`] takes; a quad is four bytes in a word.
@@ -27,6 +27,9 @@ pub struct Small {
 impl Small {
     /// The most columns.
     pub const COLUMNS: usize = 2048;
+
+    /// Vectors of a batch that are cut at once.
+    pub const TOGETHER: usize = 8;
 
     /// The most halves: with many more, [`Lanes::dot`] would be as fast.
     const HALVES: usize = 128;
@@ -84,13 +87,10 @@ pub unsafe fn small_tile<S: Lanes, const P: usize, const B: usize>(
         let cols = x.q.len() / x.scales.len();
         let panel = panels.add(i * PANEL_ROWS * cols);
         out.ask::<S, P, B>(j, i * PANEL_ROWS);
-        let mut acc = [[S::isplat(0); B]; P];
+        let mut acc = starts::<S, P, B>(x, j);
         let mut q = [small.as_ptr().cast::<i8>(); B];
         for b in 0..B {
             q[b] = small.get_unchecked(j + b).first.as_ptr().cast();
-            for acc in &mut acc {
-                acc[b] = start::<S>(*x.sums.get_unchecked(j + b));
-            }
         }
         let mut c = 0;
         while c < cols {

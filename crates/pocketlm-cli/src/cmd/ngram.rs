@@ -11,7 +11,8 @@ use pocketlm_train::ngram::{Estimate, Settings, arpa, estimate};
 use serde_json::json;
 
 use crate::machine::Machine;
-use crate::ngram_file::{Packing, counts};
+use crate::ngram_file::{Packing, Text, counts};
+use crate::output::Output;
 
 /// Make an n-gram model of a text: modified Kneser-Ney smoothing, packed into one file.
 ///
@@ -39,6 +40,9 @@ pub struct Args {
     /// Keep only types that come at least so often.
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
+    /// How the text writes its unknown words, if not as <unk>, <UNK>, [UNK] or <unknown>.
+    #[arg(long, value_name = "WORD")]
+    unk: Option<String>,
     /// Write the model as an ARPA file too, before its numbers are rounded.
     #[arg(long, value_name = "FILE")]
     arpa: Option<PathBuf>,
@@ -49,17 +53,23 @@ pub struct Args {
 impl Args {
     /// Estimates, packs and measures.
     pub fn run(self) -> Result<()> {
-        self.packing.check()?;
+        let output = self.packing.check()?;
+        let arpa =
+            self.arpa.as_ref().map(|path| Output::new(path, self.packing.force)).transpose()?;
         let Self { order, prune, ref cutoffs, .. } = self;
         let settings = Settings { order, cutoffs: cutoffs.clone(), prune, discounts: None };
         settings.check()?;
         let start = Instant::now();
         let Self { unit, max_vocab, min_count, .. } = self;
-        let corpus = Corpus::open(&self.data, &Options { unit, max_vocab, min_count })?;
+        let options = Options { unit, max_vocab, min_count, unk: self.unk.clone() };
+        let corpus = Corpus::open(&self.data, &options)?;
+        corpus.require_test(&self.data)?;
+        corpus.notes.iter().for_each(|text| note!("note: {text}"));
         let Estimate { table, discounts, counted } =
             estimate(&corpus.encoder, &corpus.train, &settings)?;
-        if let Some(path) = &self.arpa {
-            arpa::save(&table, path)?;
+        if let (Some(file), Some(path)) = (&arpa, &self.arpa) {
+            arpa::check(&table, path)?;
+            file.write(|file| arpa::write(&table, file))?;
         }
         let recipe = format!("[ngram]\n{}", toml::to_string(&settings)?);
         let provenance = Provenance {
@@ -68,14 +78,13 @@ impl Args {
             ..Provenance::default()
         };
         let kept = counts(&table);
-        let written = self.packing.write(table, recipe, provenance, Some(&self.data))?;
+        let written =
+            self.packing.write(&output, table, recipe, provenance, Some(Text::Cut(&self.data)))?;
         if discounts.iter().any(|discounts| discounts.is_fallback) {
-            eprintln!(
-                "note: too little text to estimate every discount; took 0.5, 1 and 1.5 there"
-            );
+            note!("note: too little text to estimate every discount; took 0.5, 1 and 1.5 there");
         }
         if !self.packing.json {
-            return written.print(&kept);
+            return written.print(&output, &kept);
         }
         let object = json!({ "written": written, "settings": settings, "ngrams": kept,
             "counted": counted, "discounts": discounts, "data_sha256": corpus.sha256(),
@@ -102,17 +111,18 @@ pub struct ImportArgs {
 impl ImportArgs {
     /// Reads, packs and measures.
     pub fn run(self) -> Result<()> {
-        self.packing.check()?;
+        let output = self.packing.check()?;
         let table: Table = arpa::read(&self.arpa)?;
         let kept = counts(&table);
         let written = self.packing.write(
+            &output,
             table,
             String::new(),
             Provenance::default(),
-            self.data.as_deref(),
+            self.data.as_deref().map(Text::Measured),
         )?;
         if !self.packing.json {
-            return written.print(&kept);
+            return written.print(&output, &kept);
         }
         let object = json!({ "written": written, "ngrams": kept });
         say!("{}", serde_json::to_string_pretty(&object)?);

@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 pub use read::read;
-pub use write::{save, write};
+pub use write::{check, write};
 
 /// The begin of a sentence.
 const BEGIN: &str = "<s>";

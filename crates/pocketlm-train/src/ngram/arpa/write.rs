@@ -6,15 +6,14 @@ use std::path::Path;
 use pocketlm::ngram::Table;
 
 use super::{BEGIN, END};
-use crate::corpus::write_atomically;
 use crate::error::{Error, Result};
 use crate::ngram::links::{Node, children};
 
-/// Writes the model as an ARPA file, to a temporary name first.
+/// Whether the model can be written as the ARPA file `path`.
 ///
 /// # Errors
-/// [`Error::Arpa`] if a word cannot stand in such a file, [`Error::Corpus`] if it cannot be written.
-pub fn save(table: &Table, path: &Path) -> Result<()> {
+/// [`Error::Arpa`] if a word cannot stand in such a file.
+pub fn check(table: &Table, path: &Path) -> Result<()> {
     let bad = |word: &&String| {
         word.contains(char::is_whitespace) || [BEGIN, END].contains(&word.as_str())
     };
@@ -25,7 +24,7 @@ pub fn save(table: &Table, path: &Path) -> Result<()> {
         );
         return Err(Error::Arpa { path: path.into(), line: 0, what });
     }
-    Ok(write_atomically(path, |file| write(table, file))?)
+    Ok(())
 }
 
 /// Writes the model as the text of an ARPA file: n-grams in the order of their words' bytes, numbers with ten digits,

@@ -198,6 +198,9 @@ fn each_split(
         let text = read(&Source::split(data, split)?)?;
         let start = Instant::now();
         let evaluation = run(&text)?;
+        if !evaluation.nll.is_finite() {
+            bail!("{}: the model's output is not finite: its numbers overflow", path.display());
+        }
         let seconds = start.elapsed().as_secs_f64();
         Ok(Row {
             model: path.to_owned(),

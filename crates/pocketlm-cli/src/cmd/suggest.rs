@@ -72,7 +72,7 @@ impl CompleteArgs {
 fn answer(loaded: &Loaded, context: &str, prefix: &str, k: usize, as_json: bool) -> Result<()> {
     let mut session = loaded.session(context)?;
     let found =
-        if prefix.is_empty() { session.suggest(k) } else { session.suggest_prefix(prefix, k) };
+        if prefix.is_empty() { session.suggest(k)? } else { session.suggest_prefix(prefix, k)? };
     let mut out = std::io::stdout().lock();
     if as_json {
         let object = json!({ "context": context, "prefix": prefix, "suggestions": list(&found) });

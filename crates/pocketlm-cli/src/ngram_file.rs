@@ -6,7 +6,6 @@ use anyhow::{Result, anyhow, bail};
 use pocketlm::ngram::Table;
 use pocketlm::pack::{Notes, write_file};
 use pocketlm::{Model, Perplexity, Provenance};
-use pocketlm_train::ngram::quantise;
 use serde::Serialize;
 
 use crate::cmd::pack::measure;
@@ -19,7 +18,7 @@ pub struct Packing {
     output: PathBuf,
     /// Bits of each probability and back-off weight, 1 to 16; 32 keeps every f32.
     #[arg(long, default_value_t = 8)]
-    bits: u32,
+    pub bits: u32,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
@@ -62,17 +61,14 @@ impl Packing {
         Ok(())
     }
 
-    /// Rounds, packs, measures on `data` if there is any, and writes.
+    /// Packs, measures on `data` if there is any, and writes.
     pub fn write(
         &self,
-        mut table: Table,
+        table: &Table,
         recipe: String,
         provenance: Provenance,
         data: Option<&Path>,
     ) -> Result<Written> {
-        if self.bits < 32 {
-            quantise(&mut table, self.bits);
-        }
         let mut notes = Notes { recipe, provenance, perplexity: Vec::new() };
         let model = Model::from_bytes(table.pack(&notes)?)?;
         if let Some(data) = data {

@@ -207,6 +207,9 @@ fn each_split(
         let text = read(&source)?;
         let start = Instant::now();
         let evaluation = run(&text)?;
+        if !evaluation.nll.is_finite() {
+            bail!("{}: the model's output is not finite: its numbers overflow", path.display());
+        }
         let seconds = start.elapsed().as_secs_f64();
         if !evaluation.nll.is_finite() {
             let (path, data) = (path.display(), data.display());

@@ -53,8 +53,11 @@ impl Loaded {
                 vocabulary.resolve(token)
             });
             let ids: Result<_, _> = ids.collect();
-            let mend = "train with --max-vocab or --min-count, which adds it";
-            return Ok((ids.map_err(|e| anyhow!("{e}: {mend}"))?, oov));
+            let mend = match self.model.configuration() {
+                Some(_) => ": train with --max-vocab or --min-count, which adds it",
+                None => "",
+            };
+            return Ok((ids.map_err(|e| anyhow!("{e}{mend}"))?, oov));
         };
         let encoded = encoder.encode(text)?;
         let piece = |&id: &u32| {

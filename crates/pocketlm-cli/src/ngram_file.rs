@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use pocketlm::ngram::Table;
 use pocketlm::pack::Notes;
 use pocketlm::{Model, Perplexity, Provenance};
-use pocketlm_train::ngram::quantise;
+use pocketlm_train::corpus::Source;
 use serde::Serialize;
 
 use crate::cmd::pack::{measure_all, measure_splits};
@@ -20,7 +20,7 @@ pub struct Packing {
     output: PathBuf,
     /// Bits of each probability and back-off weight, 1 to 16; 32 keeps every f32.
     #[arg(long, default_value_t = 8)]
-    bits: u32,
+    pub bits: u32,
     /// Replace an existing file.
     #[arg(long)]
     pub force: bool,
@@ -31,8 +31,8 @@ pub struct Packing {
 
 /// A text to measure on.
 pub enum Text<'a> {
-    /// One that a model was made of, of whose single file it saw a part.
-    Cut(&'a Path),
+    /// One that a model was made of, and what was not for training.
+    Cut(&'a Path, &'a [Source]),
     /// Any other, which is measured whole.
     Measured(&'a Path),
 }
@@ -71,22 +71,19 @@ impl Packing {
         Ok(output)
     }
 
-    /// Rounds, packs, measures on `data` if there is any, and writes.
+    /// Packs, measures on `data` if there is any, and writes.
     pub fn write(
         &self,
         output: &Output,
-        mut table: Table,
+        table: &Table,
         recipe: String,
         provenance: Provenance,
         data: Option<Text>,
     ) -> Result<Written> {
-        if self.bits < 32 {
-            quantise(&mut table, self.bits);
-        }
         let mut notes = Notes { recipe, provenance, perplexity: Vec::new() };
         let model = Model::from_bytes(table.pack(&notes)?)?;
         notes.perplexity = match data {
-            Some(Text::Cut(data)) => measure_splits(&model, data)?,
+            Some(Text::Cut(data, splits)) => measure_splits(&model, data, splits)?,
             Some(Text::Measured(data)) => measure_all(&model, data)?,
             None => Vec::new(),
         };

@@ -87,6 +87,61 @@ fn mixed_with_a_recurrent_model() {
     assert!(half <= first.min(second) + 4.0 * std::f64::consts::LN_2);
 }
 
+/// A small ARPA file whose distributions do not sum to one.
+const ARPA: &str = "\\data\\\nngram 1=4\nngram 2=2\n\n\\1-grams:\n-99\t<s>\t-0.2\n-0.9\t</s>\n-1.0\tyes\t-0.3\n\
+    -1.1\tno\t-0.25\n\n\\2-grams:\n-0.4\t<s> yes\n-0.5\tyes </s>\n\n\\end\\\n";
+
+/// What a command that succeeds says on standard error.
+fn notes(here: &std::path::Path, line: &str) -> String {
+    let output = command(here, line, &[]).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", stderr(&output));
+    stderr(&output)
+}
+
+#[test]
+fn an_import_keeps_the_numbers_of_the_file_unless_it_is_asked_to_mend_them() {
+    let here = folder("ngram-import");
+    fs::write(here.join("small.arpa"), ARPA).unwrap();
+    let nll = |name: &str| json(&here, &format!("score {name} no"), &[])["nll"].as_f64().unwrap();
+    // no after <s>, then the end after no.
+    let wanted = (0.2 + 1.1 + 0.25 + 0.9) * std::f64::consts::LN_10;
+    for bits in [4, 8, 16, 32] {
+        notes(&here, &format!("import small.arpa -o o.plm --bits {bits} --force"));
+        assert!((nll("o.plm") - wanted).abs() < 1e-5, "{bits}: {}", nll("o.plm"));
+    }
+    let said = notes(&here, "import small.arpa -o mended.plm --renormalise");
+    assert!(said.contains("3 of 3 distributions were off"), "{said}");
+    assert!((nll("mended.plm") - wanted).abs() > 0.5);
+    let report =
+        json(&here, "import small.arpa -o mended.plm --renormalise --force --bits 32", &[]);
+    assert_eq!(report["sums"]["contexts"], 3);
+}
+
+#[test]
+fn an_import_says_what_it_filled_in_or_left_out() {
+    let here = folder("ngram-import-notes");
+    fs::write(here.join("small.arpa"), ARPA).unwrap();
+    let said = notes(&here, "import small.arpa -o o.plm");
+    assert!(said.contains("log10 p = -100") && said.contains("--unk"), "{said}");
+    let score = json(&here, "score o.plm", &["zebra"]);
+    let wanted = (0.2 + 100.0 + 0.9) * std::f64::consts::LN_10;
+    assert!((score["nll"].as_f64().unwrap() - wanted).abs() < 1e-3, "{score}");
+    assert_eq!(score["oov"], 1);
+    // A model that is to have no unknown word gets an error, and no advice that cannot be followed.
+    assert!(notes(&here, "import small.arpa -o closed.plm --closed").contains("no unknown word"));
+    let output = command(&here, "score closed.plm zebra", &[]).output().unwrap();
+    assert!(!output.status.success() && !stderr(&output).contains("train"), "{}", stderr(&output));
+    let marks = ARPA
+        .replace("ngram 2=2", "ngram 2=4")
+        .replace("yes </s>", "yes </s>\n-1\tyes <s>\n-1\t</s> no");
+    fs::write(here.join("marks.arpa"), marks.replace("\tno\t", "\t<UNK>\t")).unwrap();
+    let said = notes(&here, "import marks.arpa -o marks.plm");
+    assert!(said.contains("left out 2 n-grams") && said.contains("\"<UNK>\""), "{said}");
+    let found = json(&here, "suggest marks.plm yes -k 9", &[]);
+    let words = found["suggestions"].as_array().unwrap().iter().map(|found| found["word"].clone());
+    assert_eq!(words.collect::<Vec<_>>(), ["yes"]);
+}
+
 #[test]
 fn what_cannot_be_done_says_why() {
     let here = place("ngram-wrong");

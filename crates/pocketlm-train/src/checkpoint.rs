@@ -123,7 +123,8 @@ impl Config {
             let what = format!("has version {}, this program reads {VERSION}", config.version);
             return Err(Error::checkpoint(&path, what));
         }
-        config.recipe.model.validate()?;
+        let valid = config.recipe.validate();
+        valid.map_err(|e| Error::checkpoint(&path, e.to_string()))?;
         Ok(config)
     }
 

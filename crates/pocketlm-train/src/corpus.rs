@@ -53,6 +53,8 @@ pub struct Corpus {
     pub valid: Split,
     /// The text that is looked at once; empty where it was left out.
     pub test: Split,
+    /// Where the splits were read from.
+    pub sources: Vec<Source>,
     /// What was taken for granted when the text was read, for people.
     pub notes: Vec<String>,
 }
@@ -91,7 +93,7 @@ impl Corpus {
         for (source, split) in sources.iter().zip([&train, &valid, &test]) {
             notes.extend(marks_note(source, split));
         }
-        Ok(Self { encoder, train, valid, test, notes })
+        Ok(Self { encoder, train, valid, test, sources: sources.to_vec(), notes })
     }
 
     /// Checks that there is a test split; `path` is what was opened.

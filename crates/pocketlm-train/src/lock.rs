@@ -12,6 +12,8 @@ const NAME: &str = "lock";
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
+    /// The folder, where it was not there before.
+    made: Option<PathBuf>,
     _file: File,
 }
 
@@ -21,6 +23,7 @@ impl Lock {
     /// # Errors
     /// [`Error::InUse`] naming the process that has it; [`Error::Io`] when the folder cannot be written.
     pub fn acquire(folder: &Path) -> Result<Self> {
+        let made = (!folder.exists()).then(|| folder.to_owned());
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let path = folder.join(NAME);
         loop {
@@ -43,7 +46,7 @@ impl Lock {
             // The one before may have removed the file between opening and locking.
             if is_at(&file, &path) {
                 let _ = file.set_len(0).and_then(|()| write!(file, "{}", this_process()));
-                return Ok(Self { path, _file: file });
+                return Ok(Self { path, made, _file: file });
             }
         }
     }
@@ -52,6 +55,10 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+        if let Some(folder) = &self.made {
+            // Stays if anything was written there.
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 
@@ -91,9 +98,11 @@ mod tests {
         let process = format!("process {} on ", std::process::id());
         assert!(message.contains(&process) && message.contains("made"), "{message}");
         drop(lock);
-        assert_eq!(fs::read_dir(&inner).unwrap().count(), 0);
+        assert!(!inner.exists(), "a folder in which nothing was written goes again");
+        fs::create_dir(&inner).unwrap();
         // What a process that was killed leaves does not count.
         fs::write(inner.join(NAME), "process 1 on mill").unwrap();
-        Lock::acquire(&inner).unwrap();
+        drop(Lock::acquire(&inner).unwrap());
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 0);
     }
 }

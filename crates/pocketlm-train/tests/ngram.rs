@@ -10,7 +10,10 @@ use pocketlm::{Model, Session};
 use pocketlm_train::corpus::{Encoder, Options, Source, Split, Unit};
 use pocketlm_train::error::Error;
 use pocketlm_train::grammar;
-use pocketlm_train::ngram::{Estimate, Settings, arpa, estimate, quantise};
+use pocketlm_train::ngram::arpa::{FLOOR, Import, Options as Reading, Unknown};
+use pocketlm_train::ngram::{
+    Estimate, Settings, arpa, estimate, quantise, renormalise, round_each,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -230,11 +233,22 @@ const GOOD: &str = "made by hand\n\n\\data\\\nngram 1=4\nngram 2=3\nngram 3=1\n\
     -1.5\t<unk>\n0\t<s>\t-0.3\n-0.8\t</s>\n-0.4\ta\t-0.2\n\n\\2-grams:\n-0.2\ta </s>\n-0.5\t<s> a\t-0.1\n\
     -0.6\ta a\n\n\\3-grams:\n-0.05\t<s> a </s>\n\n\\end\\\n";
 
+/// What the bytes of a file give.
+fn import(bytes: &[u8], options: Reading) -> Result<Import, Error> {
+    arpa::read_from(bytes, Path::new("model.arpa"), options)
+}
+
 fn read(text: &str) -> Result<Table, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.arpa");
     fs::write(&path, text).unwrap();
-    arpa::read(&path)
+    Ok(arpa::read(&path, Reading { closed: true, ..Reading::default() })?.table)
+}
+
+/// The file made by hand with the first `from` replaced by `to`.
+fn changed(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from:?}");
+    GOOD.replacen(from, to, 1)
 }
 
 #[test]
@@ -250,26 +264,32 @@ fn a_file_made_by_hand() {
 
 #[test]
 fn files_that_are_wrong_get_a_line() {
-    let says = |from: &str, to: &str, line: u64, part: &str| {
-        assert!(GOOD.contains(from), "{from:?}");
-        match read(&GOOD.replacen(from, to, 1)) {
-            Err(Error::Arpa { line: found, what, path }) => {
-                assert!(what.contains(part), "{what:?} does not say {part:?}");
-                assert_eq!(found, line, "{what}");
-                assert!(path.ends_with("model.arpa"));
-            }
-            other => panic!("{from:?} to {to:?}: {other:?}"),
+    let says = |from: &str, to: &str, line: u64, part: &str| match read(&changed(from, to)) {
+        Err(Error::Arpa { line: found, what, path }) => {
+            assert!(what.contains(part), "{what:?} does not say {part:?}");
+            assert_eq!(found, line, "{what}");
+            assert!(path.ends_with("model.arpa"));
         }
+        other => panic!("{from:?} to {to:?}: {other:?}"),
     };
     says("\\data\\", "\\date\\", 23, "no ARPA file");
     says("ngram 2=3", "ngram 3=3", 5, "`ngram 2=COUNT`");
     says("ngram 2=3", "ngram 2=x", 5, "`ngram 2=COUNT`");
     says("ngram 3=1", "ngram 3=1\nngram 4=0\nngram 5=0\nngram 6=0\nngram 7=0", 10, "order 7");
-    says("ngram 1=4", "ngram 1=5", 13, "0 fields");
+    says(
+        "ngram 1=4",
+        "ngram 1=5",
+        14,
+        "`\\2-grams:` stands in the place of an n-gram (n-gram 5 of the 5",
+    );
     says("ngram 1=4", "ngram 1=3", 12, "stands where `\\2-grams:` should");
-    says("ngram 2=3", "ngram 2=4", 18, "n-gram 4 of the 4");
+    says("ngram 2=3", "ngram 2=4", 19, "n-gram 4 of the 4");
     says("\\2-grams:", "\\3-grams:", 14, "sections out of order");
     says("\n\\3-grams:\n-0.05\t<s> a </s>\n\n\\end\\\n", "", 18, "cut off");
+    says("-0.5\t<s> a", "-1e39\t<s> a", 16, "\"-1e39\" is too large for an f32");
+    says("-1.5\t<unk>", "-1.5e38\t<unk>", 9, "too large for an f32");
+    says("-0.4\ta", "-inf\ta", 12, "\"-inf\" is not a finite number");
+    says("0\t<s>", "x\t<s>", 10, "\"x\" is not a finite number");
     says("\\end\\", "", 23, "without `\\end\\`");
     says("-0.5\t<s> a", "nan\t<s> a", 16, "\"nan\" is not a finite number");
     says("-0.5\t<s> a", "-inf\t<s> a", 16, "not a finite number");
@@ -279,12 +299,215 @@ fn files_that_are_wrong_get_a_line() {
     says("-0.6\ta a", "-0.6\t<s> a", 17, "same n-gram as in line 16");
     says("-0.4\ta\t-0.2", "-0.4\t<unk>", 12, "`<unk>` comes twice, first in line 9");
     says("-0.6\ta a", "-0.6\ta b", 17, "`b` is not among the 1-grams");
-    says("-0.6\ta a", "-0.6\ta <s>", 17, "`<s>` in the midst");
-    says("-0.05\t<s> a </s>", "-0.05\t<s> </s> a", 20, "`</s>` in the midst");
-    says("-0.05\t<s> a </s>", "-0.05\ta <unk> a", 20, "context `a <unk>` is not among the 2-grams");
     says("-0.05\t<s> a </s>", "-0.05\t<s> a </s>\t-1", 20, "highest order");
     says("-0.8\t</s>", "-0.8\tb", 12, "without </s>");
     says("-0.4\ta\t-0.2", "-0.4\t<eos>\t-0.2", 12, "rename it");
+}
+
+#[test]
+fn files_of_other_kinds_say_what_they_are() {
+    let says = |bytes: &[u8], parts: &[&str]| {
+        let message = import(bytes, Reading::default()).unwrap_err().to_string();
+        for part in parts.iter().chain(&["model.arpa"]) {
+            assert!(message.contains(part), "{message:?} does not say {part:?}");
+        }
+    };
+    let utf16 = |order: fn(u16) -> [u8; 2], mark: bool| -> Vec<u8> {
+        let units = mark.then_some(0xfeff).into_iter().chain("\\data\\\n".encode_utf16());
+        units.flat_map(order).collect()
+    };
+    for mark in [true, false] {
+        says(&utf16(u16::to_le_bytes, mark), &["UTF-16", "iconv -f utf-16"]);
+        says(&utf16(u16::to_be_bytes, mark), &["UTF-16", "iconv -f utf-16"]);
+    }
+    says(b"\xfd7zXZ\0\0", &["compressed", "unpack"]);
+    says(b"\x28\xb5\x2f\xfd\x04", &["compressed", "unpack"]);
+    says(b"BZh91AY", &["compressed", "unpack"]);
+    says(b"caf\xe9\n", &["line 1", "iconv -f latin1"]);
+    says(&[b'a'; 2 << 20], &["line 1", "more than a megabyte"]);
+    says(b"", &["line 1", "no ARPA file"]);
+    let whole = gzip(GOOD);
+    says(&whole[..whole.len() / 2], &["compressed data is damaged or cut off"]);
+}
+
+/// What gzip makes of a text.
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn the_same_model_however_the_file_is_written() {
+    let table = read(GOOD).unwrap();
+    let same = |bytes: &[u8]| {
+        let found = import(bytes, Reading::default()).unwrap();
+        assert_eq!(
+            found,
+            Import { table: table.clone(), unknown: Unknown::Given, left_out: 0, added: 0 }
+        );
+    };
+    same(gzip(GOOD).as_slice());
+    same([gzip(&GOOD[..50]), gzip(&GOOD[50..])].concat().as_slice());
+    same(format!("\u{feff}{GOOD}").as_bytes());
+    same(GOOD.replacen("made by hand\n\n", "\u{feff}", 1).as_bytes());
+    same(GOOD.replace('\n', "\r\n").as_bytes());
+    same(GOOD.replace('\n', " \t\n").as_bytes());
+    // Blank lines anywhere.
+    same(GOOD.replace('\n', "\n \n\n").as_bytes());
+    for unused in ["-99", "-inf", "-1e400", "5"] {
+        same(changed("0\t<s>", &format!("{unused}\t<s>")).as_bytes());
+    }
+}
+
+#[test]
+fn words_end_at_space_and_tab_alone() {
+    for space in ['\u{a0}', '\u{3000}', '\u{b}', '\u{c}', '\u{2028}', '\u{85}'] {
+        for word in [format!("a{space}b"), space.to_string(), format!("a{space}")] {
+            let text = GOOD.replace("\ta", &format!("\t{word}")).replace(" a", &format!(" {word}"));
+            let table = read(&text).unwrap();
+            assert!(table.words.contains(&word), "{word:?} {:?}", table.words);
+            assert_eq!(table.orders[1].len(), 3);
+            let mut back = Vec::new();
+            arpa::write(&table, &mut back).unwrap();
+            assert_eq!(read(std::str::from_utf8(&back).unwrap()).unwrap(), table);
+            arpa::check(&table, Path::new("model.arpa")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn marks_where_no_sentence_has_them_are_left_out() {
+    let plain = read(GOOD).unwrap();
+    for (misplaced, counts) in [
+        ("-0.6\ta a\n-2\ta <s>", "ngram 2=4"),
+        ("-0.6\ta a\n-2\t</s> a\t-0.5", "ngram 2=4"),
+        ("-0.6\ta a\n-2\t</s> <s>\n-3\t</s> </s>", "ngram 2=5"),
+        ("-0.6\ta a\n-2\t<s> <s>\t-1\n-3\t</s> b", "ngram 2=5"),
+    ] {
+        let text = changed("-0.6\ta a", misplaced).replace("ngram 2=3", counts);
+        let found = import(text.as_bytes(), Reading::default()).unwrap();
+        assert_eq!(found.table, plain);
+        assert_eq!(found.left_out, misplaced.lines().count() - 1);
+    }
+    let text = changed("ngram 3=1", "ngram 3=3")
+        .replace("-0.05\t<s> a </s>", "-0.05\t<s> a </s>\n-1\t<s> </s> a\n-1\t<s> <s> a");
+    let found = import(text.as_bytes(), Reading::default()).unwrap();
+    assert_eq!((found.table, found.left_out), (plain, 2));
+}
+
+#[test]
+fn contexts_that_are_missing_are_added_with_their_probability() {
+    // Orders 2 and 3 lack what the 4-grams continue; `b` follows only `<s> a` and `a`.
+    let text = "\\data\\\nngram 1=5\nngram 2=2\nngram 3=1\nngram 4=3\n\\1-grams:\n-2\t<unk>\n-99\t<s>\t-0.3\n\
+        -0.8\t</s>\n-0.4\ta\t-0.2\n-0.5\tb\t-0.1\n\\2-grams:\n-0.3\ta b\t-0.05\n-0.2\t<s> a\t-0.15\n\
+        \\3-grams:\n-0.1\ta b a\t-0.25\n\\4-grams:\n-0.01\ta b a b\n-0.02\t<s> a b </s>\n-0.03\tb b a a\n\
+        \\end\\\n";
+    let found = import(text.as_bytes(), Reading::default()).unwrap();
+    // <s> a b; b b, b b a.
+    assert_eq!((found.added, found.left_out), (3, 0));
+    let sizes: Vec<_> = found.table.orders.iter().map(|order| order.len()).collect();
+    assert_eq!(sizes, [4, 3, 3, 3]);
+    let found = log10s(&model(&found.table), "a b\nb b a a\na b a b\n");
+    let ends = [-0.2, -0.15 - 0.3, -0.02];
+    // b after <s>: weights of <s>; b b: of b; a after b b: of b (weight of b b is 1), by the added b b a; then the
+    // 4-gram; </s> after a: b a a is nowhere, nor a a.
+    let second = [-0.3 - 0.5, -0.1 - 0.5, -0.1 - 0.4, -0.03, -0.2 - 0.8];
+    let third = [-0.2, -0.15 - 0.3, -0.1, -0.01, -0.05 - 0.1 - 0.8];
+    // a after <s> a b, whose weight is 1, is that after a b.
+    let wanted = [&ends[..], &second, &third].concat();
+    assert!(worst(&found, &wanted) < 1e-5, "{found:?} {wanted:?}");
+}
+
+#[test]
+fn the_unknown_word_in_every_spelling() {
+    let unknown = |spelling: &str, options: Reading| {
+        let text = changed("<unk>", spelling);
+        let Import { table, unknown, .. } = import(text.as_bytes(), options).unwrap();
+        let model = model(&table);
+        let mut session = Session::new(&model);
+        let all = session.suggest(10).unwrap();
+        let words: Vec<_> = all.iter().map(|found| found.word.to_owned()).collect();
+        (table.unk.map(|id| table.words[id as usize].clone()), unknown, words)
+    };
+    let plain = Reading::default();
+    for spelling in ["<UNK>", "<Unk>", "[UNK]", "[unk]", "<unknown>", "<UNKNOWN>"] {
+        let (word, from, suggested) = unknown(spelling, plain);
+        assert_eq!(word.as_deref(), Some(spelling));
+        assert_eq!(from, Unknown::Spelled(spelling.into()));
+        assert_eq!(suggested, ["a"]);
+    }
+    let named = Reading { unknown: Some("OOV"), ..plain };
+    assert_eq!(unknown("OOV", named), (Some("OOV".into()), Unknown::Given, vec!["a".into()]));
+    let message = import(GOOD.as_bytes(), named).unwrap_err().to_string();
+    assert!(message.contains("`OOV`, the unknown word, is not among the 1-grams"), "{message}");
+    // A file with both has an <unk>.
+    let both = changed("-1.5\t<unk>", "-1.5\t<unk>\n-1.6\t<UNK>").replace("1=4", "1=5");
+    assert_eq!(import(both.as_bytes(), plain).unwrap().unknown, Unknown::Given);
+}
+
+#[test]
+fn a_file_without_an_unknown_word_gets_one_that_no_text_is_likely_with() {
+    let text = changed("-1.5\t<unk>\n", "").replace("1=4", "1=3");
+    let found = import(text.as_bytes(), Reading::default()).unwrap();
+    assert_eq!(found.unknown, Unknown::Added);
+    let scores = log10s(&model(&found.table), "a z a\n");
+    // After an unknown word nothing is known.
+    assert!(worst(&scores, &[-0.5, -0.1 - 0.2 + FLOOR, -0.4, -0.2]) < 1e-4, "{scores:?}");
+    let closed = Reading { closed: true, ..Reading::default() };
+    let found = import(text.as_bytes(), closed).unwrap();
+    assert_eq!((found.table.unk, found.unknown), (None, Unknown::None));
+}
+
+#[test]
+fn rounding_alone_keeps_the_numbers_of_a_file() {
+    // Sums are far from one: renormalising would change every score.
+    let table = read(GOOD).unwrap();
+    for bits in [3, 4, 8, 16] {
+        let mut rounded = table.clone();
+        round_each(&mut rounded, bits);
+        assert_eq!(rounded, table, "{bits}");
+    }
+    let (full, ids) = grammar_model(&settings(3));
+    let own = log10s_of(&model(&full.table), &ids);
+    for (bits, most) in [(16, 1e-3), (8, 0.15), (6, 0.6)] {
+        let mut rounded = full.table.clone();
+        // One number far from all others, as SRILM writes zero.
+        rounded.orders[1].probabilities[0] = -99.0 * std::f32::consts::LN_10;
+        round_each(&mut rounded, bits);
+        assert!((rounded.orders[1].probabilities[0] + 227.9).abs() < 2.0, "{bits}");
+        rounded.orders[1].probabilities[0] = full.table.orders[1].probabilities[0];
+        assert_eq!(rounded.orders[0], full.table.orders[0]);
+        let off = worst(&log10s_of(&model(&rounded), &ids), &own);
+        assert!(off < most, "{bits} bits: {off}");
+    }
+}
+
+/// log10 p of each of these tokens.
+fn log10s_of(model: &Model, ids: &[u32]) -> Vec<f64> {
+    let mut all = Vec::new();
+    let push = |nats: f64| all.push(nats / std::f64::consts::LN_10);
+    Session::new(model).evaluate_each(ids.iter().copied(), push).unwrap();
+    all
+}
+
+#[test]
+fn renormalising_says_how_far_the_sums_were_off() {
+    let (full, ids) = grammar_model(&settings(3));
+    let mut table = full.table.clone();
+    let off = renormalise(&mut table);
+    assert_eq!(off.off, 0);
+    assert!((off.worst - 1.0).abs() < 1e-3 && off.contexts > 100, "{off:?}");
+    let mut table = read(GOOD).unwrap();
+    let off = renormalise(&mut table);
+    // Single words; after <s>, after a; after <s> a.
+    assert_eq!(off.contexts, 4);
+    assert!(off.off >= 3 && (off.worst - 1.0).abs() > 0.2, "{off:?}");
+    assert!(sums(&model(&table), &[2, 2, 0, 1, 2]) < 1e-4);
+    let mut rounded = full.table;
+    renormalise(&mut rounded);
+    quantise(&mut rounded, 8);
+    assert!(sums(&model(&rounded), &ids[..300]) < 0.2);
 }
 
 #[test]

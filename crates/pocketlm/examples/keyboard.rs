@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::open(path)?;
     let mut session = Session::new(&model);
     session.feed_text(text)?;
-    for suggestion in session.suggest_prefix(prefix, 3).iter() {
+    for suggestion in session.suggest_prefix(prefix, 3)?.iter() {
         println!("{} {:.3}", suggestion.word, suggestion.probability);
     }
     Ok(())

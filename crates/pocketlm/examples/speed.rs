@@ -30,7 +30,7 @@ fn measure(units: usize, precision: Precision) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let model = Model::open(&path)?;
     let mut session = Session::new(&model);
-    let first = session.suggest(3).len();
+    let first = session.suggest(3).unwrap().len();
     let opening = start.elapsed().as_secs_f64() * 1e3;
     std::fs::remove_file(&path)?;
     assert_eq!(first, 3);

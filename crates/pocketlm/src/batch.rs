@@ -21,7 +21,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::UnknownWord`](crate::Error::UnknownWord) if a word is not in the vocabulary and there
-    /// is no `<unk>`.
+    /// is no `<unk>`; [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers overflow.
     pub fn score_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Score>> {
         let mut scores = vec![Score::default(); texts.len()];
         let mut queue = Vec::with_capacity(texts.len());
@@ -29,24 +29,27 @@ impl Model {
             queue.push((index, self.ids(text.as_ref(), &mut scores[index])?));
         }
         let Some(recurrent) = self.recurrent() else {
-            self.score_each(&queue, &mut scores);
+            self.score_each(&queue, &mut scores)?;
             return Ok(scores);
         };
         // Texts of like length finish together, so few lanes run empty at the end.
         queue.sort_by_key(|(_, ids)| ids.len());
         let lanes = LANES.min(texts.len().max(1));
         let mut lanes = Lanes::new(recurrent, Stream::new(self), self.vocabulary().eos(), lanes);
-        lanes.run(recurrent, queue, &mut scores);
+        lanes.run(recurrent, queue, &mut scores)?;
         Ok(scores)
     }
 
     /// Scores texts one after another: an n-gram model has no weights that all of them read.
-    fn score_each(&self, queue: &[(usize, Vec<u32>)], scores: &mut [Score]) {
+    fn score_each(&self, queue: &[(usize, Vec<u32>)], scores: &mut [Score]) -> Result<()> {
         let mut stream = Stream::new(self);
         for (index, ids) in queue {
             stream.reset();
-            ids.iter().for_each(|&id| scores[*index].add(true, stream.advance(self, id)));
+            for &id in ids {
+                scores[*index].add(true, stream.advance(self, id)?);
+            }
         }
+        Ok(())
     }
 
     /// The ids of a text to be scored; counts unknown words in `score`.
@@ -96,16 +99,21 @@ impl Lanes {
     }
 
     /// Takes all texts of `queue` through the lanes, the last first.
-    fn run(&mut self, model: &Recurrent, mut queue: Vec<(usize, Vec<u32>)>, scores: &mut [Score]) {
+    fn run(
+        &mut self,
+        model: &Recurrent,
+        mut queue: Vec<(usize, Vec<u32>)>,
+        scores: &mut [Score],
+    ) -> Result<()> {
         let mut targets = vec![self.eos; self.jobs.len()];
         loop {
             for (lane, target) in targets.iter_mut().enumerate() {
                 *target = self.next(model, lane, &mut queue);
             }
             if self.jobs.iter().all(Option::is_none) {
-                return;
+                return Ok(());
             }
-            self.step(model, &targets, scores);
+            self.step(model, &targets, scores)?;
         }
     }
 
@@ -122,12 +130,12 @@ impl Lanes {
     }
 
     /// Scores and feeds one token in each lane.
-    fn step(&mut self, model: &Recurrent, targets: &[u32], scores: &mut [Score]) {
+    fn step(&mut self, model: &Recurrent, targets: &[u32], scores: &mut [Score]) -> Result<()> {
         self.output.load(model, &self.tops);
         self.output.tally(model, targets, false, &mut self.tallies);
         for (job, tally) in self.jobs.iter_mut().zip(&self.tallies) {
             let Some(this) = job else { continue };
-            scores[this.index].add(true, tally.log_probability());
+            scores[this.index].add(true, tally.log_probability()?);
             this.at += 1;
             if this.at == this.ids.len() {
                 *job = None;
@@ -136,6 +144,7 @@ impl Lanes {
         let lanes = self.jobs.len();
         let tops = self.network.run(model, targets, lanes, &mut self.state);
         self.tops.copy_from_slice(tops);
+        Ok(())
     }
 
     /// Puts `lane` at the beginning of a text.

@@ -98,6 +98,11 @@ pub enum Error {
         /// The word.
         word: String,
     },
+    /// What the model computes is infinite or not a number: its weights are too large to compute with.
+    NotFinite {
+        /// What overflowed.
+        what: String,
+    },
     /// A token id is not below the vocabulary's size.
     Token {
         /// The id given.
@@ -171,6 +176,10 @@ impl fmt::Display for Error {
             Self::UnknownWord { word } => write!(
                 f,
                 "the word \"{word}\" is not in the vocabulary, and the vocabulary has no <unk>"
+            ),
+            Self::NotFinite { what } => write!(
+                f,
+                "the model's output is not finite: {what} overflows; its weights are too large to compute with"
             ),
             Self::Token { token, types } => {
                 write!(f, "token {token} is out of range: the vocabulary has {types} types")

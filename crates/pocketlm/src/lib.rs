@@ -26,10 +26,10 @@
 //!
 //! // Suggest: the three likeliest words after what was fed, then only those that start with what is typed.
 //! session.feed_text("the cat")?;
-//! for suggestion in session.suggest(3).iter() {
+//! for suggestion in session.suggest(3)?.iter() {
 //!     println!("{} {:.3}", suggestion.word, suggestion.probability);
 //! }
-//! assert!(session.suggest_prefix("th", 3).iter().all(|found| found.word.starts_with("th")));
+//! assert!(session.suggest_prefix("th", 3)?.iter().all(|found| found.word.starts_with("th")));
 //!
 //! // Branch: a state is a plain value.
 //! let here = session.state().clone();
@@ -112,7 +112,7 @@
 //!
 //! * `std` (default): [`Model::open`] and [`pack::write_file`]. Without it the crate is `no_std` and needs `alloc`.
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
-//! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3).len())`) shares large
+//! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3))`) shares large
 //!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
 //!
 //! # Bibliography

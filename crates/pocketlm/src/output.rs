@@ -1,11 +1,13 @@
 //! The output layer: from what the last layer gives to logits, a block of rows at a time.
 
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use pocketlm_kernels::softmax::LogSumExp;
 
+use crate::error::{Error, Result};
 use crate::matrix::{PANEL, Scratch};
 use crate::recall::Ranking;
 use crate::recurrent::Recurrent;
@@ -41,9 +43,11 @@ impl Tally {
         self.ranking.rank(self.logit)
     }
 
-    /// The target's log-probability in nats.
-    pub(crate) fn log_probability(&self) -> f64 {
-        f64::from(self.logit) - self.sum.value()
+    /// The target's log-probability in nats, if it is finite.
+    pub(crate) fn log_probability(&self) -> Result<f64> {
+        let value = f64::from(self.logit) - self.sum.value();
+        let fault = || Error::NotFinite { what: String::from("a log-probability") };
+        Some(value).filter(|value| value.is_finite()).ok_or_else(fault)
     }
 }
 

@@ -142,7 +142,8 @@ impl<M: Borrow<Model>> Session<M> {
     /// Draws the next token; feed it to go on. `sampler` must have been made for this model.
     ///
     /// # Errors
-    /// [`Error::Length`] if `sampler` was made for a model with another vocabulary.
+    /// [`Error::Length`] if `sampler` was made for a model with another vocabulary; [`Error::NotFinite`] if the
+    /// model's numbers overflow.
     pub fn sample(&mut self, sampler: &mut Sampler, random: &mut Random) -> Result<u32> {
         self.log_probabilities(&mut sampler.weights)?;
         let unknown = self.model().vocabulary().unk().filter(|_| !sampler.sampling.unknown);

@@ -49,7 +49,7 @@ impl<M: Borrow<Model>> Session<M> {
     ///
     /// # Errors
     /// [`Error::UnknownWord`](crate::Error::UnknownWord) if a word is not in the vocabulary and there
-    /// is no `<unk>`.
+    /// is no `<unk>`; [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers overflow.
     pub fn score(&mut self, text: &str) -> Result<Score> {
         let model = self.model.borrow();
         self.stream.put_aside();
@@ -83,7 +83,8 @@ impl<M: Borrow<Model>> Session<M> {
     ///
     /// # Errors
     /// [`Error::Token`](crate::Error::Token) if the vocabulary does not have one of them; what stands
-    /// before its block of 32 has been fed.
+    /// before its block of 32 has been fed. [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers
+    /// overflow.
     pub fn evaluate(&mut self, tokens: impl IntoIterator<Item = u32>) -> Result<Score> {
         let mut score = Score::default();
         self.evaluate_each(tokens, |log_probability| score.add(true, log_probability))?;
@@ -137,12 +138,14 @@ impl<M: Borrow<Model>> Session<M> {
             }
             if let Some((recurrent, blocks)) = &mut blocks {
                 let tallies = blocks.advance(recurrent, &mut self.stream, &block, is_ranked);
-                tallies.iter().for_each(|tally| each(tally.log_probability(), tally.rank()));
+                for tally in tallies {
+                    each(tally.log_probability()?, tally.rank());
+                }
                 continue;
             }
             for token in block {
                 let rank = if is_ranked { self.stream.rank(model, token) } else { 0 };
-                each(self.stream.advance(model, token), rank);
+                each(self.stream.advance(model, token)?, rank);
             }
         }
     }
@@ -164,7 +167,7 @@ impl Stream {
         let mut score = Score::default();
         for token in tokens {
             let id = model.vocabulary().resolve(token)?;
-            score.add(token.id.is_some(), self.advance(model, id));
+            score.add(token.id.is_some(), self.advance(model, id)?);
         }
         Ok(score)
     }

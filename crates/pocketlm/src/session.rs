@@ -88,35 +88,36 @@ impl<M: Borrow<Model>> Session<M> {
     /// vocabulary.
     ///
     /// # Errors
-    /// [`Error::UnknownWord`] if it is not and there is no `<unk>`.
+    /// [`Error::UnknownWord`] if it is not and there is no `<unk>`; [`Error::NotFinite`] if the model's numbers
+    /// overflow.
     pub fn log_probability(&mut self, word: &str) -> Result<f64> {
         let model = self.model.borrow();
         let token = Token { text: word, id: model.vocabulary().id(word) };
         let token = model.vocabulary().resolve(token)?;
-        Ok(self.stream.log_probability(model, token))
+        self.stream.log_probability(model, token)
     }
 
     /// The log-probability in nats that the token `token` comes next.
     ///
     /// # Errors
-    /// [`Error::Token`] if the vocabulary does not have it.
+    /// [`Error::Token`] if the vocabulary does not have it; [`Error::NotFinite`] if the model's numbers overflow.
     pub fn log_probability_of(&mut self, token: u32) -> Result<f64> {
         let model = self.model.borrow();
         model.check(token)?;
-        Ok(self.stream.log_probability(model, token))
+        self.stream.log_probability(model, token)
     }
 
     /// Writes the log-probabilities in nats of all tokens into `out` `[types]`, in the order of ids.
     ///
     /// # Errors
-    /// [`Error::Length`] if `out` is not as long as the vocabulary.
+    /// [`Error::Length`] if `out` is not as long as the vocabulary; [`Error::NotFinite`] if the model's numbers
+    /// overflow.
     pub fn log_probabilities(&mut self, out: &mut [f32]) -> Result<()> {
         let model = self.model.borrow();
         let types = model.vocabulary().len();
         if out.len() != types {
             return Err(Error::Length { given: out.len(), needed: types });
         }
-        self.stream.log_probabilities(model, out);
-        Ok(())
+        self.stream.log_probabilities(model, out)
     }
 }

@@ -1,5 +1,7 @@
 //! One stream of tokens through a model, with every buffer that it takes: what a session drives.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -8,6 +10,7 @@ use pocketlm_kernels::softmax::LogSumExp;
 use pocketlm_kernels::topk::Candidate;
 
 use crate::cell::Layer;
+use crate::error::{Error, Result};
 use crate::model::{Kind, Model};
 use crate::network::Network;
 use crate::ngram::{Ngram, Walk};
@@ -94,32 +97,42 @@ impl Stream {
                 network.run(model, &[token], 1, self.state.values_mut());
                 self.forget();
             }
-            _ => {
-                self.advance(model, token);
+            (_, Kind::Ngram(model)) => {
+                self.step(model, token);
             }
+            _ => unreachable!("{MISMATCH}"),
         }
     }
 
     /// The log-probability in nats of a token that the vocabulary has.
-    pub(crate) fn log_probability(&mut self, model: &Model, token: u32) -> f64 {
-        if let Kind::Ngram(ngram) = &model.kind {
-            return self.walk(ngram).log_probability(ngram, token);
-        }
-        let normaliser = self.normaliser(model);
-        let at = token as usize;
-        let mut logit = f32::NAN;
-        self.logits(model, at..at + 1, |first, block| logit = block[at - first]);
-        f64::from(logit) - normaliser
+    pub(crate) fn log_probability(&mut self, model: &Model, token: u32) -> Result<f64> {
+        let value = match &model.kind {
+            Kind::Ngram(ngram) => self.walk(ngram).log_probability(ngram, token),
+            Kind::Recurrent(_) => {
+                let normaliser = self.normaliser(model);
+                let at = token as usize;
+                let mut logit = f32::NAN;
+                self.logits(model, at..at + 1, |first, block| logit = block[at - first]);
+                f64::from(logit) - normaliser
+            }
+        };
+        self.finite(model, value)
     }
 
     /// Feeds a token that the vocabulary has; returns its log-probability in nats before that.
-    pub(crate) fn advance(&mut self, model: &Model, token: u32) -> f64 {
-        let Kind::Ngram(ngram) = &model.kind else {
-            let log_probability = self.log_probability(model, token);
-            self.feed(model, token);
-            return log_probability;
-        };
-        let log_probability = self.walk(ngram).advance(ngram, token);
+    pub(crate) fn advance(&mut self, model: &Model, token: u32) -> Result<f64> {
+        if let Kind::Ngram(ngram) = &model.kind {
+            let value = self.step(ngram, token);
+            return self.finite(model, value);
+        }
+        let log_probability = self.log_probability(model, token)?;
+        self.feed(model, token);
+        Ok(log_probability)
+    }
+
+    /// The same for an n-gram model, whatever number it is.
+    fn step(&mut self, model: &Ngram, token: u32) -> f64 {
+        let log_probability = self.walk(model).advance(model, token);
         let Self { engine: Engine::Ngram(walk), state, .. } = self else {
             unreachable!("{MISMATCH}")
         };
@@ -128,17 +141,42 @@ impl Stream {
     }
 
     /// Writes the log-probabilities of all tokens into `out` `[types]`.
-    pub(crate) fn log_probabilities(&mut self, model: &Model, out: &mut [f32]) {
+    pub(crate) fn log_probabilities(&mut self, model: &Model, out: &mut [f32]) -> Result<()> {
         if let Kind::Ngram(ngram) = &model.kind {
-            return self.walk(ngram).fill(ngram, 0, out);
+            self.walk(ngram).fill(ngram, 0, out);
+        } else {
+            let mut sum = LogSumExp::new();
+            self.logits(model, 0..out.len(), |first, block| {
+                sum.push(block);
+                out[first..][..block.len()].copy_from_slice(block);
+            });
+            let normaliser = *self.normaliser.insert(sum.value());
+            out.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - normaliser) as f32);
         }
-        let mut sum = LogSumExp::new();
-        self.logits(model, 0..out.len(), |first, block| {
-            sum.push(block);
-            out[first..][..block.len()].copy_from_slice(block);
-        });
-        let normaliser = *self.normaliser.insert(sum.value());
-        out.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - normaliser) as f32);
+        let is_finite = out.iter().fold(true, |all, value| all & value.is_finite());
+        if is_finite { Ok(()) } else { Err(self.overflow(model)) }
+    }
+
+    /// `value`, which the present state gave, if it is a finite number. The log-sum-exp of logits is none if one of
+    /// them is infinite, not a number or above 2²⁰, so nothing but this one number need be looked at.
+    pub(crate) fn finite(&self, model: &Model, value: f64) -> Result<f64> {
+        if value.is_finite() { Ok(value) } else { Err(self.overflow(model)) }
+    }
+
+    /// Says what overflows: the first layer whose state is not finite, or else what comes after the layers.
+    #[cold]
+    pub(crate) fn overflow(&self, model: &Model) -> Error {
+        let Some(recurrent) = model.recurrent() else {
+            return Error::NotFinite { what: String::from("a log-probability of its n-grams") };
+        };
+        let mut rest = self.state.values();
+        let is_fault = |layer: &Layer| {
+            let own = rest.split_off(..layer.state()).unwrap_or_default();
+            own.iter().any(|value| !value.is_finite())
+        };
+        let layer = recurrent.layers.iter().position(is_fault);
+        let what = layer.map(|k| format!("the state of layer {k}"));
+        Error::NotFinite { what: what.unwrap_or_else(|| String::from("the output layer")) }
     }
 
     /// ln of the sum of exp of all logits, computed once a state. The "logits" of an n-gram model are

@@ -6,6 +6,7 @@ use core::ops::Range;
 use pocketlm_kernels::softmax::LogSumExp;
 use pocketlm_kernels::topk::{Candidate, TopK};
 
+use crate::error::Result;
 use crate::exponential::exp;
 use crate::model::Model;
 use crate::session::{SUGGESTIONS, Session};
@@ -62,23 +63,29 @@ impl<M: Borrow<Model>> Session<M> {
     /// The `k` likeliest next words with their probabilities, fewer if the vocabulary has fewer.
     ///
     /// [Hidden](Self::hide) words are left out, but keep their share of the probability.
-    pub fn suggest(&mut self, k: usize) -> Suggestions<'_> {
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers overflow.
+    pub fn suggest(&mut self, k: usize) -> Result<Suggestions<'_>> {
         let model = self.model.borrow();
         let all = 0..model.vocabulary().len();
-        let sum = self.stream.find(model, all, k);
+        let sum = self.stream.find(model, all, k)?;
         let normaliser = self.stream.set_normaliser(sum);
-        self.stream.suggestions(model, normaliser)
+        Ok(self.stream.suggestions(model, normaliser))
     }
 
     /// The `k` likeliest of the words that start with `prefix`, with their probabilities among these
     /// words: `p(word) / Σ p(words with the prefix)`, exactly. Only these words' logits are computed.
     ///
     /// [Hidden](Self::hide) words are left out, but keep their share of the probability.
-    pub fn suggest_prefix(&mut self, prefix: &str, k: usize) -> Suggestions<'_> {
+    ///
+    /// # Errors
+    /// As [`suggest`](Self::suggest).
+    pub fn suggest_prefix(&mut self, prefix: &str, k: usize) -> Result<Suggestions<'_>> {
         let model = self.model.borrow();
         let Range { start, end } = model.vocabulary().prefix(prefix);
-        let normaliser = self.stream.find(model, start as usize..end as usize, k);
-        self.stream.suggestions(model, normaliser)
+        let normaliser = self.stream.find(model, start as usize..end as usize, k)?;
+        Ok(self.stream.suggestions(model, normaliser))
     }
 
     /// Says which tokens are never suggested, instead of `<eos>` and `<unk>`: an empty list hides
@@ -93,7 +100,7 @@ impl<M: Borrow<Model>> Session<M> {
 impl Stream {
     /// Leaves the `k` best of the tokens `range` in `candidates` and returns the log-sum-exp of all of
     /// `range`, as far as the output layer is computed in one pass.
-    fn find(&mut self, model: &Model, range: Range<usize>, k: usize) -> f64 {
+    fn find(&mut self, model: &Model, range: Range<usize>, k: usize) -> Result<f64> {
         let k = k.min(range.len());
         let mut candidates = core::mem::take(&mut self.candidates);
         candidates.resize(k.max(SUGGESTIONS), Candidate::default());
@@ -111,7 +118,8 @@ impl Stream {
         candidates.truncate(found);
         self.candidates = candidates;
         self.hidden = hidden;
-        sum.value()
+        // Nothing has no sum, and no word either.
+        if range.is_empty() { Ok(0.0) } else { self.finite(model, sum.value()) }
     }
 
     /// The candidates as words.

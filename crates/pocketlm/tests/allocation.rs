@@ -88,8 +88,8 @@ fn check(model: &Model, what: &str) {
     let count = allocations(|| {
         for _ in 0..3 {
             session.feed_text("the under nonsense\n").unwrap();
-            assert_eq!(session.suggest(64).iter().count(), 64);
-            assert!(session.suggest_prefix("the", 3).iter().count() == 3);
+            assert_eq!(session.suggest(64).unwrap().iter().count(), 64);
+            assert!(session.suggest_prefix("the", 3).unwrap().iter().count() == 3);
             session.log_probability("the").unwrap();
             session.log_probabilities(&mut all).unwrap();
             state.copy_from(session.state()).unwrap();

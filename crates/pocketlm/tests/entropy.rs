@@ -13,7 +13,7 @@ fn fingerprint(model: &Model) -> (u64, Vec<(u32, u64)>) {
     let mut session = Session::new(model);
     let score = session.score(TEXT).unwrap().nll.to_bits();
     session.feed_text(TEXT).unwrap();
-    let suggestions = session.suggest(5);
+    let suggestions = session.suggest(5).unwrap();
     let suggestions = suggestions.iter().map(|s| (s.id, s.probability.to_bits()));
     (score, suggestions.collect())
 }

@@ -484,7 +484,7 @@ fn models_in_mixed_forms_agree_with_themselves_and_with_their_dense_twins() {
         let mut all = vec![0.0; model.vocabulary().len()];
         session.log_probabilities(&mut all).unwrap();
         let best: Vec<f32> =
-            session.suggest(5).iter().map(|found| found.probability.ln() as f32).collect();
+            session.suggest(5).unwrap().iter().map(|found| found.probability.ln() as f32).collect();
         let mut sorted = all.clone();
         sorted.sort_by(|a, b| b.total_cmp(a));
         assert!(best.iter().all(|found| sorted.iter().any(|x| (x - found).abs() < 1e-5)));

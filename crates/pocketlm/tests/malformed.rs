@@ -432,6 +432,13 @@ fn scale_that_is_not_finite() {
     }
 }
 
+/// That a model's numbers overflow, and that this is said.
+fn overflows(result: Result<(), Error>) {
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    assert!(error.to_string().contains("not finite"), "{error}");
+}
+
 #[test]
 fn weight_that_is_not_finite() {
     for (precision, nan) in [(Precision::F32, 0x7fc0_0000u32), (Precision::F16, 0x7e00)] {
@@ -442,8 +449,8 @@ fn weight_that_is_not_finite() {
         assert!(text.contains("matrix `softmax`") && text.contains("finite"), "{text}");
         let mut session = Session::new(&model);
         session.feed_text("the").unwrap();
-        assert!(session.suggest(5).len() <= 5);
-        assert!(session.score("the a").unwrap().nll.is_nan());
+        overflows(session.suggest(5).map(drop));
+        overflows(session.score("the a").map(drop));
     }
 }
 
@@ -609,8 +616,8 @@ fn no_damage_makes_a_panic() {
             let Ok(model) = Model::from_bytes(damaged) else { continue };
             let mut session = Session::new(&model);
             let _ = session.feed_text("the nonsense été");
-            session.suggest(5).iter().for_each(drop);
-            session.suggest_prefix("t", 5).iter().for_each(drop);
+            let _ = session.suggest(5).map(|found| found.iter().for_each(drop));
+            let _ = session.suggest_prefix("t", 5).map(|found| found.iter().for_each(drop));
         }
     }
 }
@@ -1014,4 +1021,79 @@ fn no_damage_to_a_form_makes_a_panic() {
             }
         }
     }
+}
+
+/// Everything that a session and a model can be asked, each with what it says.
+fn asked(model: &Model) -> Vec<Result<(), Error>> {
+    let mut session = Session::new(model);
+    session.feed_text("the").unwrap();
+    let the = model.vocabulary().id("the").unwrap();
+    let mut all = vec![0.0; model.vocabulary().len()];
+    let mut sampler = pocketlm::Sampler::new(model, pocketlm::Sampling::default()).unwrap();
+    vec![
+        session.suggest(3).map(drop),
+        session.suggest(0).map(drop),
+        session.suggest_prefix("t", 3).map(drop),
+        session.log_probability("the").map(drop),
+        session.log_probability_of(the).map(drop),
+        session.log_probabilities(&mut all),
+        session.sample(&mut sampler, &mut pocketlm::Random::new(1)).map(drop),
+        session.score("the a the").map(drop),
+        session.score_next("a the").map(drop),
+        model.score_batch(&["the a the", "the"]).map(drop),
+        session.evaluate([the, the]).map(drop),
+        session.evaluate_with_recall([the, the]).map(drop),
+    ]
+}
+
+#[test]
+fn numbers_that_overflow_are_an_error_everywhere() {
+    let bias = f32::MAX.to_le_bytes();
+    for precision in Precision::ALL {
+        let bytes = tiny_parts().bytes(precision);
+        let fine = Model::from_bytes(bytes.clone()).unwrap();
+        asked(&fine).into_iter().for_each(|answer| answer.unwrap());
+        // "the" itself, so that a prefix sees it too.
+        let at = 4 * fine.vocabulary().id("the").unwrap() as usize;
+        let model = Model::from_bytes(poked(bytes, "softmax.bias", at, &bias)).unwrap();
+        asked(&model).into_iter().for_each(overflows);
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_seen_behind_every_precision() {
+    for cell in [CellKind::Lstm, CellKind::Gru, CellKind::Cifg, CellKind::Urnn] {
+        let parts = Parts::random(configuration(cell, 0, 0, false), 40, 0.5, 1);
+        for precision in Precision::ALL {
+            let mut packer = parts.packer(precision);
+            packer.matrix("embedding", &parts.weights["embedding"], Precision::F32).unwrap();
+            // Weights are not looked at when a file is opened.
+            let rows = 48 * parts.configuration.embedding;
+            let nothing: Vec<u8> = (0..rows).flat_map(|_| f32::NAN.to_le_bytes()).collect();
+            let bytes = poked(packer.finish().unwrap(), "embedding", 0, &nothing);
+            let model = Model::from_bytes(bytes).unwrap();
+            asked(&model).into_iter().for_each(overflows);
+            let text = Session::new(&model).suggest(1).unwrap_err().to_string();
+            assert!(text.contains("layer 0"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn weights_that_overflow_a_precision_are_refused_with_the_matrix() {
+    let mut parts = tiny_parts();
+    parts.weights.insert("softmax".into(), vec![f32::MAX; 40 * 7]);
+    for precision in Precision::ALL.into_iter().filter(|&precision| precision != Precision::F32) {
+        let mut packer = parts.packer(Precision::F32);
+        let error = packer.matrix("softmax", &parts.weights["softmax"], precision).unwrap_err();
+        assert!(error.to_string().contains("matrix `softmax`"), "{precision:?}: {error}");
+    }
+    let mut packer = parts.packer(Precision::F32);
+    let infinite = vec![f32::INFINITY; 40 * 7];
+    for values in [&infinite, &vec![f32::NAN; 40 * 7]] {
+        let error = packer.matrix("softmax", values, Precision::Int8).unwrap_err();
+        assert!(error.to_string().contains("not finite"), "{error}");
+    }
+    let error = packer.bias("softmax.bias", &infinite[..40]).unwrap_err();
+    assert!(error.to_string().contains("softmax.bias"), "{error}");
 }

@@ -56,7 +56,8 @@ fn suggestions_are_the_likeliest_words() {
         let hidden = |id: &u32| model.vocabulary().is_special(*id);
         let mut order: Vec<u32> = (0..60).filter(|id| !hidden(id)).collect();
         order.sort_by(|&a, &b| all[b as usize].total_cmp(&all[a as usize]).then(a.cmp(&b)));
-        let found: Vec<_> = session.suggest(5).iter().map(|s| (s.id, s.probability)).collect();
+        let found: Vec<_> =
+            session.suggest(5).unwrap().iter().map(|s| (s.id, s.probability)).collect();
         assert_eq!(found.iter().map(|s| s.0).collect::<Vec<_>>(), order[..5]);
         for (id, probability) in found {
             assert!(close(probability.ln(), all[id as usize].into()));
@@ -64,7 +65,7 @@ fn suggestions_are_the_likeliest_words() {
         let range = model.vocabulary().prefix("th");
         let mass: f64 = range.clone().map(|id| f64::from(all[id as usize]).exp()).sum();
         let order: Vec<u32> = order.into_iter().filter(|id| range.contains(id)).collect();
-        let found = session.suggest_prefix("th", 3);
+        let found = session.suggest_prefix("th", 3).unwrap();
         for (found, id) in found.iter().zip(order) {
             assert_eq!(found.id, id);
             assert!(close(found.probability, f64::from(all[id as usize]).exp() / mass));
@@ -131,7 +132,7 @@ fn states_branch_are_stored_and_hold_no_more_than_matters() {
     let mut foreign = Session::new(&wider);
     foreign.feed(59).unwrap();
     session.set_state(foreign.state()).unwrap();
-    assert!(session.suggest(3).len() == 3);
+    assert!(session.suggest(3).unwrap().len() == 3);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn samples_follow_the_distribution_and_the_seed() {
     let best = session.sample(sampler, &mut Random::new(1)).unwrap();
     session.hide(&[]);
     let unk = model.vocabulary().unk().unwrap();
-    let first = session.suggest(2).iter().map(|s| s.id).find(|&id| id != unk);
+    let first = session.suggest(2).unwrap().iter().map(|s| s.id).find(|&id| id != unk);
     assert_eq!(Some(best), first);
 }
 

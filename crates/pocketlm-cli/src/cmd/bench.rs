@@ -67,7 +67,7 @@ impl Args {
         let start = Instant::now();
         let model = Loaded::open(&self.model)?.model;
         let mut session = Session::new(&model);
-        black_box(session.suggest(3).len());
+        black_box(session.suggest(3)?.len());
         let open_ms = start.elapsed().as_secs_f64() * 1e3;
         let peak = peak_bytes();
         let (mut times, tokens) = match (self.batch, &self.data) {

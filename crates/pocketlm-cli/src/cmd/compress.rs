@@ -130,12 +130,12 @@ impl Args {
         if let Some(folder) = &self.checkpoint_out {
             compressed.save(folder)?;
         }
-        let figures = match &self.data {
-            Some(data) => {
+        let figures = match (&self.data, &corpus) {
+            (Some(data), Some(corpus)) => {
                 let packed = Model::from_bytes(pack(&compressed, None, Vec::new())?)?;
-                measure_splits(&packed, data)?
+                measure_splits(&packed, data, &corpus.sources[1..])?
             }
-            None => Vec::new(),
+            _ => Vec::new(),
         };
         let bytes = pack(&compressed, None, figures)?;
         output.write(|file| file.write_all(&bytes))?;

@@ -114,7 +114,7 @@ fn show(loaded: &Loaded) -> Result<()> {
     say!("\nWhat comes next?");
     for context in CONTEXTS {
         let mut session = loaded.session(context)?;
-        let found: Vec<_> = session.suggest(5).iter().map(|s| s.word.to_owned()).collect();
+        let found: Vec<_> = session.suggest(5)?.iter().map(|s| s.word.to_owned()).collect();
         say!("  {context} … {}", found.join(", "));
     }
     let sampling = Sampling { temperature: 0.8, ..Sampling::default() };

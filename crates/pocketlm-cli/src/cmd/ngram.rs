@@ -7,7 +7,10 @@ use anyhow::Result;
 use pocketlm::Provenance;
 use pocketlm::ngram::Table;
 use pocketlm_train::corpus::{Corpus, Options, Unit};
-use pocketlm_train::ngram::{Estimate, Settings, arpa, estimate};
+use pocketlm_train::ngram::arpa::{FLOOR, Import, Options as Reading, Unknown};
+use pocketlm_train::ngram::{
+    Estimate, Off, Settings, arpa, estimate, quantise, renormalise, round_each,
+};
 use serde_json::json;
 
 use crate::machine::Machine;
@@ -65,7 +68,7 @@ impl Args {
         let corpus = Corpus::open(&self.data, &options)?;
         corpus.require_test(&self.data)?;
         corpus.notes.iter().for_each(|text| note!("note: {text}"));
-        let Estimate { table, discounts, counted } =
+        let Estimate { mut table, discounts, counted } =
             estimate(&corpus.encoder, &corpus.train, &settings)?;
         if let (Some(file), Some(path)) = (&arpa, &self.arpa) {
             arpa::check(&table, path)?;
@@ -78,8 +81,11 @@ impl Args {
             ..Provenance::default()
         };
         let kept = counts(&table);
-        let written =
-            self.packing.write(&output, table, recipe, provenance, Some(Text::Cut(&self.data)))?;
+        if self.packing.bits < 32 {
+            quantise(&mut table, self.packing.bits);
+        }
+        let text = Some(Text::Cut(&self.data, &corpus.sources[1..]));
+        let written = self.packing.write(&output, &table, recipe, provenance, text)?;
         if discounts.iter().any(|discounts| discounts.is_fallback) {
             note!("note: too little text to estimate every discount; took 0.5, 1 and 1.5 there");
         }
@@ -96,14 +102,26 @@ impl Args {
 
 /// Pack an n-gram model from an ARPA file, whichever program made it.
 ///
+/// The numbers are those of the file, rounded to --bits. What no sentence can reach is left out, contexts that the file
+/// lacks are added as KenLM does, and a note says so.
+///
 /// Example: pocketlm import model.arpa -o model.plm
 #[derive(clap::Args)]
 pub struct ImportArgs {
-    /// The ARPA file.
+    /// The ARPA file, packed by gzip or not.
     arpa: PathBuf,
     /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// The word that stands for unknown ones (default: <unk>, [unk] or <unknown>, in capitals or not; else one is added).
+    #[arg(long, value_name = "WORD", conflicts_with = "closed")]
+    unk: Option<String>,
+    /// Add no <unk> where the file has no unknown word: a word that it lacks then has no score.
+    #[arg(long)]
+    closed: bool,
+    /// Set the back-off weights so that all distributions sum to one, whatever the file says.
+    #[arg(long)]
+    renormalise: bool,
     #[command(flatten)]
     packing: Packing,
 }
@@ -112,11 +130,15 @@ impl ImportArgs {
     /// Reads, packs and measures.
     pub fn run(self) -> Result<()> {
         let output = self.packing.check()?;
-        let table: Table = arpa::read(&self.arpa)?;
+        let options = Reading { unknown: self.unk.as_deref(), closed: self.closed };
+        let import = arpa::read(&self.arpa, options)?;
+        notes(&import);
+        let Import { mut table, unknown, left_out, added } = import;
+        let off = self.numbers(&mut table);
         let kept = counts(&table);
         let written = self.packing.write(
             &output,
-            table,
+            &table,
             String::new(),
             Provenance::default(),
             self.data.as_deref().map(Text::Measured),
@@ -124,8 +146,58 @@ impl ImportArgs {
         if !self.packing.json {
             return written.print(&output, &kept);
         }
-        let object = json!({ "written": written, "ngrams": kept });
+        let object = json!({ "written": written, "ngrams": kept, "left_out": left_out, "added": added,
+            "unknown": table.unk.map(|id| &table.words[id as usize]), "unknown_added": unknown == Unknown::Added,
+            "sums": off.map(|off| json!({ "contexts": off.contexts, "off": off.off, "worst": off.worst })) });
         say!("{}", serde_json::to_string_pretty(&object)?);
         Ok(())
+    }
+
+    /// Makes distributions sum to one if that was asked for, and rounds. Returns how far the sums were off.
+    fn numbers(&self, table: &mut Table) -> Option<Off> {
+        let bits = self.packing.bits;
+        let off = self.renormalise.then(|| renormalise(table));
+        match off {
+            Some(_) if bits < 32 => quantise(table, bits),
+            None if bits < 32 => round_each(table, bits),
+            _ => {}
+        }
+        if let Some(Off { contexts, off, worst }) = off {
+            note!(
+                "note: renormalised: {off} of {contexts} distributions were off by more than 0.001; the farthest summed \
+                 to {worst:.4}"
+            );
+        }
+        off
+    }
+}
+
+/// What was filled in or left out of an ARPA file.
+fn notes(import: &Import) {
+    match &import.unknown {
+        Unknown::Given => {}
+        Unknown::Spelled(word) => {
+            note!("note: took {word:?} for the unknown word; --unk WORD names another");
+        }
+        Unknown::Added => note!(
+            "note: the file has no unknown word: added <unk> with log10 p = {FLOOR}, which every word that it lacks \
+             gets; --unk WORD names one, --closed adds none"
+        ),
+        Unknown::None => {
+            note!(
+                "note: the file has no unknown word: a text with a word that it lacks has no score"
+            );
+        }
+    }
+    let Import { left_out, added, .. } = import;
+    if *left_out > 0 {
+        note!(
+            "note: left out {left_out} n-grams with <s> or </s> inside, which no sentence reaches"
+        );
+    }
+    if *added > 0 {
+        note!(
+            "note: added {added} n-grams that longer ones continue, with the probability of backing off"
+        );
     }
 }

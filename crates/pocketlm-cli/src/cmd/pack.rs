@@ -111,16 +111,15 @@ pub fn measure_all(model: &Model, data: &Path) -> Result<Vec<Perplexity>> {
     if !data.is_dir() {
         return Ok(vec![measure(model, &Source::whole(data)?, name(data)?)?]);
     }
-    measure_splits(model, data)
+    let sources = ["valid", "test"].map(|split| Source::split(data, split));
+    let [valid, test] = sources;
+    measure_splits(model, data, &[valid?, test?])
 }
 
-/// The same on the splits that a training makes of a single file.
-pub fn measure_splits(model: &Model, data: &Path) -> Result<Vec<Perplexity>> {
-    let of = |split| {
-        let label = format!("{}/{split}", name(data)?);
-        measure(model, &Source::split(data, split)?, label)
-    };
-    ["valid", "test"].into_iter().map(of).collect()
+/// The same on the validation and test text that a training read from `data`.
+pub fn measure_splits(model: &Model, data: &Path, splits: &[Source]) -> Result<Vec<Perplexity>> {
+    let of = |(source, split)| measure(model, source, format!("{}/{split}", name(data)?));
+    splits.iter().zip(["valid", "test"]).map(of).collect()
 }
 
 fn name(data: &Path) -> Result<String> {

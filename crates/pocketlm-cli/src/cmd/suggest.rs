@@ -85,7 +85,7 @@ fn answer(loaded: &Loaded, context: &str, prefix: &str, k: usize, as_json: bool)
         return show_pieces(&found, context, prefix, as_json);
     }
     let found =
-        if prefix.is_empty() { session.suggest(k) } else { session.suggest_prefix(prefix, k) };
+        if prefix.is_empty() { session.suggest(k)? } else { session.suggest_prefix(prefix, k)? };
     let mut out = std::io::stdout().lock();
     if as_json {
         let object = json!({ "context": context, "prefix": prefix, "suggestions": list(&found) });

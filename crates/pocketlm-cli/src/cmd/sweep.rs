@@ -53,7 +53,7 @@ pub struct Args {
     #[command(flatten)]
     text: TextArgs,
     /// Minutes between two saves of a trial within an epoch.
-    #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes)]
+    #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
     save_every: Duration,
     /// Print the trials, and stop.
     #[arg(long)]

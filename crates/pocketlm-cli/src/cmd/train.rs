@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Minutes between two saves within an epoch.
-    #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes)]
+    #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
     save_every: Duration,
     /// What to show while training (default: a bar on a terminal, else plain).
     #[arg(long, value_enum)]

@@ -82,6 +82,73 @@ impl Links {
     }
 }
 
+/// How far the distributions of a table were from sums of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Off {
+    /// Contexts with continuations, the empty one among them.
+    pub contexts: usize,
+    /// Of these, how many were off by more than a thousandth.
+    pub off: usize,
+    /// The sum that is farthest from one; 1 if there is none.
+    pub worst: f64,
+}
+
+/// Makes all distributions sum to one: divides the probabilities of single words by their sum, then sets the back-off
+/// weights of all contexts. Returns how far the sums were from one.
+pub fn renormalise(table: &mut Table) -> Off {
+    let off = sums(table);
+    let unigrams = &mut table.orders[0].probabilities;
+    let sum: f64 = unigrams.iter().map(|&value| f64::from(value).exp()).sum();
+    if sum > 0.0 {
+        unigrams.iter_mut().for_each(|value| *value = (f64::from(*value) - sum.ln()) as f32);
+    }
+    normalise(table, 0.0);
+    off
+}
+
+/// The sums over the vocabulary after each context that has continuations, and of single words.
+fn sums(table: &Table) -> Off {
+    let links = Links::new(table);
+    let unigrams = table.orders[0].probabilities.iter().map(|&value| f64::from(value).exp()).sum();
+    let mut found = Off { contexts: 0, off: 0, worst: 1.0 };
+    let mut count = |sum: f64| {
+        found.contexts += 1;
+        found.off += usize::from((sum - 1.0).abs() > 1e-3);
+        if (sum - 1.0).abs() > (found.worst - 1.0).abs() {
+            found.worst = sum;
+        }
+    };
+    count(unigrams);
+    // Of each context of one length after the other: it backs off to shorter ones.
+    let mut all: Vec<Vec<f64>> = Vec::new();
+    for order in 1..table.orders.len() {
+        let mut level = Vec::with_capacity(table.orders[order - 1].len());
+        for at in 0..table.orders[order - 1].len() {
+            let node = Node { order, at };
+            let shorter = links.of(node).map_or(unigrams, |node| all[node.order - 1][node.at]);
+            let sum = sum(table, &links, node, shorter);
+            if !children(table, node).is_empty() {
+                count(sum);
+            }
+            level.push(sum);
+        }
+        all.push(level);
+    }
+    found
+}
+
+/// The sum over the vocabulary after `node`, `shorter` that after what it backs off to.
+fn sum(table: &Table, links: &Links, node: Node, shorter: f64) -> f64 {
+    let longer = &table.orders[node.order];
+    let context = links.of(node);
+    let (mut own, mut left) = (0.0, shorter);
+    for child in children(table, node) {
+        own += f64::from(longer.probabilities[child]).exp();
+        left -= links.log_probability(table, context, longer.words[child]).exp();
+    }
+    own + f64::from(table.orders[node.order - 1].backoffs[node.at]).exp() * left
+}
+
 /// The least mass that is held to be any: below it sums are rounding errors.
 const LEAST: f64 = 1e-9;
 

@@ -24,5 +24,6 @@ mod quantise;
 
 pub use discount::Discounts;
 pub use estimate::{Estimate, Settings, estimate};
+pub use links::{Off, renormalise};
 pub use pocketlm::ngram::{MAX_ORDER, Order, Table};
-pub use quantise::quantise;
+pub use quantise::{quantise, round_each};

@@ -22,21 +22,50 @@ pub fn quantise(table: &mut Table, bits: u32) {
     }
     normalise(table, SHARE);
     for order in table.orders.iter_mut().skip(1) {
-        // ln 1 = 0 is a level of its own, that of n-grams that are no contexts.
-        let mut weights: Vec<f32> = order.backoffs.iter().copied().filter(|&w| w != 0.0).collect();
-        round(&mut weights, most - 1);
-        let mut weights = weights.into_iter();
-        for weight in order.backoffs.iter_mut().filter(|weight| **weight != 0.0) {
-            *weight = weights.next().unwrap_or(0.0);
-        }
+        round_weights(&mut order.backoffs, most - 1, round);
+    }
+}
+
+/// Rounds the probabilities and back-off weights of all orders but single words to at most 2^`bits` different ones each,
+/// `bits` 1 to 16, and changes nothing else: numbers of which there are no more different ones stay what they are, and
+/// sums of distributions what they were but for the rounding.
+///
+/// Half of the levels to begin with are equally far from one another, so that the few numbers that lie far from all
+/// others (the −99 that some programs write for zero) keep a level nearby.
+pub fn round_each(table: &mut Table, bits: u32) {
+    let most = 1 << bits.clamp(1, 16);
+    for order in table.orders.iter_mut().skip(1) {
+        round_spread(&mut order.probabilities, most);
+        let has_one = order.backoffs.contains(&0.0);
+        round_weights(&mut order.backoffs, most - usize::from(has_one), round_spread);
+    }
+}
+
+/// Rounds back-off weights to `most` levels and ln 1 = 0, that of n-grams that are no contexts.
+fn round_weights(weights: &mut [f32], most: usize, round: fn(&mut [f32], usize)) {
+    let mut others: Vec<f32> = weights.iter().copied().filter(|&w| w != 0.0).collect();
+    round(&mut others, most);
+    let mut others = others.into_iter();
+    for weight in weights.iter_mut().filter(|weight| **weight != 0.0) {
+        *weight = others.next().unwrap_or(0.0);
     }
 }
 
 /// Rounds each value to the nearest of at most `most` levels.
 fn round(values: &mut [f32], most: usize) {
-    let levels = levels(values, most);
+    let levels = levels(values, most, even);
+    to_nearest(values, &levels);
+}
+
+/// The same from levels of which half are equally far from one another.
+fn round_spread(values: &mut [f32], most: usize) {
+    let levels = levels(values, most, spread);
+    to_nearest(values, &levels);
+}
+
+fn to_nearest(values: &mut [f32], levels: &[f64]) {
     for value in values {
-        *value = levels[nearest(&levels, f64::from(*value))] as f32;
+        *value = levels[nearest(levels, f64::from(*value))] as f32;
     }
 }
 
@@ -50,8 +79,8 @@ fn nearest(levels: &[f64], value: f64) -> usize {
     }
 }
 
-/// At most `most` ascending levels for `values`.
-fn levels(values: &[f32], most: usize) -> Vec<f64> {
+/// At most `most` ascending levels for `values`, moved from where `start` puts them.
+fn levels(values: &[f32], most: usize, start: fn(&[f64], usize) -> Vec<usize>) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.iter().map(|&value| value.into()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let mut different = sorted.clone();
@@ -65,8 +94,8 @@ fn levels(values: &[f32], most: usize) -> Vec<f64> {
     let mean = |range: std::ops::Range<usize>| {
         (!range.is_empty()).then(|| (sums[range.end] - sums[range.start]) / range.len() as f64)
     };
-    let even: Vec<_> = (0..=most).map(|part| part * sorted.len() / most).collect();
-    let mut levels: Vec<f64> = even.windows(2).filter_map(|ends| mean(ends[0]..ends[1])).collect();
+    let mut levels: Vec<f64> =
+        start(&sorted, most).windows(2).filter_map(|ends| mean(ends[0]..ends[1])).collect();
     for _ in 0..ROUNDS {
         let middle = |pair: &[f64]| f64::midpoint(pair[0], pair[1]);
         let cuts = levels.windows(2).map(|pair| sorted.partition_point(|v| *v <= middle(pair)));
@@ -74,6 +103,21 @@ fn levels(values: &[f32], most: usize) -> Vec<f64> {
         levels = cuts.windows(2).filter_map(|ends| mean(ends[0]..ends[1])).collect();
     }
     levels
+}
+
+/// Where each of `most` equally large parts of the sorted values begins, and their end.
+fn even(sorted: &[f64], most: usize) -> Vec<usize> {
+    (0..=most).map(|part| part * sorted.len() / most).collect()
+}
+
+/// The same of parts of which half are equally large and half equally wide.
+fn spread(sorted: &[f64], most: usize) -> Vec<usize> {
+    let wide = most / 2;
+    let (least, width) = (sorted[0], (sorted[sorted.len() - 1] - sorted[0]) / wide.max(1) as f64);
+    let cut = |part: usize| sorted.partition_point(|&v| v < least + part as f64 * width);
+    let mut cuts: Vec<_> = (1..wide).map(cut).chain(even(sorted, most - wide)).collect();
+    cuts.sort_unstable();
+    cuts
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) fn encode(
     let (arrays, extra) = match precision {
         Precision::F32 => (vec![encode_f32(expected, weights)], String::new()),
         Precision::F16 => (vec![encode_f16(expected, weights)?], String::new()),
-        Precision::Int8 => (encode_int8(expected, weights), String::new()),
+        Precision::Int8 => (encode_int8(expected, weights)?, String::new()),
         _ => (encode_codes(expected, weights, precision, None)?, format!(",\"group\":{GROUP}")),
     };
     Ok(described(expected, "none", precision, arrays, &extra))
@@ -93,15 +93,27 @@ fn encode_f16(&Expected { ref name, rows, columns }: &Expected, weights: &[f32])
     Ok(Leaf::new(name, Dtype::F16, &shape, bytes::of_u16(&packed).to_vec()))
 }
 
-fn encode_int8(&Expected { ref name, rows, columns }: &Expected, weights: &[f32]) -> Vec<Leaf> {
+fn encode_int8(
+    &Expected { ref name, rows, columns }: &Expected,
+    weights: &[f32],
+) -> Result<Vec<Leaf>> {
     let mut packed = vec![0; int8::len(rows, columns)];
     let mut scales = vec![0.0; padded_rows(rows)];
     int8::pack(weights, rows, columns, &mut packed, &mut scales);
+    check_int8(name, &scales)?;
     let shape = [panels(rows), int8::padded_cols(columns) / 4, PANEL_ROWS, 4];
-    vec![
+    Ok(vec![
         Leaf::new(name, Dtype::U8, &shape, packed),
         Leaf::f32(&format!("{name}.scales"), &[padded_rows(rows)], &scales),
-    ]
+    ])
+}
+
+/// Refuses scales whose largest number, 127 of them, is infinite when it is read back.
+pub(super) fn check_int8(name: &str, scales: &[f32]) -> Result<()> {
+    if scales.iter().all(|scale| (127.0 * scale).is_finite()) {
+        return Ok(());
+    }
+    Err(Error::matrix(name, "has values too large for int8; take f32"))
 }
 
 fn encode_codes(

@@ -124,6 +124,7 @@ fn values(
     match precision {
         Precision::Int8 => {
             let (whole, scales) = int8_rows(weights, rows, columns);
+            dense::check_int8(name, &scales)?;
             let values = places.iter().map(|&place| whole[place] as u8).collect();
             let scales = Leaf::f32(&format!("{name}.scales"), &[rows], &scales);
             Ok(vec![Leaf::new(name, Dtype::I8, &count, values), scales])

@@ -14,8 +14,12 @@ pub fn add(hash: u64, model: &Model) -> u64 {
     let mut session = Session::new(model);
     add(session.score(TEXT).unwrap().nll.to_bits());
     session.feed_text(TEXT).unwrap();
-    session.suggest(5).iter().for_each(|found| add(found.id.into()));
-    session.suggest_prefix("un", 5).iter().for_each(|found| add(found.probability.to_bits()));
+    session.suggest(5).unwrap().iter().for_each(|found| add(found.id.into()));
+    session
+        .suggest_prefix("un", 5)
+        .unwrap()
+        .iter()
+        .for_each(|found| add(found.probability.to_bits()));
     session.state().to_bytes().iter().for_each(|&byte| add(byte.into()));
     for score in model.score_batch(&[TEXT, "a", "the"]).unwrap() {
         add(score.nll.to_bits());

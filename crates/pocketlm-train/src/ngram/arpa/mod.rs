@@ -3,10 +3,12 @@
 //! Numbers are logarithms to base 10. `<s>` has the probability 1 (`0`), as `lmplz` writes it, since nothing predicts
 //! it; back-off weights of 1 are written where an n-gram is a context.
 
+mod contexts;
+mod lines;
 mod read;
 mod write;
 
-pub use read::read;
+pub use read::{FLOOR, Import, Options, Unknown, read, read_from};
 pub use write::{check, write};
 
 /// The begin of a sentence.

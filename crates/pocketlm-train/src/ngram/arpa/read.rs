@@ -1,92 +1,109 @@
 //! Reading ARPA files.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
-use pocketlm::Unit;
 use pocketlm::ngram::{MAX_ORDER, Order, Table};
+use pocketlm::{MAX_WORD, Unit};
 
+use super::contexts::{Gram, fill};
+use super::lines::{Lines, fields};
 use super::{BEGIN, END};
-use crate::corpus::{EOS, UNK};
-use crate::error::{Error, Result};
-use crate::ngram::links::{Node, child};
+use crate::corpus::{EOS, UNK, is_unknown};
+use crate::error::Result;
 
-/// Reads an ARPA file of words. N-grams of one length may come in any order.
+/// log10 p of the unknown word where a file has none: what KenLM takes.
+pub const FLOOR: f64 = -100.0;
+
+/// How an ARPA file is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The word that stands for unknown ones, where it is not to be found by its spelling.
+    pub unknown: Option<&'a str>,
+    /// Adds no `<unk>` where the file has no unknown word.
+    pub closed: bool,
+}
+
+/// Where a model's unknown word comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is `<unk>`, or the word that was asked for.
+    Given,
+    /// This word of the file has its spelling.
+    Spelled(String),
+    /// The file has none: `<unk>` was added, with [`FLOOR`].
+    Added,
+    /// The file has none, and none was added.
+    None,
+}
+
+/// What an ARPA file gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Import {
+    /// The model, its numbers those of the file.
+    pub table: Table,
+    /// Where its unknown word comes from.
+    pub unknown: Unknown,
+    /// N-grams that were left out because a mark of a sentence's begin or end stands where no text has one.
+    pub left_out: usize,
+    /// N-grams that were added because longer ones continue them.
+    pub added: usize,
+}
+
+/// Reads an ARPA file of words, packed by gzip or not, as KenLM does. N-grams of one length may come in any order.
 ///
-/// `</s>` becomes `<eos>`, and so does `<s>` as a context.
+/// `</s>` becomes `<eos>`, and so does `<s>` as a context. N-grams with one of these within are left out. A context that
+/// the file lacks is added with its probability by backing off and the weight 1. The unknown word is the one that
+/// `options` name, else `<unk>`, else `[unk]` or `<unknown>`, each in capitals or not; a file that has none gets an
+/// `<unk>` of the log10 p of [`FLOOR`], so that every text has a score.
 ///
 /// # Errors
-/// [`Error::Arpa`] with the line and what is wrong there; [`Error::Io`].
-pub fn read(path: &Path) -> Result<Table> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let mut lines = Lines { path, reader: BufReader::new(file), line: String::new(), number: 0 };
+/// [`Error::Arpa`](crate::error::Error::Arpa) with the line and what is wrong there;
+/// [`Error::Io`](crate::error::Error::Io).
+pub fn read(path: &Path, options: Options) -> Result<Import> {
+    parse(Lines::open(path)?, options)
+}
+
+/// [`read`] from what `reader` gives, which errors call `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(reader: impl BufRead, path: &Path, options: Options) -> Result<Import> {
+    parse(Lines::new(reader, path)?, options)
+}
+
+fn parse(mut lines: Lines, options: Options) -> Result<Import> {
     let counts = header(&mut lines)?;
-    let mut table = Table {
+    let table = Table {
         words: Vec::new(),
         eos: 0,
         unk: None,
         unit: Unit::Word,
         orders: vec![Order::default(); counts.len()],
     };
+    let mut import = Import { table, unknown: Unknown::Given, left_out: 0, added: 0 };
     let mut ids = HashMap::new();
     for (at, &count) in counts.iter().enumerate() {
-        lines.heading(&format!("\\{}-grams:", at + 1))?;
+        heading(&mut lines, &format!("\\{}-grams:", at + 1))?;
         match at {
-            0 => ids = unigrams(&mut lines, count, &mut table)?,
-            _ => section(&mut lines, at + 1, count, &ids, &mut table)?,
+            0 => ids = unigrams(&mut lines, count, options, &mut import)?,
+            _ => section(&mut lines, at + 1, count, &ids, &mut import)?,
         }
     }
-    lines.heading("\\end\\")?;
-    Ok(table)
+    heading(&mut lines, "\\end\\")?;
+    Ok(import)
 }
 
-/// The lines of a file, one at a time.
-struct Lines<'a> {
-    path: &'a Path,
-    reader: BufReader<File>,
-    line: String,
-    number: u64,
-}
-
-impl Lines<'_> {
-    fn fault<T>(&self, what: impl Into<String>) -> Result<T> {
-        self.fault_at(self.number, what)
+/// Goes to the next line that is not blank, which must be `heading`.
+fn heading(lines: &mut Lines, heading: &str) -> Result<()> {
+    let found = lines.next_filled(&format!("`{heading}`"))?;
+    if found == heading {
+        return Ok(());
     }
-
-    fn fault_at<T>(&self, line: u64, what: impl Into<String>) -> Result<T> {
-        Err(Error::Arpa { path: self.path.into(), line, what: what.into() })
-    }
-
-    /// Goes to the next line; `wanted` is what the file ends without.
-    fn next(&mut self, wanted: &str) -> Result<&str> {
-        self.line.clear();
-        self.number += 1;
-        match self.reader.read_line(&mut self.line) {
-            Ok(0) => self.fault(format!(
-                "the file ends here without {wanted}: it is cut off, or no ARPA file"
-            )),
-            Ok(_) => Ok(self.line.trim()),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                self.fault("not UTF-8; convert it, for example with `iconv -f latin1 -t utf-8`")
-            }
-            Err(error) => Err(Error::io(self.path)(error)),
-        }
-    }
-
-    /// Goes to the next line that is not blank, which must be `heading`.
-    fn heading(&mut self, heading: &str) -> Result<()> {
-        while self.next(&format!("`{heading}`"))?.is_empty() {}
-        let found = self.line.trim();
-        if found == heading {
-            return Ok(());
-        }
-        let more = "or more n-grams than the file's head says, or fewer";
-        self.fault(format!(
-            "{found:?} stands where `{heading}` should: sections out of order, {more}"
-        ))
-    }
+    let more = "or more n-grams than the file's head says, or fewer";
+    let what = format!("{found:?} stands where `{heading}` should: sections out of order, {more}");
+    lines.fault(what)
 }
 
 /// The counts that the file's head gives.
@@ -95,12 +112,10 @@ fn header(lines: &mut Lines) -> Result<Vec<usize>> {
     while lines.next("`\\data\\`")? != "\\data\\" {}
     let mut counts = Vec::new();
     loop {
-        let line = lines.next("its n-grams")?;
-        if line.is_empty() {
-            if !counts.is_empty() {
-                return Ok(counts);
-            }
-            continue;
+        let line = lines.next_filled("its n-grams")?;
+        if line.starts_with('\\') && !counts.is_empty() {
+            lines.put_back();
+            return Ok(counts);
         }
         let count = line.strip_prefix("ngram ").and_then(|rest| {
             let (order, count) = rest.split_once('=')?;
@@ -117,7 +132,7 @@ fn header(lines: &mut Lines) -> Result<Vec<usize>> {
             _ => {
                 let wanted = counts.len() + 1;
                 return lines
-                    .fault(format!("`ngram {wanted}=COUNT` or a blank line should stand here"));
+                    .fault(format!("`ngram {wanted}=COUNT` or a section should stand here"));
             }
         }
     }
@@ -133,76 +148,137 @@ struct Entry<'l> {
     backoff: f32,
 }
 
+/// A logarithm to base 10 in nats.
+fn number(field: &str) -> Parsed<f32> {
+    let value = match field.parse::<f64>() {
+        Ok(value) if value.is_finite() => (value * std::f64::consts::LN_10) as f32,
+        _ => return Err(format!("{field:?} is not a finite number")),
+    };
+    if value.is_finite() { Ok(value) } else { Err(format!("{field:?} is too large for an f32")) }
+}
+
 /// Splits a line into its probability, `n` words and back-off weight.
 fn entry(line: &str, n: usize) -> Parsed<Entry<'_>> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
+    let fields: Vec<&str> = fields(line).collect();
     if !(n + 1..=n + 2).contains(&fields.len()) {
         let found = fields.len();
         return Err(format!("{found} fields instead of a number, {n} words and maybe a number"));
     }
-    let number = |field: &str| match field.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok((value * std::f64::consts::LN_10) as f32),
-        _ => Err(format!("{field:?} is not a finite number")),
-    };
-    let probability = number(fields[0])?;
+    let words = fields[1..=n].to_vec();
+    // Nothing predicts the begin of a sentence, so that any number may stand there.
+    let is_unused = words == [BEGIN] && fields[0].parse::<f64>().is_ok();
+    let probability = if is_unused { 0.0 } else { number(fields[0])? };
     if probability > 0.0 {
         return Err(format!("the logarithm {} is above 0: a probability above 1", fields[0]));
     }
     let backoff = fields.get(n + 1).map_or(Ok(0.0), |field| number(field))?;
-    Ok(Entry { probability, words: fields[1..=n].to_vec(), backoff })
+    Ok(Entry { probability, words, backoff })
+}
+
+/// Calls `each` with the `count` entries of the section of `n` words and the line of each.
+fn entries(
+    lines: &mut Lines,
+    n: usize,
+    count: usize,
+    mut each: impl FnMut(Entry<'_>, u64) -> Parsed<()>,
+) -> Result<()> {
+    let wanted = format!("all of its {n}-grams");
+    for read in 1..=count {
+        let line = lines.next_filled(&wanted)?.to_owned();
+        let parsed = match line.starts_with('\\') {
+            true => Err(format!("`{line}` stands in the place of an n-gram")),
+            false => entry(&line, n).and_then(|entry| each(entry, lines.number())),
+        };
+        if let Err(what) = parsed {
+            return lines
+                .fault(format!("{what} (n-gram {read} of the {count} that the file's head says)"));
+        }
+    }
+    Ok(())
+}
+
+/// One word of the file.
+struct Word {
+    text: String,
+    probability: f32,
+    backoff: f32,
+    line: u64,
 }
 
 /// Reads the single words: the vocabulary. Returns the id of each.
-fn unigrams(lines: &mut Lines, count: usize, table: &mut Table) -> Result<HashMap<String, u32>> {
-    let mut found: Vec<(String, f32, f32, u64)> = Vec::new();
-    for read in 0..count {
-        let line = lines.next("all of its words")?.to_owned();
-        let entry = match entry(&line, 1) {
-            Ok(entry) => entry,
-            Err(what) => return lines.fault(of_count(read, count, &what)),
-        };
-        found.push((entry.words[0].to_owned(), entry.probability, entry.backoff, lines.number));
+fn unigrams(
+    lines: &mut Lines,
+    count: usize,
+    options: Options,
+    import: &mut Import,
+) -> Result<HashMap<String, u32>> {
+    let mut found: Vec<Word> = Vec::new();
+    entries(lines, 1, count, |Entry { probability, words, backoff }, line| {
+        if words[0].len() > MAX_WORD {
+            return Err(format!("the word has more than {MAX_WORD} bytes"));
+        }
+        found.push(Word { text: words[0].to_owned(), probability, backoff, line });
+        Ok(())
+    })?;
+    found.sort_by(|a, b| (&a.text, a.line).cmp(&(&b.text, b.line)));
+    if let Some([first, second]) = found.windows(2).find(|pair| pair[0].text == pair[1].text) {
+        let what = format!("`{}` comes twice, first in line {}", first.text, first.line);
+        return lines.fault_at(second.line, what);
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    if let Some(pair) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        let (word, first) = (&pair[0].0, pair[0].3);
-        return lines.fault_at(pair[1].3, format!("`{word}` comes twice, first in line {first}"));
+    let begin = found.iter().position(|word| word.text == BEGIN).map(|at| found.remove(at));
+    if let Some(word) = found.iter().find(|word| word.text == EOS) {
+        return lines
+            .fault_at(word.line, format!("`{EOS}` is what {END} is called here: rename it"));
     }
-    let begin = found.iter().position(|(word, ..)| word == BEGIN).map(|at| found.remove(at));
-    if let Some((.., line)) = found.iter().find(|(word, ..)| word == EOS) {
-        return lines.fault_at(*line, format!("`{EOS}` is what {END} is called here: rename it"));
-    }
-    let Some(end) = found.iter().position(|(word, ..)| word == END) else {
+    let Some(end) = found.iter().position(|word| word.text == END) else {
         return lines.fault(format!("the section ends without {END}, the end of a sentence"));
     };
-    found[end].0 = EOS.into();
-    found[end].2 = begin.map_or(0.0, |(.., weight, _)| weight);
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    let ids: HashMap<_, _> = found.iter().map(|f| f.0.clone()).zip(0..).collect();
-    (table.eos, table.unk) = (ids[EOS], ids.get(UNK).copied());
+    found[end].text = EOS.into();
+    found[end].backoff = begin.map_or(0.0, |word| word.backoff);
+    let unknown = match unknown(&mut found, options) {
+        Ok((word, unknown)) => {
+            import.unknown = unknown;
+            word
+        }
+        Err(what) => return lines.fault(what),
+    };
+    found.sort_by(|a, b| a.text.cmp(&b.text));
+    let ids: HashMap<_, _> = found.iter().map(|word| word.text.clone()).zip(0..).collect();
+    let table = &mut import.table;
+    (table.eos, table.unk) = (ids[EOS], unknown.map(|word| ids[&word]));
     let order = &mut table.orders[0];
     order.words = (0..found.len() as u32).collect();
-    order.probabilities = found.iter().map(|f| f.1).collect();
-    order.backoffs = found.iter().map(|f| f.2).collect();
-    table.words = found.into_iter().map(|f| f.0).collect();
+    order.probabilities = found.iter().map(|word| word.probability).collect();
+    order.backoffs = found.iter().map(|word| word.backoff).collect();
+    table.words = found.into_iter().map(|word| word.text).collect();
     if table.orders.len() == 1 {
         table.orders[0].backoffs.clear();
     }
     Ok(ids)
 }
 
-/// What is wrong with entry `read` of `count`.
-fn of_count(read: usize, count: usize, what: &str) -> String {
-    format!("{what} (n-gram {} of the {count} that the file's head says)", read + 1)
-}
-
-/// One n-gram, to be sorted into its place.
-struct Found {
-    parent: usize,
-    word: u32,
-    probability: f32,
-    backoff: f32,
-    line: u64,
+/// The unknown word among those `found`, added there if it must be, and where it comes from.
+fn unknown(found: &mut Vec<Word>, options: Options) -> Parsed<(Option<String>, Unknown)> {
+    let has = |wanted: &str| found.iter().any(|word| word.text == wanted);
+    if let Some(wanted) = options.unknown {
+        let missing = || format!("`{wanted}`, the unknown word, is not among the 1-grams");
+        // As an id it is the end of lines.
+        let is_word = has(wanted) && wanted != EOS;
+        return is_word.then(|| (Some(wanted.into()), Unknown::Given)).ok_or_else(missing);
+    }
+    if has(UNK) {
+        return Ok((Some(UNK.into()), Unknown::Given));
+    }
+    if let Some(word) = found.iter().find(|word| is_unknown(&word.text)) {
+        let word = word.text.clone();
+        return Ok((Some(word.clone()), Unknown::Spelled(word)));
+    }
+    if options.closed {
+        return Ok((None, Unknown::None));
+    }
+    let probability = (FLOOR * std::f64::consts::LN_10) as f32;
+    found.push(Word { text: UNK.into(), probability, backoff: 0.0, line: 0 });
+    Ok((Some(UNK.into()), Unknown::Added))
 }
 
 /// Reads the n-grams of `n` words, `n` at least 2.
@@ -211,67 +287,47 @@ fn section(
     n: usize,
     count: usize,
     ids: &HashMap<String, u32>,
-    table: &mut Table,
+    import: &mut Import,
 ) -> Result<()> {
     let mut found = Vec::new();
-    for read in 0..count {
-        let line = lines.next(&format!("all of its {n}-grams"))?.to_owned();
-        let parsed = entry(&line, n).and_then(|entry| {
-            let (parent, word) = place(&entry.words, ids, table)?;
-            let Entry { probability, backoff, .. } = entry;
-            if n == table.orders.len() && backoff != 0.0 {
-                return Err("a back-off weight at the highest order".into());
-            }
-            Ok(Found { parent, word, probability, backoff, line: lines.number })
-        });
-        match parsed {
-            Ok(entry) => found.push(entry),
-            Err(what) => return lines.fault(of_count(read, count, &what)),
+    let Import { table, left_out, .. } = import;
+    entries(lines, n, count, |Entry { probability, words, backoff }, line| {
+        if n == table.orders.len() && backoff != 0.0 {
+            return Err("a back-off weight at the highest order".into());
         }
-    }
-    found.sort_by_key(|entry| (entry.parent, entry.word));
-    let same = |pair: &&[Found]| (pair[0].parent, pair[0].word) == (pair[1].parent, pair[1].word);
-    if let Some([first, second]) = found.windows(2).find(same) {
+        match tokens(&words, ids, table.eos)? {
+            Some(words) => found.push(Gram { words, probability, backoff, line }),
+            None => *left_out += 1,
+        }
+        Ok(())
+    })?;
+    found.sort_by_key(|gram| (gram.words, gram.line));
+    if let Some([first, second]) = found.windows(2).find(|pair| pair[0].words == pair[1].words) {
         let what = format!("the same n-gram as in line {}", first.line);
         return lines.fault_at(second.line, what);
     }
-    fill(&found, n, table);
+    import.added += fill(&found, n, table);
     Ok(())
 }
 
-/// The node of the context that all but the last of `words` make, and the id of the last.
-fn place(words: &[&str], ids: &HashMap<String, u32>, table: &Table) -> Parsed<(usize, u32)> {
-    let last = words.len() - 1;
-    let id = |(at, word): (usize, &&str)| match *word {
-        BEGIN if at == 0 => Ok(table.eos),
-        END if at == last => Ok(table.eos),
-        BEGIN | END => Err(format!("`{word}` in the midst of an n-gram")),
-        word => ids.get(word).copied().ok_or_else(|| format!("`{word}` is not among the 1-grams")),
+/// The ids of an n-gram's words, zeros behind them; nothing if a mark stands where no sentence has one.
+fn tokens(
+    words: &[&str],
+    ids: &HashMap<String, u32>,
+    eos: u32,
+) -> Parsed<Option<[u32; MAX_ORDER]>> {
+    let is_misplaced = |(at, word): (usize, &&str)| {
+        (*word == BEGIN && at > 0) || (*word == END && at + 1 < words.len())
     };
-    let ids = words.iter().enumerate().map(id).collect::<Parsed<Vec<_>>>()?;
-    let mut node = Node { order: 1, at: ids[0] as usize };
-    for &id in &ids[1..last] {
-        node = child(table, node, id).ok_or_else(|| {
-            let context = words[..last].join(" ");
-            format!("its context `{context}` is not among the {last}-grams")
-        })?;
+    if words.iter().enumerate().any(is_misplaced) {
+        return Ok(None);
     }
-    Ok((node.at, ids[last]))
-}
-
-/// Puts sorted n-grams into the table.
-fn fill(found: &[Found], n: usize, table: &mut Table) {
-    let mut ends = vec![0; table.orders[n - 2].len() + 1];
-    found.iter().for_each(|entry| ends[entry.parent + 1] += 1);
-    for at in 1..ends.len() {
-        ends[at] += ends[at - 1];
+    let mut tokens = [0; MAX_ORDER];
+    for (token, &word) in tokens.iter_mut().zip(words) {
+        *token = match word {
+            BEGIN | END => eos,
+            word => *ids.get(word).ok_or_else(|| format!("`{word}` is not among the 1-grams"))?,
+        };
     }
-    table.orders[n - 2].children = ends;
-    let is_highest = n == table.orders.len();
-    let order = &mut table.orders[n - 1];
-    order.words = found.iter().map(|entry| entry.word).collect();
-    order.probabilities = found.iter().map(|entry| entry.probability).collect();
-    if !is_highest {
-        order.backoffs = found.iter().map(|entry| entry.backoff).collect();
-    }
+    Ok(Some(tokens))
 }

@@ -14,8 +14,9 @@ use crate::ngram::links::{Node, children};
 /// # Errors
 /// [`Error::Arpa`] if a word cannot stand in such a file.
 pub fn check(table: &Table, path: &Path) -> Result<()> {
+    // Other white space is part of a word, for KenLM as for `read`.
     let bad = |word: &&String| {
-        word.contains(char::is_whitespace) || [BEGIN, END].contains(&word.as_str())
+        word.contains([' ', '\t', '\n', '\r', '\0']) || [BEGIN, END].contains(&word.as_str())
     };
     if let Some(word) = table.words.iter().find(bad) {
         let what = format!(

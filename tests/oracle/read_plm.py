@@ -20,7 +20,10 @@ def container(file):  # section 1
     arrays, at = {}, 0
     for name, array in sorted(header.items(), key=lambda entry: entry[1]["data_offsets"]):
         begin, end = array["data_offsets"]
-        assert begin == at and (begin % 64 == 0 or name.startswith("~pad.")), name
+        if name.startswith("~pad."):
+            assert begin == at and begin % 64 and end == -(-begin // 64) * 64 and array["dtype"] == "U8", name
+        else:
+            assert begin == at and begin % 64 == 0, name
         values = np.frombuffer(file[size + begin:size + end], DTYPES[array["dtype"]])
         arrays[name], at = values.reshape(array["shape"]), end
     assert size + at == len(file)
@@ -226,12 +229,24 @@ def unitary(description, arrays):  # section 7
 
 def matrix(description, arrays):  # section 4
     if description["structure"] != "dense":
+        assert not description["arrays"]
         readers = {"low-rank": low_rank, "tensor-train": tensor_train,
                    "block-circulant": block_circulant, "toeplitz-like": toeplitz_like,
                    "block-low-rank": block_low_rank, "unitary": unitary}
         return readers[description["structure"]](description, arrays)
     leaf = {"none": dense, "unstructured": unstructured, "panels": panels}[description["sparsity"]]
     return leaf(description, *[arrays[name] for name in description["arrays"]])
+
+
+def expected(configuration):  # section 3: names of matrices and biases
+    layers, rounds = range(len(configuration["hidden"])), range(configuration.get("mogrifier", 0))
+    matrices, biases = {"embedding"}, {"softmax.bias"}
+    for cell in (f"cell.{k}." for k in layers):
+        matrices |= {cell + "input", cell + "recurrent", *(f"{cell}mogrifier.{j}" for j in rounds)}
+        matrices |= {cell + "projection"} if configuration["cell_projection"] else set()
+        biases |= {cell + "bias"} | ({cell + "gain"} if configuration.get("layer_norm") else set())
+    matrices |= {"projection"} if configuration["projection"] else set()
+    return matrices | (set() if configuration["tied"] else {"softmax"}), biases
 
 
 def packed(array, count, bits):  # section 13
@@ -293,10 +308,15 @@ def main(path, out):
             for name, array in zip(["words", "probabilities", "backoffs"], [grams[:, -1], *numbers]):
                 if array is not False:
                     (out / f"{n}.{name}").write_bytes(array.tobytes())
-    for description in json.loads(metadata.get("matrices", "[]")):
-        (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())
-    for name in (name for name in arrays if name.endswith((".bias", ".gain"))):
-        (out / (name + ".f32")).write_bytes(arrays[name].tobytes())
+        assert not metadata.keys() & {"configuration", "matrices"}
+    else:
+        descriptions = json.loads(metadata["matrices"])
+        matrices, biases = expected(json.loads(metadata["configuration"]))
+        assert sorted(description["name"] for description in descriptions) == sorted(matrices)
+        for description in descriptions:
+            (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())
+        for name in biases:
+            (out / (name + ".f32")).write_bytes(arrays[name].tobytes())
     (out / "words.txt").write_bytes(b"\n".join(words(json.loads(metadata["vocabulary"]), arrays)))
 
 

@@ -45,7 +45,7 @@ pub enum Error {
         what: String,
     },
     /// An ARPA file that is damaged or cannot be written.
-    #[error("{}: {}{what}", path.display(), place(*line))]
+    #[error("{}: {}{}", path.display(), place(*line), pocketlm::Shown(what))]
     Arpa {
         /// The file.
         path: PathBuf,

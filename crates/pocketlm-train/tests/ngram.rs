@@ -1,6 +1,9 @@
 //! N-gram models against KenLM, whose figures `tests/oracle/kenlm.py` stores; ARPA files there and back; pruning and
 //! rounding.
 
+#[path = "../../../fuzz/exercise_arpa.rs"]
+mod exercise;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -508,6 +511,19 @@ fn renormalising_says_how_far_the_sums_were_off() {
     renormalise(&mut rounded);
     quantise(&mut rounded, 8);
     assert!(sums(&model(&rounded), &ids[..300]) < 0.2);
+}
+
+#[test]
+fn every_seed_of_the_fuzzer_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/arpa");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let found = path.file_name().unwrap().to_string_lossy().starts_with("found-");
+        assert!(exercise::exercise(&fs::read(&path).unwrap()) || found, "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 8, "seeds are missing");
 }
 
 #[test]

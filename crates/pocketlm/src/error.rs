@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 /// An error of the runtime: reading, writing or using a packed model.
 ///
@@ -38,6 +38,11 @@ pub enum Error {
         declared: u64,
         /// The longest that could be valid here, in bytes.
         limit: usize,
+    },
+    /// Not a packed model, by how the file begins.
+    Foreign {
+        /// What it looks like, and what to do with such a file.
+        looks: &'static str,
     },
     /// The header, or a value of its metadata, is not strict JSON.
     Json {
@@ -136,26 +141,28 @@ pub enum Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names and texts may be those of a hostile file.
+        let f = &mut Escape(f);
         match self {
             Self::File { path, reason } => write!(f, "{path}: {reason}"),
             Self::Model { path, source } => write!(f, "{path}: {source}"),
             Self::TooShort { bytes, needed } => write!(
                 f,
-                "{bytes} bytes are too few for a packed model (at least {needed}): \
-                 not a .plm file, or cut off"
+                "not a .plm file, or cut off: {bytes} bytes are too few for a packed model (at least {needed})"
             ),
             Self::HeaderLength { declared, limit } => write!(
                 f,
-                "the file declares a header of {declared} bytes where at most {limit} fit: \
-                 not a .plm file, or cut off"
+                "not a .plm file, or cut off: its first eight bytes make a header of {declared} bytes, of which at \
+                 most {limit} fit"
             ),
+            Self::Foreign { looks } => write!(f, "not a .plm file: it looks like {looks}"),
             Self::Json { text, offset, problem } => {
                 write!(f, "{text}, byte {offset}: {problem}; the file is damaged or foreign")
             }
             Self::NotPacked => write!(
                 f,
-                "a safetensors file, but not a packed model; `pocketlm pack` makes one \
-                 from a checkpoint"
+                "not a .plm file: it is a safetensors file, but not a packed model; `pocketlm pack` makes \
+                 one from a checkpoint"
             ),
             Self::Version { found, supported } => write!(
                 f,
@@ -191,6 +198,29 @@ impl fmt::Display for Error {
             Self::Sampling { problem } => write!(f, "sampling: {problem}"),
             Self::Unsupported { what } => write!(f, "{what}"),
         }
+    }
+}
+
+/// A text that a file brought, for people: characters that act on a terminal, turn the direction of a text or cannot be
+/// seen are escaped.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '"' | '\'' | '\\' => f.write_char(c),
+            c => c.escape_debug().try_for_each(|c| f.write_char(c)),
+        })
+    }
+}
+
+/// Writes what it is given as [`Shown`] does.
+struct Escape<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escape<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        fmt::Display::fmt(&Shown(text), self.0)
     }
 }
 

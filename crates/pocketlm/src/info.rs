@@ -93,7 +93,8 @@ impl Model {
 
 impl Recurrent {
     fn info(&self, name: String, matrix: &Matrix, header: &Header) -> MatrixInfo {
-        let form = self.forms.get(&name).cloned().unwrap_or_default();
+        let form = self.forms.iter().find(|(found, _)| *found == name);
+        let form = form.map(|(_, form)| form.clone()).unwrap_or_default();
         let Form { structure, sparsity, precision, arrays } = form;
         let factors = matrix.factors().into_iter().enumerate();
         let factors =
@@ -113,7 +114,7 @@ impl Recurrent {
     }
 
     /// All matrices with their names.
-    fn named(&self) -> Vec<(String, &Matrix)> {
+    pub(crate) fn named(&self) -> Vec<(String, &Matrix)> {
         let mut list: Vec<(String, &Matrix)> = alloc::vec![("embedding".into(), &self.embedding)];
         for (k, layer) in self.layers.iter().enumerate() {
             list.push((format!("cell.{k}.input"), &layer.input));

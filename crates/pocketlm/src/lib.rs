@@ -165,7 +165,7 @@ mod threads;
 mod vocabulary;
 
 pub use configuration::{CellKind, Configuration, Expected, Unit};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Shown};
 pub use format::{Perplexity, Provenance};
 pub use info::{ArrayInfo, CodedBytes, MatrixInfo};
 pub use model::{Model, ModelBytes};

@@ -76,12 +76,11 @@ impl Model {
 
     fn from_storage(storage: Storage) -> Result<Self> {
         let storage = Arc::new(storage);
-        let mut header = container::read(&storage)?;
-        metadata::check_version(&header.metadata)?;
+        let mut header = container::read(&storage, metadata::check_version)?;
         metadata::checksum(&header.metadata)?;
         let decoded = entropy::decode(&mut header, &storage)?;
         let fields = &header.metadata;
-        let leaves = Leaves { header: &header, storage: &storage, decoded: &decoded };
+        let leaves = Leaves::new(&header, &storage, &decoded);
         let (kind, vocabulary) = open_kind(&leaves)?;
         Ok(Self {
             kind,

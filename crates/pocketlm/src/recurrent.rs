@@ -1,6 +1,5 @@
 //! A recurrent model: its configuration and matrices, over the bytes of the file.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,6 +10,13 @@ use crate::format::metadata::{self, Description};
 use crate::json::Value;
 use crate::matrix::{self, Leaves, Matrix, factor_name};
 use crate::storage::Array;
+
+/// Bytes that a session or a batch takes for each unit of a width: four buffers of 32 vectors.
+const WIDTH: usize = 4 * 32 * size_of::<f32>();
+
+/// A token may take so many multiplications, and [`WORK_PER_BYTE`] more for each byte of the file.
+const WORK: usize = u32::MAX as usize;
+const WORK_PER_BYTE: usize = 256;
 
 /// What a recurrent model computes with.
 #[derive(Debug)]
@@ -23,7 +29,7 @@ pub(crate) struct Recurrent {
     softmax: Option<Matrix>,
     pub(crate) softmax_bias: Array,
     /// What the file says of each matrix and factor.
-    pub(crate) forms: BTreeMap<String, Form>,
+    pub(crate) forms: Vec<(String, Form)>,
 }
 
 /// What the file says of a matrix, in its words.
@@ -48,9 +54,12 @@ impl Recurrent {
             expected: configuration.matrices(types),
             leaves,
         };
+        // Every other width has a bias of its length in the file.
+        let Configuration { embedding, cell_projection, projection, .. } = configuration;
+        leaves.take("(all)", WIDTH * (embedding + cell_projection + projection))?;
         let projection = (configuration.projection > 0).then(|| parts.matrix("projection"));
         let softmax = (!configuration.tied).then(|| parts.matrix("softmax"));
-        Ok(Self {
+        let model = Self {
             embedding: parts.matrix("embedding")?,
             layers: parts.layers(&configuration)?,
             projection: projection.transpose()?,
@@ -58,7 +67,27 @@ impl Recurrent {
             softmax_bias: leaves.finite("softmax.bias", &[types])?,
             forms: parts.forms(),
             configuration,
-        })
+        };
+        parts.check()?;
+        model.check_work(leaves.storage.len())?;
+        Ok(model)
+    }
+
+    /// Refuses a model of which a token takes more work than a file of `bytes` bytes may ask for.
+    fn check_work(&self, bytes: usize) -> Result<()> {
+        let limit = bytes.saturating_mul(WORK_PER_BYTE).saturating_add(WORK);
+        let mut all = 0usize;
+        for (name, matrix) in self.named() {
+            all = all.saturating_add(matrix.operations());
+            if all > limit {
+                let problem = alloc::format!(
+                    "makes {all} multiplications a token with those before it: more than {WORK} and {WORK_PER_BYTE} \
+                     for each byte of the file"
+                );
+                return Err(Error::matrix(name, problem));
+            }
+        }
+        Ok(())
     }
 
     /// Numbers of a state: those of all layers.
@@ -79,16 +108,33 @@ impl Recurrent {
 
 /// What a model is put together from.
 struct Parts<'a> {
-    descriptions: BTreeMap<String, Description<'a>>,
+    /// In the order of their names.
+    descriptions: Vec<Description<'a>>,
     expected: Vec<Expected>,
     leaves: &'a Leaves<'a>,
 }
 
 impl Parts<'_> {
+    fn description(&self, name: &str) -> Option<&Description<'_>> {
+        self.descriptions.iter().find(|description| description.name == name)
+    }
+
+    /// Refuses matrices that the configuration does not ask for.
+    fn check(&self) -> Result<()> {
+        let is_asked = |d: &Description<'_>| self.expected.iter().any(|e| e.name == d.name);
+        match self.descriptions.iter().find(|&description| !is_asked(description)) {
+            None => Ok(()),
+            Some(d) => Err(Error::matrix(
+                &d.name,
+                "is described, but the configuration has no such matrix",
+            )),
+        }
+    }
+
     /// The matrix `name`, with the shape that the configuration gives it.
     fn matrix(&self, name: &str) -> Result<Matrix> {
         let missing = || Error::matrix(name, "is missing, but the configuration asks for it");
-        let description = self.descriptions.get(name).ok_or_else(missing)?;
+        let description = self.description(name).ok_or_else(missing)?;
         let expected = self.expected.iter().find(|expected| expected.name == name);
         let expected = expected.ok_or_else(missing)?;
         let (found, wanted) =
@@ -123,15 +169,16 @@ impl Parts<'_> {
     }
 
     /// The form of every matrix and every factor of one.
-    fn forms(&self) -> BTreeMap<String, Form> {
+    fn forms(&self) -> Vec<(String, Form)> {
         let form = |d: &Description<'_>| Form {
             structure: d.structure.clone(),
             sparsity: d.sparsity.clone(),
             precision: d.precision.clone(),
             arrays: d.arrays.clone(),
         };
-        let mut forms = BTreeMap::new();
-        for (name, description) in &self.descriptions {
+        let mut forms = Vec::new();
+        for description in &self.descriptions {
+            let name = &description.name;
             // What has no factors has none to list; what has, has been opened.
             let factors = matrix::factors(description).unwrap_or_default();
             let mut whole = form(description);
@@ -139,9 +186,9 @@ impl Parts<'_> {
             whole.arrays.extend(order.map(String::from));
             for (k, factor) in factors.iter().enumerate() {
                 whole.arrays.extend(factor.arrays.iter().cloned());
-                forms.insert(factor_name(name, &description.structure, k), form(factor));
+                forms.push((factor_name(name, &description.structure, k), form(factor)));
             }
-            forms.insert(name.clone(), whole);
+            forms.push((name.clone(), whole));
         }
         forms
     }

@@ -126,10 +126,14 @@ fn no_version() {
 
 // ------------------------------------------------------------------------------------ the arrays
 
+/// What tells a header from that of another program.
+const METADATA: &str = r#""__metadata__":{"format":"pocketlm","format_version":"1"}"#;
+
 /// The header's entry of an array that is a list of `length` bytes at 0.
 fn array(dtype: &str, shape: &str, offsets: &str) -> Vec<u8> {
-    let header =
-        format!("{{\"w\":{{\"dtype\":{dtype},\"shape\":{shape},\"data_offsets\":{offsets}}}}}");
+    let header = format!(
+        "{{{METADATA},\"w\":{{\"dtype\":{dtype},\"shape\":{shape},\"data_offsets\":{offsets}}}}}"
+    );
     joined(&header, &[0; 64])
 }
 
@@ -182,7 +186,7 @@ fn arrays(list: &[(&str, usize, usize)], bytes: usize) -> Vec<u8> {
         )
     };
     let entries: Vec<_> = list.iter().map(entry).collect();
-    joined(&format!("{{{}}}", entries.join(",")), &vec![0; bytes])
+    joined(&format!("{{{METADATA},{}}}", entries.join(",")), &vec![0; bytes])
 }
 
 #[test]
@@ -197,7 +201,9 @@ fn misaligned_data() {
     let mut bytes = 8u64.to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
     assert_eq!(fault(bytes), Error::NotPacked);
-    let header = r#"{"w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#;
+    let header = r#""w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}"#;
+    let mut header = format!("{{{METADATA},{header}}}");
+    header.push_str(if (8 + header.len()).is_multiple_of(64) { " " } else { "" });
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
     bytes.extend_from_slice(&[0; 8]);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use comfy_table::Table;
-use pocketlm::{CodedBytes, MatrixInfo, Model};
+use pocketlm::{CodedBytes, MatrixInfo, Model, Shown};
 use serde_json::{Value, json};
 
 use crate::model::Loaded;
@@ -53,7 +53,8 @@ impl Args {
         let parts = if model.orders().is_empty() { matrices(&model) } else { orders(&model) };
         say!("{parts}\n\n{}", map(&model));
         for figure in model.perplexity() {
-            say!("\n{}: perplexity {:.2} over {} tokens", figure.data, figure.value, figure.tokens);
+            let data = Shown(&figure.data);
+            say!("\n{data}: perplexity {:.2} over {} tokens", figure.value, figure.tokens);
         }
         Ok(())
     }
@@ -77,7 +78,7 @@ fn matrices(model: &Model) -> Table {
         for m in std::iter::once(m).chain(factors) {
             let numbers =
                 [m.rows, m.columns, m.parameters, m.bytes, m.file_bytes].map(|n| n.to_string());
-            let form = [m.name, m.structure, m.sparsity, m.precision];
+            let form = [m.name, m.structure, m.sparsity, m.precision].map(shown);
             table.add_row(form.into_iter().chain(numbers));
         }
     }
@@ -111,12 +112,18 @@ fn described(m: MatrixInfo) -> Value {
     object
 }
 
+/// A text of the file, with nothing in it that acts on a terminal.
+fn shown(text: String) -> String {
+    Shown(&text).to_string()
+}
+
 fn map(model: &Model) -> Table {
     let mut table = table(&["array", "type", "shape", "bytes", "from", "to"], 3);
     for array in model.arrays() {
         let shape = format!("{:?}", array.shape);
         let numbers = [array.bytes, array.range.start, array.range.end].map(|n| n.to_string());
-        table.add_row([array.name, array.dtype.to_owned(), shape].into_iter().chain(numbers));
+        table
+            .add_row([shown(array.name), array.dtype.to_owned(), shape].into_iter().chain(numbers));
     }
     table
 }

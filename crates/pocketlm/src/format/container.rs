@@ -85,8 +85,11 @@ impl Header {
     }
 }
 
-/// Reads and checks the header of `file`.
-pub(crate) fn read(file: &[u8]) -> Result<Header> {
+/// Reads and checks the header of `file`, its metadata by `check`.
+pub(crate) fn read(
+    file: &[u8],
+    check: fn(&BTreeMap<String, String>) -> Result<()>,
+) -> Result<Header> {
     let text = header_text(file)?;
     let data = 8 + text.len();
     let fields = json::parse(text).map_err(|fault| Error::Json {
@@ -94,14 +97,13 @@ pub(crate) fn read(file: &[u8]) -> Result<Header> {
         offset: fault.offset,
         problem: fault.problem,
     })?;
+    // Another safetensors file has its arrays where it likes.
     let fields = fields.object().ok_or(Error::NotPacked)?;
-    let mut header = Header { metadata: BTreeMap::new(), arrays: BTreeMap::new(), data };
-    for (name, value) in fields {
-        if name == "__metadata__" {
-            header.metadata = metadata(value)?;
-        } else {
-            header.arrays.insert(name.clone().into_owned(), entry(name, value, data, file.len())?);
-        }
+    let all = metadata(fields.get("__metadata__").ok_or(Error::NotPacked)?)?;
+    check(&all)?;
+    let mut header = Header { metadata: all, arrays: BTreeMap::new(), data };
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "__metadata__") {
+        header.arrays.insert(name.clone().into_owned(), entry(name, value, data, file.len())?);
     }
     check_coverage(&header.arrays, data, file.len())?;
     header.arrays.retain(|name, _| !name.starts_with(PADDING));
@@ -115,14 +117,35 @@ fn header_text(file: &[u8]) -> Result<&str> {
         .ok_or(Error::TooShort { bytes: file.len(), needed: 10 })?;
     let declared = u64::from_le_bytes(*length);
     let limit = rest.len().min(MAX_HEADER);
-    let fault = Error::HeaderLength { declared, limit };
-    let length = usize::try_from(declared).ok().filter(|&length| length <= limit).ok_or(fault)?;
+    let fault = || match looks(file) {
+        Some(looks) => Error::Foreign { looks },
+        None => Error::HeaderLength { declared, limit },
+    };
+    let length =
+        usize::try_from(declared).ok().filter(|&length| length <= limit).ok_or_else(fault)?;
     let fault = |offset, problem| Error::Json { text: "header".to_owned(), offset, problem };
     if !rest[..length].starts_with(b"{") {
         return Err(fault(0, "the header does not start with {"));
     }
     core::str::from_utf8(&rest[..length])
         .map_err(|error| fault(error.valid_up_to(), "this is not UTF-8"))
+}
+
+/// What a file looks like that begins with no header.
+fn looks(file: &[u8]) -> Option<&'static str> {
+    let head = &file[..file.len().min(4096)];
+    // The length of a header has zeros among its eight bytes.
+    let is_letter = |&byte: &u8| matches!(byte, b'\t'..=b'\r' | b' '..=0xfe);
+    let is_text = head.iter().take(64).all(is_letter);
+    if head.starts_with(&[0x1f, 0x8b]) {
+        Some("a gzip file: unpack it first")
+    } else if head.windows(6).any(|window| window == b"\\data\\") {
+        Some("an ARPA file: `pocketlm import` packs it")
+    } else if is_text {
+        Some("text")
+    } else {
+        None
+    }
 }
 
 fn metadata(value: &Value<'_>) -> Result<BTreeMap<String, String>> {
@@ -158,7 +181,15 @@ fn entry(name: &str, value: &Value<'_>, data: usize, file: usize) -> Result<Entr
     };
     let entry = Entry { dtype, shape, range, decoded: None };
     check_size(name, &entry)?;
-    if !name.starts_with(PADDING) && !entry.range.start.is_multiple_of(ALIGNMENT) {
+    let (start, end) = (entry.range.start, entry.range.end);
+    if name.starts_with(PADDING) {
+        let ends_line = end > start && end == start.next_multiple_of(ALIGNMENT);
+        if !ends_line || dtype != Dtype::U8 {
+            return Err(fault(
+                "is padding, but not U8 from an array's end to the next multiple of 64 bytes",
+            ));
+        }
+    } else if !start.is_multiple_of(ALIGNMENT) {
         return Err(fault("does not start at a multiple of 64 bytes"));
     }
     Ok(entry)

@@ -114,6 +114,9 @@ pub(crate) fn ngram(fields: &Fields) -> Result<Option<NgramEntry>> {
     if !fields.contains_key("ngram") {
         return Ok(None);
     }
+    if fields.contains_key("configuration") || fields.contains_key("matrices") {
+        return Err(Error::metadata("ngram", "stands beside a recurrent model"));
+    }
     let value = value(fields, "ngram")?;
     let fault = |field: &str, problem: &str| Error::metadata(format!("ngram.{field}"), problem);
     let unit = value.get("unit").and_then(Value::string).and_then(Unit::from_name);
@@ -170,20 +173,17 @@ pub(crate) fn vocabulary(fields: &Fields) -> Result<VocabularyEntry> {
     })
 }
 
-/// The descriptions of all matrices, by name.
-pub(crate) fn matrices(fields: &Fields) -> Result<BTreeMap<String, Description<'_>>> {
+/// The descriptions of all matrices, in the order of their names.
+pub(crate) fn matrices(fields: &Fields) -> Result<Vec<Description<'_>>> {
     let Value::Array(items) = value(fields, "matrices")? else {
         return Err(Error::metadata("matrices", "is not a list"));
     };
-    let mut list = BTreeMap::new();
-    for item in items {
-        let description = description(item)?;
-        let name = description.name.clone();
-        if list.insert(name.clone(), description).is_some() {
-            return Err(Error::matrix(name, "is described twice"));
-        }
+    let mut list = items.into_iter().map(description).collect::<Result<Vec<_>>>()?;
+    list.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    match list.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        None => Ok(list),
+        Some(pair) => Err(Error::matrix(&pair[0].name, "is described twice")),
     }
-    Ok(list)
 }
 
 /// Reads the description of a matrix, or of a factor of one.

@@ -17,7 +17,7 @@ use pocketlm_kernels::float32;
 
 use super::fft::Fft;
 use super::order::Order;
-use super::{Leaves, Matrix, Scratch, factors, grow};
+use super::{Leaves, MOST_AT_ONCE, Matrix, Scratch, factors, grow};
 use crate::error::{Error, Result};
 use crate::format::metadata::Description;
 use crate::json::Value;
@@ -73,6 +73,11 @@ impl BlockCirculant {
         let transformed = block >= TRANSFORMED
             && block.is_power_of_two()
             && matches!(leaf.precision.as_str(), "f32" | "f16");
+        if transformed {
+            let [high, columns] = shape;
+            let bins = (block / 2 + 1) * float32::len(high, 2 * columns / block);
+            leaves.take(name, 4 * (bins + 2 * high * columns))?;
+        }
         let spectra = transformed.then(|| Spectra::new(&vectors, block));
         let order = Order::open(description, leaves)?;
         Ok(Self { rows, columns, block, vectors, order, spectra })
@@ -88,6 +93,17 @@ impl BlockCirculant {
 
     pub(crate) fn parameters(&self) -> usize {
         self.vectors.parameters()
+    }
+
+    /// Multiplications of a product, about.
+    pub(crate) fn operations(&self) -> usize {
+        let each = if self.spectra.is_some() { 32 } else { self.block };
+        each.saturating_mul(self.vectors.parameters())
+    }
+
+    /// How many of `batch` vectors are turned at a time.
+    fn at_once(&self, batch: usize) -> usize {
+        batch.min(MOST_AT_ONCE / (self.block * self.vectors.columns())).max(1)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -109,6 +125,7 @@ impl BlockCirculant {
             grow(&mut scratch.inner, batch * (columns + rows));
             return grow(&mut scratch.spare, batch * (4 * columns + 2 * rows).div_ceil(b));
         }
+        let batch = self.at_once(batch);
         self.vectors.reserve(batch * b, scratch);
         grow(&mut scratch.inner, batch * b * columns);
         grow(&mut scratch.spare, batch * rows);
@@ -120,7 +137,13 @@ impl BlockCirculant {
         line.resize(batch * self.padded_rows(), 0.0);
         match &self.spectra {
             Some(spectra) => self.transform(spectra, x, batch, scratch, &mut line),
-            None => self.turn(x, batch, scratch, &mut line),
+            None => {
+                let (at_once, rows) = (self.at_once(batch), self.padded_rows());
+                let outs = line.chunks_mut(at_once * rows);
+                for (x, out) in x.chunks(at_once * self.columns).zip(outs) {
+                    self.turn(x, out.len() / rows, scratch, out);
+                }
+            }
         }
         scratch.line = line;
     }

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::cell::Cell;
 
 use crate::error::{Error, Result};
 use crate::format::container::{Dtype, Header};
@@ -14,9 +15,37 @@ pub(crate) struct Leaves<'a> {
     pub(crate) storage: &'a Arc<Storage>,
     /// What was decoded of them.
     pub(crate) decoded: &'a Arc<Storage>,
+    /// Bytes of memory that what is still to be opened may take.
+    pub(crate) room: Cell<usize>,
 }
 
-impl Leaves<'_> {
+/// A model may take this much memory besides its file, and [`PER_BYTE`] bytes more for each byte of the file.
+pub(crate) const ROOM: usize = 64 << 20;
+const PER_BYTE: usize = 64;
+
+impl<'a> Leaves<'a> {
+    /// The arrays of a file, of which `decoded` are in memory already.
+    pub(crate) fn new(
+        header: &'a Header,
+        storage: &'a Arc<Storage>,
+        decoded: &'a Arc<Storage>,
+    ) -> Self {
+        let room = storage.len().saturating_mul(PER_BYTE).saturating_add(ROOM);
+        Self { header, storage, decoded, room: Cell::new(room.saturating_sub(decoded.len())) }
+    }
+
+    /// Takes room for `bytes` bytes of memory that the matrix `name` is about to ask for.
+    pub(crate) fn take(&self, name: &str, bytes: usize) -> Result<()> {
+        let Some(left) = self.room.get().checked_sub(bytes) else {
+            let problem = format!(
+                "takes {bytes} bytes of memory: with all before it more than {ROOM} and {PER_BYTE} times the file"
+            );
+            return Err(Error::matrix(name, problem));
+        };
+        self.room.set(left);
+        Ok(())
+    }
+
     /// The array `name`, if it has this dtype and shape.
     pub(crate) fn array(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Array> {
         let (array, found) = self.any(name, dtype)?;

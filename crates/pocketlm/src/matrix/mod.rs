@@ -72,6 +72,9 @@ pub(crate) struct Scratch {
     pub(crate) block: Vec<f32>,
 }
 
+/// Numbers between the factors of a matrix that are worked on at a time: more vectors than fit are taken in parts.
+const MOST_AT_ONCE: usize = 1 << 21;
+
 /// Most columns of a sparse matrix.
 pub(crate) const MAX_SPARSE_COLUMNS: usize = 1 << 16;
 
@@ -247,6 +250,17 @@ impl Matrix {
         each!(self, form => form.parameters())
     }
 
+    /// Multiplications of a product with a vector, or of a row where that takes more, about.
+    pub(crate) fn operations(&self) -> usize {
+        match self {
+            Matrix::TensorTrain(train) => train.operations(),
+            Matrix::BlockCirculant(blocks) => blocks.operations(),
+            Matrix::ToeplitzLike(blocks) => blocks.operations(),
+            Matrix::Unitary(unitary) => 64 * unitary.rows(),
+            _ => self.parameters(),
+        }
+    }
+
     /// Bytes of its arrays.
     pub(crate) fn bytes(&self) -> usize {
         each!(self, form => form.bytes())
@@ -262,6 +276,9 @@ impl Matrix {
 pub(crate) fn factors<'a>(description: &Description<'a>) -> Result<Vec<Description<'a>>> {
     let list = description.fields.get("factors").and_then(Value::array);
     let list = list.ok_or_else(|| Error::matrix(&description.name, "has no list of factors"))?;
+    if !description.arrays.is_empty() {
+        return Err(Error::matrix(&description.name, "has factors, and arrays besides"));
+    }
     list.iter().map(|factor| metadata::description(factor.clone())).collect()
 }
 

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::order::Order;
-use super::{Leaves, Matrix, Scratch, factors};
+use super::{Leaves, MOST_AT_ONCE, Matrix, Scratch, factors};
 use crate::error::{Error, Result};
 use crate::format::metadata::Description;
 use crate::json::Value;
@@ -119,16 +119,54 @@ impl TensorTrain {
     pub(crate) fn reserve(&self, batch: usize, scratch: &mut Scratch) {
         let sides = self.padded_rows().max(self.padded_columns());
         let most = sides.max(most_between(&self.cores).unwrap_or(0));
+        let all = batch * self.padded_rows();
+        let batch = self.at_once(batch);
+        super::grow(&mut scratch.line, all);
         for core in &self.cores {
             core.matrix.reserve(batch * core.vectors(), scratch);
             super::grow(&mut scratch.line, core.matrix.columns());
         }
-        super::grow(&mut scratch.inner, batch * most);
+        super::grow(&mut scratch.inner, (batch * most).max(all));
         super::grow(&mut scratch.spare, batch * most);
+    }
+
+    /// How many of `batch` vectors go through the cores at a time.
+    fn at_once(&self, batch: usize) -> usize {
+        batch.min(MOST_AT_ONCE / most_between(&self.cores).unwrap_or(1)).max(1)
+    }
+
+    /// Multiplications of a product with a vector, or of a row if that takes more.
+    pub(crate) fn operations(&self) -> usize {
+        let (mut product, mut row, mut columns) = (0usize, 0usize, 1usize);
+        for core in &self.cores {
+            let cells = core.matrix.rows().saturating_mul(core.matrix.columns());
+            product = product.saturating_add(core.vectors().saturating_mul(cells));
+            columns = columns.saturating_mul(core.modes[1]);
+            let terms = core.ranks[0].saturating_mul(core.ranks[1]);
+            row = row.saturating_add(columns.saturating_mul(terms));
+        }
+        product.max(row)
     }
 
     /// Computes the whole product, which [`apply_rows`](Self::apply_rows) then hands out.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
+        let at_once = self.at_once(batch);
+        if at_once >= batch {
+            return self.run(x, batch, scratch);
+        }
+        let mut whole = core::mem::take(&mut scratch.line);
+        whole.clear();
+        for x in x.chunks(at_once * self.columns) {
+            self.run(x, x.len() / self.columns, scratch);
+            whole.extend_from_slice(&scratch.inner);
+        }
+        scratch.inner.clear();
+        scratch.inner.extend_from_slice(&whole);
+        scratch.line = whole;
+    }
+
+    /// The same of vectors that go through the cores together.
+    fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
         let mut vectors = core::mem::take(&mut scratch.inner);
         let mut products = core::mem::take(&mut scratch.spare);
         let first = &self.cores[0];

@@ -96,6 +96,8 @@ impl ToeplitzLike {
         let open = |leaf| Matrix::open_leaf(leaf, leaves).map(Box::new);
         let (g, h) = (open(&g)?, open(&h)?);
         let order = Order::open(description, leaves)?;
+        // Two spectra and the sines.
+        leaves.take(name, 4 * (2 * terms + 1) * sizes.length)?;
         let fft = Fft::new(sizes.length);
         let spectra = [&g, &h].map(|leaf| spectra(leaf, &sizes, &fft));
         Ok(Self { rows, columns, sizes, g, h, order, fft, spectra })
@@ -111,6 +113,12 @@ impl ToeplitzLike {
 
     pub(crate) fn parameters(&self) -> usize {
         self.g.parameters() + self.h.parameters()
+    }
+
+    /// Multiplications of a product, or of a row, about.
+    pub(crate) fn operations(&self) -> usize {
+        let Sizes { block, rank, wide, work, .. } = self.sizes;
+        (64 * work).max(rank * wide * block * block)
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -58,6 +58,7 @@ impl Unitary {
                 return Err(fault(format!("has a factor of {found} instead of {count} x {n}")));
             }
         }
+        leaves.take(name, 32 * rows)?;
         let open = |leaf| Matrix::open_leaf(leaf, leaves).map(Box::new);
         let (phases, reflections) = (open(&phases)?, open(&reflections)?);
         let order = Order::open(description, leaves)?;

@@ -31,14 +31,14 @@ impl Product {
         let encoded = form::encode(&expected, None, form)?;
         let leaves: Vec<_> = encoded.arrays.iter().collect();
         let storage = Arc::new(Storage::from(container::write(&[], &leaves)?));
-        let header = reading::read(&storage)?;
+        let header = reading::read(&storage, |_| Ok(()))?;
         let description = json::parse(&encoded.description).map_err(|fault| Error::Json {
             text: "matrix".into(),
             offset: fault.offset,
             problem: fault.problem,
         })?;
         let description = metadata::description(description)?;
-        let leaves = Leaves { header: &header, storage: &storage, decoded: &storage };
+        let leaves = Leaves::new(&header, &storage, &storage);
         let matrix = Matrix::open(&description, &leaves)?;
         let mut scratch = Scratch::default();
         matrix.reserve(batch, &mut scratch);

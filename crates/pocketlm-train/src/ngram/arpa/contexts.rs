@@ -79,7 +79,8 @@ fn insert(table: &mut Table, grams: &[&Vec<u32>]) {
     let mut new = Vec::new();
     for gram in grams {
         let Some(context) = node(table, &gram[..length - 1]) else { continue };
-        let probability = backed_off(table, gram).clamp(-limit, limit) as f32;
+        // Weights above 1 may make it more than 1, which no reader takes.
+        let probability = backed_off(table, gram).clamp(-limit, 0.0) as f32;
         new.push((context.at, gram[length - 1], probability));
     }
     let mut new = new.into_iter().peekable();

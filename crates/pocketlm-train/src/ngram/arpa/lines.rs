@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// The longest line, in bytes: six words of 4,096 bytes and two numbers have far less.
 const LONGEST: u64 = 1 << 20;
 
-/// White space between the fields of a line, as KenLM has it. Every other white space is part of a word.
-const GAPS: [char; 2] = [' ', '\t'];
+/// What separates the fields of a line, as KenLM has it. Every other white space is part of a word.
+pub(super) const GAPS: [char; 5] = [' ', '\t', '\r', '\0', '\n'];
 
 /// The lines of a file, one at a time.
 pub(super) struct Lines<'a> {
@@ -95,13 +95,13 @@ impl<'a> Lines<'a> {
                 "the file ends here without {wanted}: it is cut off, or no ARPA file"
             ));
         }
-        Ok(self.line.trim_matches(['\r', '\n', ' ', '\t']))
+        Ok(self.line.trim_matches(GAPS))
     }
 
     /// Goes to the next line that is not blank.
     pub(super) fn next_filled(&mut self, wanted: &str) -> Result<&str> {
         while self.next(wanted)?.is_empty() {}
-        Ok(self.line.trim_matches(['\r', '\n', ' ', '\t']))
+        Ok(self.line.trim_matches(GAPS))
     }
 
     /// Lets the present line come once more.

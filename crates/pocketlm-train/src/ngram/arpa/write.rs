@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pocketlm::ngram::Table;
 
+use super::lines::GAPS;
 use super::{BEGIN, END};
 use crate::error::{Error, Result};
 use crate::ngram::links::{Node, children};
@@ -15,9 +16,7 @@ use crate::ngram::links::{Node, children};
 /// [`Error::Arpa`] if a word cannot stand in such a file.
 pub fn check(table: &Table, path: &Path) -> Result<()> {
     // Other white space is part of a word, for KenLM as for `read`.
-    let bad = |word: &&String| {
-        word.contains([' ', '\t', '\n', '\r', '\0']) || [BEGIN, END].contains(&word.as_str())
-    };
+    let bad = |word: &&String| word.contains(GAPS) || [BEGIN, END].contains(&word.as_str());
     if let Some(word) = table.words.iter().find(bad) {
         let what = format!(
             "the word {word:?} cannot be written: fields of an ARPA file end at white space, and <s> and </s> have \

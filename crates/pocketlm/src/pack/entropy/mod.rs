@@ -42,8 +42,7 @@ const TAIL: usize = 4;
 /// # Errors
 /// What is wrong with the file; [`Error::Metadata`] if it has coded arrays already.
 pub fn entropy_coded(file: &[u8]) -> Result<Vec<u8>> {
-    let mut header = read(file)?;
-    metadata::check_version(&header.metadata)?;
+    let mut header = read(file, metadata::check_version)?;
     if !metadata::codings(&header.metadata)?.is_empty() {
         return Err(Error::metadata("coded", "is there: the file is entropy-coded already"));
     }

@@ -70,7 +70,7 @@ struct Measured {
 impl Folders<'_> {
     /// Trains a base model to its end, or until `stop`, and reports it.
     pub fn train(&self, base: &Base, stop: &dyn Fn() -> bool) -> Result<Outcome> {
-        eprintln!("{}: {}", base.name, base.title);
+        note!("{}: {}", base.name, base.title);
         let folder = self.work.join(base.name);
         let from = base.from.map(|from| self.work.join(from));
         let (data, device) = (self.data, self.device);
@@ -135,7 +135,7 @@ impl Folders<'_> {
         let folder = self.work.join(format!("{}-estimate", base.name));
         let begun = Begun { data: self.data, folder: &folder, from: None, device: self.device };
         let (_, hours) = estimate(&begun, &training, SEED, updates)?;
-        eprintln!("{}: about {hours:.1} hours on this machine", base.name);
+        note!("{}: about {hours:.1} hours on this machine", base.name);
         let mut rows = self.rows()?;
         let is_begun = |row: &&mut Value| row["name"] == base.name && row["status"] != "not-run";
         if let Some(row) = rows.iter_mut().find(is_begun) {

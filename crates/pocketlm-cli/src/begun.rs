@@ -37,7 +37,7 @@ pub struct Begun<'a> {
 
 impl Begun<'_> {
     fn is_begun(&self) -> bool {
-        self.folder.join("config.json").exists()
+        self.folder.join("training_state.safetensors").exists()
     }
 
     /// The text, with the vocabulary of the training where it has begun.
@@ -46,7 +46,8 @@ impl Begun<'_> {
             let encoder = Encoder::load(folder, Unit::Word)?;
             return Ok(Corpus::open_with(self.data, encoder)?);
         }
-        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
+        let options =
+            CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None, unk: None };
         Ok(Corpus::open(self.data, &options)?)
     }
 

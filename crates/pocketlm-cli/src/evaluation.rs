@@ -17,17 +17,22 @@ use serde::Serialize;
 
 use crate::model::Loaded;
 
+/// Stands for a split where a single file is measured whole.
+pub const WHOLE: &str = "all";
+
 /// One row of `pocketlm eval`.
 #[derive(Serialize)]
 pub struct Row {
     /// The model's path.
+    #[serde(serialize_with = "crate::output::lossy")]
     pub model: PathBuf,
     /// The data's path.
+    #[serde(serialize_with = "crate::output::lossy")]
     pub data: PathBuf,
     /// The model that it is mixed with, and that one's weight.
     #[serde(flatten)]
     pub mix: Option<Mixture>,
-    /// `train`, `valid` or `test`.
+    /// `train`, `valid` or `test`; `all` of a single file.
     pub split: &'static str,
     /// SHA-256 of the split's text.
     pub sha256: String,
@@ -55,6 +60,7 @@ impl Row {
 #[derive(Clone, Serialize)]
 pub struct Mixture {
     /// Its path.
+    #[serde(serialize_with = "crate::output::lossy")]
     mix: PathBuf,
     /// Its share of the probability.
     weight: f64,
@@ -183,7 +189,8 @@ pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
         pocketlm::Unit::Character => Unit::Char,
         _ => Unit::Word,
     };
-    let types = Vocabulary::from_words(vocabulary.words(), source.path())?;
+    let (eos, unk) = (vocabulary.eos(), vocabulary.unk());
+    let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, source.path())?;
     Ok(Encoder::closed(unit, types).read(source)?)
 }
 
@@ -195,13 +202,19 @@ fn each_split(
     run: impl Fn(&Split) -> Result<Evaluation>,
 ) -> Result<Vec<Row>> {
     let row = |split: &&'static str| -> Result<Row> {
-        let text = read(&Source::split(data, split)?)?;
+        let source =
+            if *split == WHOLE { Source::whole(data)? } else { Source::split(data, split)? };
+        let text = read(&source)?;
         let start = Instant::now();
         let evaluation = run(&text)?;
         if !evaluation.nll.is_finite() {
             bail!("{}: the model's output is not finite: its numbers overflow", path.display());
         }
         let seconds = start.elapsed().as_secs_f64();
+        if !evaluation.nll.is_finite() {
+            let (path, data) = (path.display(), data.display());
+            bail!("{path}: its output is not finite on {data}: the numbers of the model overflow");
+        }
         Ok(Row {
             model: path.to_owned(),
             mix: mix.clone(),

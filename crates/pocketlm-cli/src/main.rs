@@ -1,10 +1,24 @@
 //! The `pocketlm` command: one file per subcommand, each with its `Args` and `run`.
 
+#![deny(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "take note! and say!, which do not panic"
+)]
+
 /// `println!` that hands back what goes wrong, such as a full disk.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write;
         writeln!(std::io::stdout().lock(), $($text)*)?
+    }};
+}
+
+/// `eprintln!` that does not mind a standard error that cannot be written: no note is worth a run.
+macro_rules! note {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr().lock(), $($text)*);
     }};
 }
 
@@ -16,7 +30,10 @@ mod input;
 mod machine;
 mod model;
 mod ngram_file;
+mod numbers;
+mod output;
 mod progress;
+mod subword;
 mod table;
 mod trial;
 
@@ -32,7 +49,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Threads to compute with (default: one to use a model or to measure its speed, else one per core).
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = numbers::threads)]
     threads: Option<usize>,
 }
 
@@ -102,7 +119,19 @@ impl Command {
     }
 }
 
-/// Exit code 2 for a wrong request, 1 for what failed; a reader that went away is no failure.
+/// Work that was stopped by its user, and how to resume it: no failure, but no success either.
+#[derive(Debug)]
+pub struct Interrupted(&'static str);
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Exit code 130 for what was interrupted, 2 for a wrong request, 1 for what failed; a reader that went away is no failure.
 fn report(error: &anyhow::Error) -> ExitCode {
     let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
         let io = cause.downcast_ref::<std::io::Error>();
@@ -111,7 +140,14 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", message(error));
+    if let Some(Interrupted(how)) = error.downcast_ref() {
+        note!("{how}");
+        return ExitCode::from(130);
+    }
+    note!("error: {}", message(error));
+    if matches!(error.downcast_ref(), Some(Error::Stopped { .. })) {
+        return ExitCode::from(130);
+    }
     let recipe =
         matches!(error.downcast_ref::<Error>(), Some(Error::Config { .. } | Error::Recipe { .. }));
     let sampling = matches!(error.downcast_ref(), Some(pocketlm::Error::Sampling { .. }));

@@ -38,6 +38,11 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// How text is cut by a model of byte pairs.
+    pub fn byte_pairs(&self) -> Option<&Encoder> {
+        self.encoder.as_ref()
+    }
+
     /// Token ids of a text and the number of words that the vocabulary lacks.
     pub fn tokens(&self, text: &str) -> Result<(Vec<u32>, u64)> {
         let vocabulary = self.model.vocabulary();
@@ -83,7 +88,7 @@ impl Loaded {
         let mut session = Session::new(&self.model);
         let (ids, oov) = self.tokens(context)?;
         if oov > 0 {
-            eprintln!("note: {oov} words of the context are not in the vocabulary, read as <unk>");
+            note!("note: {oov} words of the context are not in the vocabulary, read as <unk>");
         }
         ids.into_iter().try_for_each(|id| session.feed(id))?;
         Ok(session)

@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use pocketlm::ngram::Table;
-use pocketlm::pack::{Notes, write_file};
+use pocketlm::pack::Notes;
 use pocketlm::{Model, Perplexity, Provenance};
+use pocketlm_train::corpus::Source;
 use serde::Serialize;
 
-use crate::cmd::pack::measure;
+use crate::cmd::pack::{measure_all, measure_splits};
+use crate::output::Output;
 
 /// Where and how small to write.
 #[derive(clap::Args)]
 pub struct Packing {
-    /// The file to write.
+    /// The file to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
     /// Bits of each probability and back-off weight, 1 to 16; 32 keeps every f32.
@@ -21,15 +23,24 @@ pub struct Packing {
     pub bits: u32,
     /// Replace an existing file.
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
 
+/// A text to measure on.
+pub enum Text<'a> {
+    /// One that a model was made of, and what was not for training.
+    Cut(&'a Path, &'a [Source]),
+    /// Any other, which is measured whole.
+    Measured(&'a Path),
+}
+
 /// What was written, and how good it is.
 #[derive(Serialize)]
 pub struct Written {
+    #[serde(serialize_with = "crate::output::lossy")]
     output: PathBuf,
     bytes: usize,
     bytes_without_vocabulary: usize,
@@ -50,34 +61,34 @@ pub fn counts(table: &Table) -> Vec<usize> {
 }
 
 impl Packing {
-    /// Refuses what cannot be written before anything is worked out.
-    pub fn check(&self) -> Result<()> {
-        if self.output.exists() && !self.force {
-            bail!("{} exists: give --force to replace it", self.output.display());
-        }
+    /// Where to write; refuses what cannot be written before anything is worked out.
+    pub fn check(&self) -> Result<Output> {
+        let output = Output::new(&self.output, self.force)?;
+        output.check_json(self.json)?;
         if !matches!(self.bits, 1..=16 | 32) {
             bail!("--bits is {}: give 1 to 16, or 32", self.bits);
         }
-        Ok(())
+        Ok(output)
     }
 
     /// Packs, measures on `data` if there is any, and writes.
     pub fn write(
         &self,
+        output: &Output,
         table: &Table,
         recipe: String,
         provenance: Provenance,
-        data: Option<&Path>,
+        data: Option<Text>,
     ) -> Result<Written> {
         let mut notes = Notes { recipe, provenance, perplexity: Vec::new() };
         let model = Model::from_bytes(table.pack(&notes)?)?;
-        if let Some(data) = data {
-            let measure = |split| measure(&model, data, split);
-            notes.perplexity = ["valid", "test"].into_iter().map(measure).collect::<Result<_>>()?;
-        }
+        notes.perplexity = match data {
+            Some(Text::Cut(data, splits)) => measure_splits(&model, data, splits)?,
+            Some(Text::Measured(data)) => measure_all(&model, data)?,
+            None => Vec::new(),
+        };
         let bytes = table.pack(&notes)?;
-        write_file(&self.output, &bytes)
-            .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
+        output.write(|file| file.write_all(&bytes))?;
         let measured = notes.perplexity.into_iter();
         Ok(Written {
             output: self.output.clone(),
@@ -93,12 +104,13 @@ impl Packing {
 
 impl Written {
     /// Prints it for people.
-    pub fn print(&self, ngrams: &[usize]) -> Result<()> {
+    pub fn print(&self, output: &Output, ngrams: &[usize]) -> Result<()> {
         let ngrams: Vec<_> = ngrams.iter().map(usize::to_string).collect();
-        let (output, bytes) = (self.output.display(), self.bytes);
-        say!("{output}: {bytes} bytes; n-grams of each length: {}", ngrams.join(", "));
+        let ngrams = ngrams.join(", ");
+        output.tell(&format!("{} bytes; n-grams of each length: {ngrams}", self.bytes))?;
         for Measured { data, tokens, value } in &self.perplexity {
-            say!("{data}: perplexity {value:.2} over {tokens} tokens");
+            let line = format!("{data}: perplexity {value:.2} over {tokens} tokens");
+            if output.is_standard() { note!("{line}") } else { say!("{line}") }
         }
         Ok(())
     }

@@ -65,9 +65,9 @@ impl Progress {
                 self.bar.set_position(done as u64);
                 self.bar.set_message(text);
             }
-            (Mode::Plain, Some(_)) => eprintln!("{text}, {:.0} s", event.seconds),
+            (Mode::Plain, Some(_)) => note!("{text}, {:.0} s", event.seconds),
             (Mode::Json, Some(_)) => {
-                eprintln!("{}", serde_json::to_string(event).expect("an event is JSON"));
+                note!("{}", serde_json::to_string(event).expect("an event is JSON"));
             }
             _ => {}
         }
@@ -77,9 +77,14 @@ impl Progress {
 /// A line on standard error for the end of an epoch of a training within a larger work.
 pub fn show_epoch(event: &Event) {
     if event.best.is_some() {
-        eprintln!(
+        note!(
             "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s",
-            event.epoch, event.epochs, event.split, event.perplexity, event.lr, event.seconds
+            event.epoch,
+            event.epochs,
+            event.split,
+            event.perplexity,
+            event.lr,
+            event.seconds
         );
     }
 }

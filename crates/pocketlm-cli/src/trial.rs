@@ -1,5 +1,6 @@
 //! One trial of a sweep: a folder with its recipe, checkpoint, log and result, and the process that trains it.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -45,6 +46,9 @@ pub struct Standing {
     /// The error, where there was one.
     pub message: Option<String>,
 }
+
+/// Exit status of a training that was asked to stop.
+const INTERRUPTED: i32 = 130;
 
 /// The folder of a trial.
 pub struct Place {
@@ -102,17 +106,13 @@ impl Place {
 
     /// Starts the process: `arguments` are those of `train` that all trials share. It stops, so that it can be
     /// resumed, when its standard input closes: at the latest when this process ends, however that happens.
-    pub fn spawn(&self, arguments: &[String], threads: usize) -> Result<Child> {
+    pub fn spawn(&self, arguments: &[OsString], threads: usize) -> Result<Child> {
         let path = self.file("log.txt");
         let log = OpenOptions::new().append(true).create(true).open(&path);
         let log = log.with_context(|| path.display().to_string())?;
         // The process inherits the lock with the file, and holds it to its end.
         wait_for(&log, &self.folder)?;
         log.set_len(0)?;
-        // A start that was cut off before the first save leaves nothing to resume.
-        if !self.is_begun() && self.file("config.json").exists() {
-            std::fs::remove_file(self.file("config.json"))?;
-        }
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["train", "--json", "--no-test", "--leash", "--progress", "plain"]);
         command.arg("--threads").arg(threads.to_string()).args(arguments);
@@ -129,7 +129,7 @@ impl Place {
     /// it last saved.
     pub fn conclude(&self, status: ExitStatus) -> Result<Standing> {
         let mut standing = self.standing()?;
-        if status.success() {
+        if status.success() || status.code() == Some(INTERRUPTED) {
             standing.read_report(&serde_json::from_str(&read(&self.file("report.json"))?)?);
         } else if status.code().is_some() {
             let log = read(&self.file("log.txt"))?;
@@ -204,7 +204,7 @@ fn wait_for(log: &File, folder: &Path) -> Result<()> {
     match log.try_lock() {
         Ok(()) => return Ok(()),
         Err(TryLockError::WouldBlock) => {
-            eprintln!("{}: waiting for an earlier process to leave it", folder.display());
+            note!("{}: waiting for an earlier process to leave it", folder.display());
         }
         Err(TryLockError::Error(_)) => {}
     }

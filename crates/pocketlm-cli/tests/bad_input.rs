@@ -194,7 +194,7 @@ fn output_that_cannot_be_written() {
     }
     let pack = format!("pack {}/open-model -o", shared().display());
     for out in ["file/x.plm", "nowhere/x.plm"] {
-        let parts = [&format!("{out}: "), "check the folder, its permissions and the free space"];
+        let parts = [&format!("{out}: "), "there is no folder"];
         fails(&here, &format!("{pack} {out}"), &[], 1, &parts);
     }
 }
@@ -239,7 +239,7 @@ fn nothing_is_overwritten_unasked() {
         &train,
         &[],
         1,
-        &["model: holds a checkpoint already", "resume it", "another folder"],
+        &["model: holds a training already", "--resume", "another folder"],
     );
     print(&here, "pack model -o x.plm", &[]);
     fails(&here, "pack model -o x.plm", &[], 1, &["x.plm exists", "--force"]);
@@ -252,8 +252,8 @@ fn resuming_what_is_not_there() {
     let resume = |out: &str, data: &str, parts: &[&str]| {
         fails(&here, &format!("train --data {data} --out {out} --resume"), &[], 1, parts);
     };
-    resume("nowhere", "text", &["nowhere: is no checkpoint", "leave out --resume"]);
-    resume("text", "text", &["text: is no checkpoint", "leave out --resume"]);
+    resume("nowhere", "text", &["nowhere: nothing to resume", "leave out --resume"]);
+    resume("text", "text", &["text: nothing to resume", "leave out --resume"]);
     splits(&here, "other", "the cat sat\n");
     resume("model", "other", &["model: was trained on other data", "same --data"]);
     fs::write(here.join("model/training_state.safetensors"), "x").unwrap();
@@ -262,12 +262,175 @@ fn resuming_what_is_not_there() {
         fails(&here, &format!("train --data text {more}"), &[], code, parts);
     };
     from(1, &["nowhere: is no checkpoint"], "--out new --from nowhere");
-    let another = ["model is not that of the model to start from"];
-    from(2, &another, "--out new --from model --hidden 5");
-    from(1, &["model: holds a checkpoint already"], "--out model --from model");
+    let narrower = ["model.hidden gives a width of 5 where the model to start from has 8"];
+    from(2, &narrower, "--out new --from model --hidden 5");
+    from(1, &["model: holds a training already"], "--out model --from model");
     assert!(!here.join("new").exists());
     fs::remove_file(here.join("model/training_state.safetensors")).unwrap();
-    resume("model", "text", &["training_state.safetensors: "]);
+    resume("model", "text", &["has a model but no training state", "--from"]);
+    // A start that was cut off before the first save is no training.
+    fs::remove_file(here.join("model/model.safetensors")).unwrap();
+    resume("model", "text", &["cut off before its first save", "leave out --resume"]);
+    print(&here, &format!("train --data text --out model {SMALL}"), &[]);
+}
+
+/// What a resumed training can change and what not.
+#[test]
+fn resuming_by_other_settings() {
+    let here = place("resettled");
+    let train = format!("train --data text --out model {SMALL}");
+    print(&here, &train, &[]);
+    let refused = |flags: &str, parts: &[&str]| {
+        let line = format!("train --data text --out model --resume {flags}");
+        let code = if flags.starts_with("--s") && flags.contains("seed") { 1 } else { 2 };
+        fails(&here, &line, &[], code, parts);
+    };
+    refused("--set batch=5", &["train.batch is 4 in this training", "cannot become 5"]);
+    refused("--hidden 9", &["model.hidden", "[8]", "[9]"]);
+    refused("--epochs 1", &["train.epochs is 1", "2 epochs are done"]);
+    refused("--seed 2", &["--seed is 1 in this training and cannot become 2"]);
+    let vocabulary = format!("{train} --resume --min-count 30");
+    fails(&here, &vocabulary, &[], 1, &["--min-count makes another vocabulary"]);
+    print(&here, &format!("{train} --resume"), &[]);
+    let more = command(&here, "train --data text --out model --resume --epochs 4 --lr 0.1", &[]);
+    let output = { more }.output().unwrap();
+    let note = stderr(&output);
+    assert!(output.status.success(), "{note}");
+    assert!(note.contains("after 2 of now 4 epochs (before: 2)"), "{note}");
+    assert!(note.contains("exponential") && note.contains("0.1"), "{note}");
+    let metrics = fs::read_to_string(here.join("model/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("valid").count(), 4);
+}
+
+#[test]
+fn two_trainings_in_one_folder() {
+    let here = place("taken-folder");
+    let train = format!("train --data text --out model {SMALL}");
+    print(&here, &train, &[]);
+    let more = "train --data text --out model --resume --epochs 3";
+    let lock = pocketlm_train::lock::Lock::acquire(&here.join("model")).unwrap();
+    let parts = ["model: in use by process", "another folder"];
+    fails(&here, more, &[], 1, &parts);
+    fails(&here, &train, &[], 1, &parts);
+    print(&here, "eval model --data text", &[]);
+    fs::create_dir(here.join("sweep")).unwrap();
+    let sweep = pocketlm_train::lock::Lock::acquire(&here.join("sweep")).unwrap();
+    fs::write(here.join("s.toml"), "[grid]\n\"train.lr\" = [0.1, 0.2]\n").unwrap();
+    fails(&here, "sweep s.toml --data text --out sweep", &[], 1, &["sweep: in use by process"]);
+    drop((lock, sweep));
+    print(&here, more, &[]);
+}
+
+#[test]
+fn a_training_that_diverges_says_how_to_get_out() {
+    let here = place("diverged");
+    let train = format!("train --data text --out model {SMALL}");
+    let way_out = ["training diverged", "no epoch was validated", "remove that folder", "lower"];
+    fails(&here, &format!("{train} --lr 1e38"), &[], 1, &way_out);
+    fails(&here, "eval model --data text", &[], 1, &["no epoch was validated", "lower rate"]);
+    let again = ["has not finished an epoch yet", "remove the folder or give another"];
+    fails(&here, &train, &[], 1, &again);
+    let late = "train --data text --out late --resume --epochs 4 --lr 1e38";
+    print(&here, &train.replace("--out model", "--out late"), &[]);
+    fails(&here, late, &[], 1, &["late keeps the model of epoch", "--resume --lr"]);
+}
+
+#[test]
+fn sizes_that_no_machine_has() {
+    let here = place("sizes");
+    let train = |flags: &str, code: i32, parts: &[&str]| {
+        let line = format!("train --data text --out new {SMALL} {flags}");
+        fails(&here, &line, &[], code, parts);
+        assert!(!here.join("new").exists(), "nothing is left behind");
+    };
+    train("--set hidden=[1000000]", 2, &["the model's shape makes weights of", "TB", "memory"]);
+    for key in ["embedding", "projection", "cell_projection"] {
+        let flags = format!("--set {key}=4611686018427387904");
+        train(&flags, 2, &[&format!("model.{key} has 4611686018427387904"), "at most 1048576"]);
+    }
+    train("--set hidden=[4294967296]", 2, &["model.hidden has 4294967296"]);
+    train("--set batch=9223372036854775807", 1, &["cannot be cut into 9223372036854775807"]);
+    train("--set forget_bias=1e39", 2, &["train.forget_bias", "-1000 to 1000"]);
+    train("--set init=1e39", 2, &["train.init", "finite"]);
+    for flags in ["--save-every nan", "--save-every -1", "--save-every 1e300"] {
+        fails(&here, &format!("train --data text --out new {flags}"), &[], 2, &["minutes"]);
+    }
+    // A window has no more steps than the text.
+    print(&here, &format!("train --data text --out long {SMALL} --set steps=1000000000000"), &[]);
+    let use_it = |flags: &str, parts: &[&str]| fails(shared(), flags, &[], 2, parts);
+    use_it("bench packed.plm --seconds 1e300", &["--seconds", "seconds from 0"]);
+    use_it("bench packed.plm --seconds 0", &["more than 0"]);
+    use_it("bench packed.plm --batch 0", &["from 1 to 65536"]);
+    use_it("bench packed.plm --batch 100000000000", &["from 1 to 65536"]);
+    use_it("suggest packed.plm the -k 0", &["from 1 to"]);
+    let output = std::process::Command::new(assert_cmd::cargo::cargo_bin!("pocketlm"))
+        .args(["suggest", "packed.plm", "--threads", "5000"])
+        .output()
+        .unwrap();
+    assert!(stderr(&output).contains("from 1 to 1024"));
+}
+
+#[test]
+fn checkpoints_with_sizes_that_no_machine_has() {
+    let here = copied("large-config");
+    let config = here.join("model/config.json");
+    let right = fs::read_to_string(&config).unwrap();
+    let change = |from: &str, to: &str| {
+        assert!(right.contains(from), "{from}");
+        fs::write(&config, right.replacen(from, to, 1)).unwrap();
+    };
+    change("\"embedding\": 8", "\"embedding\": 16777217");
+    every_use_fails(&here, "model", &["model.embedding has 16777217"]);
+    change("\"projection\": 0", "\"projection\": 9223372036854775807");
+    every_use_fails(&here, "model", &["projection has 9223372036854775807"]);
+    change("\"vocabulary\": 11", "\"vocabulary\": 18446744073709551615");
+    every_use_fails(&here, "model", &["vocab.txt"]);
+    fails(&here, "train --data text --out model --resume", &[], 1, &["18446744073709551615 types"]);
+    // With a byte order mark and carriage returns it is the same.
+    fs::write(&config, format!("\u{feff}{}", right.replace('\n', "\r\n"))).unwrap();
+    print(&here, "eval model --data text", &[]);
+}
+
+#[test]
+fn byte_pairs_are_refused_before_any_work() {
+    let here = place("pieces");
+    fs::write(here.join("long.txt"), "aé bc 今日は ".repeat(100) + "\na\nb\n").unwrap();
+    let train = format!("train --data long.txt --unit bpe --max-vocab 270 --out model {SMALL}");
+    print(&here, &train, &[]);
+    for line in ["compress model --prune 0.5 -o x.plm --data text", "pack model -o x.plm"] {
+        fails(&here, line, &[], 1, &["byte pairs", "--unit word"]);
+    }
+    fs::write(here.join("plain.plm"), "x").unwrap();
+    fails(&here, "compress plain.plm --prune 0.5 -o x.plm", &[], 1, &["is a file", "checkpoint"]);
+    // People read characters, not pieces.
+    let found = print(&here, "suggest model -k 5", &["今日"]);
+    assert!(!found.contains('\u{fffd}') && !found.contains('Ġ'), "{found}");
+    let completed = print(&here, "complete model -k 3", &["aé b"]);
+    assert!(completed.lines().all(|line| line.contains(" b")), "{completed}");
+    let cut = fs::read(here.join("model/tokenizer.json")).unwrap();
+    fs::write(here.join("model/tokenizer.json"), &cut[..cut.len() / 2]).unwrap();
+    fails(&here, "suggest model a", &[], 1, &["tokenizer.json"]);
+}
+
+#[test]
+fn numbers_that_overflow_are_no_answer() {
+    let here = copied("overflow");
+    let path = here.join("model/model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let length = bytes.len();
+    // The last matrix of the file, in f32.
+    for number in bytes[length - 4 * 40..].chunks_exact_mut(4) {
+        number.copy_from_slice(&3e38f32.to_le_bytes());
+    }
+    fs::write(&path, &bytes).unwrap();
+    for line in ["suggest model the", "score model the", "generate model the", "complete model th"]
+    {
+        let output = command(&here, line, &[]).output().unwrap();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{line}: {message}");
+        assert!(message.contains("finite") || message.contains("overflow"), "{line}: {message}");
+    }
+    fails(&here, "eval model --data text", &[], 1, &["not finite"]);
 }
 
 #[test]

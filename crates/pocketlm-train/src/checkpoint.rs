@@ -13,18 +13,19 @@
 //! Each file is written under another name and then renamed, so none is ever seen half-written.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use pocketlm::pack::Precision;
+use pocketlm::pack::{Precision, write_file_with};
 use pocketlm_kernels::half;
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize_to_file};
+use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
 
 use crate::compress::Step;
 use crate::config::ModelConfig;
-use crate::corpus::{Encoder, Unit, write_atomically};
+use crate::corpus::{Encoder, Unit};
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::matrix::{Forms, Parametrization};
 use crate::network::{Network, State};
 use crate::optimizer::Optimizer;
@@ -34,8 +35,10 @@ use crate::recipe::Recipe;
 /// Version of the folder's layout.
 const VERSION: u32 = 1;
 const CONFIG: &str = "config.json";
-const MODEL: &str = "model.safetensors";
-const TRAINING_STATE: &str = "training_state.safetensors";
+/// The model that validated best.
+pub(crate) const MODEL: &str = "model.safetensors";
+/// What a training needs to go on.
+pub(crate) const TRAINING_STATE: &str = "training_state.safetensors";
 /// The single metadata key of our safetensors files.
 const METADATA: &str = "pocketlm";
 
@@ -112,14 +115,16 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(|e| {
             Error::checkpoint(folder, format!("is no checkpoint: {CONFIG} cannot be read ({e})"))
         })?;
-        let config: Self = serde_json::from_str(&text).map_err(|e| {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let config: Self = serde_json::from_str(text).map_err(|e| {
             Error::checkpoint(&path, format!("is not the configuration of a checkpoint: {e}"))
         })?;
         if config.version != VERSION {
             let what = format!("has version {}, this program reads {VERSION}", config.version);
             return Err(Error::checkpoint(&path, what));
         }
-        config.recipe.model.validate()?;
+        let valid = config.recipe.validate();
+        valid.map_err(|e| Error::checkpoint(&path, e.to_string()))?;
         Ok(config)
     }
 
@@ -129,7 +134,8 @@ impl Config {
     /// When the folder cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("a configuration is JSON");
-        Ok(write_atomically(&folder.join(CONFIG), |file| writeln!(file, "{text}"))?)
+        let path = folder.join(CONFIG);
+        write_file_with(&path, |file| writeln!(file, "{text}")).map_err(Error::io(&path))
     }
 }
 
@@ -164,9 +170,10 @@ impl Checkpoint {
         }
         let (network, parameters) = Network::new(&config.recipe.model, config.vocabulary)?;
         let (parametrization, mut leaves) = Parametrization::new(&config.forms, &parameters)?;
+        check_expansion(folder, leaves.data.len(), parameters.data.len())?;
         let path = folder.join(MODEL);
         if !path.exists() && folder.join(TRAINING_STATE).exists() {
-            let what = "is not there yet: no epoch was validated; resume the training";
+            let what = "is not there yet: no epoch was validated; resume the training, or if it diverged train another with a lower rate";
             return Err(Error::checkpoint(&path, what));
         }
         let bytes = read(&path)?;
@@ -213,15 +220,75 @@ impl Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes it as a checkpoint without a training state.
+    /// Writes it as a checkpoint without a training state, in the place of whatever the folder held: into a folder
+    /// beside it, which is then renamed, so that the files in it are always of one model.
     ///
     /// # Errors
     /// When the folder cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        self.encoder.save(folder)?;
-        save_model(folder, &self.leaves, &self.config.forms)?;
-        self.config.save(folder)
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        remove_abandoned(&folder);
+        let new = beside(&folder, NEW);
+        let lock = Lock::acquire(&new)?;
+        self.encoder.save(&new)?;
+        save_model(&new, &self.leaves, &self.config.forms)?;
+        self.config.save(&new)?;
+        drop(lock);
+        let old = beside(&folder, OLD);
+        let replaced = folder.exists();
+        if replaced {
+            std::fs::rename(&folder, &old).map_err(Error::io(&folder))?;
+        }
+        std::fs::rename(&new, &folder).map_err(Error::io(&folder))?;
+        if replaced {
+            std::fs::remove_dir_all(&old).map_err(Error::io(&old))?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses matrices that are far larger than what describes them, where they are large at all: a small file should not
+/// cost gigabytes.
+fn check_expansion(folder: &Path, leaves: usize, dense: usize) -> Result<()> {
+    const SMALL: usize = 1 << 25;
+    const MOST: usize = 1024;
+    if dense <= SMALL || dense / MOST <= leaves {
+        return Ok(());
+    }
+    let what = format!(
+        "describes matrices of {dense} numbers by {leaves}: more than {MOST} times as many are refused"
+    );
+    Err(Error::checkpoint(folder, what))
+}
+
+const NEW: &str = "new";
+const OLD: &str = "old";
+
+/// `.NAME.PROCESS.new` beside `folder`.
+fn beside(folder: &Path, what: &str) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.{}.{what}", std::process::id()))
+}
+
+/// Removes what processes that are gone have left of writing `folder`; what they had put aside comes back where
+/// nothing has taken its place.
+fn remove_abandoned(folder: &Path) {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let parent = folder.with_file_name("");
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { &parent };
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let rest = file.to_str().and_then(|file| file.strip_prefix(&format!(".{name}.")));
+        let Some((process, what)) = rest.and_then(|rest| rest.split_once('.')) else { continue };
+        if !process.bytes().all(|digit| digit.is_ascii_digit()) || ![NEW, OLD].contains(&what) {
+            continue;
+        }
+        if what == OLD && !folder.exists() {
+            let _ = std::fs::rename(entry.path(), folder);
+        } else if Lock::acquire(&entry.path()).is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -330,14 +397,9 @@ fn views<'a>(prefix: &str, names: &Parameters, data: &'a [f32]) -> Vec<(String, 
 
 fn write(path: &Path, tensors: Vec<(String, TensorView)>, metadata: &str) -> Result<()> {
     let metadata = HashMap::from([(METADATA.to_owned(), metadata.to_owned())]);
-    let part = path.with_extension("part");
-    let written = serialize_to_file(tensors, Some(metadata), &part);
-    let renamed =
-        written.map_err(std::io::Error::other).and_then(|()| std::fs::rename(&part, path));
-    renamed.map_err(|e| {
-        let _ = std::fs::remove_file(&part);
-        Error::io(path)(e)
-    })
+    let bytes = serialize(tensors, Some(metadata)).map_err(std::io::Error::other);
+    let written = bytes.and_then(|bytes| write_file_with(path, |file| file.write_all(&bytes)));
+    written.map_err(Error::io(path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

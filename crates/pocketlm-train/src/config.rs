@@ -13,6 +13,12 @@ use crate::regrowth::Regrowth;
 /// Most recurrent layers.
 const MOST_LAYERS: usize = 32;
 
+/// Greatest width of a matrix, as the packed format has it.
+const MOST_WIDTH: usize = 1 << 20;
+
+/// Greatest forget bias, either way.
+const MOST_BIAS: f64 = 1000.0;
+
 /// Most rounds of a Mogrifier.
 const MOST_ROUNDS: usize = 16;
 
@@ -94,6 +100,17 @@ impl ModelConfig {
         if let Some(k) = self.hidden.iter().position(|&h| h == 0) {
             let what = format!("has a layer of 0 units (layer {k}): give it at least 1");
             return Err(Error::config("model.hidden", what));
+        }
+        let fields = [
+            ("embedding", self.embedding),
+            ("cell_projection", self.cell_projection),
+            ("projection", self.projection),
+        ];
+        for (field, width) in fields.into_iter().chain(self.hidden.iter().map(|&h| ("hidden", h))) {
+            if width > MOST_WIDTH {
+                let what = format!("has {width}: give at most {MOST_WIDTH}");
+                return Err(Error::config(format!("model.{field}"), what));
+            }
         }
         if self.cell == CellKind::Gru && self.cell_projection > 0 {
             let what = "is for lstm and cifg: a gru feeds its own memory back, set it to 0";
@@ -365,8 +382,11 @@ impl TrainConfig {
         for beta in self.betas {
             probability("train.betas", beta)?;
         }
-        if !self.forget_bias.is_finite() {
-            let what = format!("is {}: give a finite number", self.forget_bias);
+        if self.forget_bias.abs() > MOST_BIAS || self.forget_bias.is_nan() {
+            let what = format!(
+                "is {}: give a number from -{MOST_BIAS} to {MOST_BIAS}, where the gate has long been open or shut",
+                self.forget_bias
+            );
             return Err(Error::config("train.forget_bias", what));
         }
         if let Some(Average::Ema { decay }) = self.average {
@@ -421,14 +441,19 @@ pub fn probability(field: &str, value: f64) -> Result<()> {
 }
 
 fn positive(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
+    if value > 0.0 && fits(value) {
         return Ok(());
     }
     Err(Error::config(field, format!("is {value}: give a finite number above 0")))
 }
 
+/// Whether it is a finite number in single precision too, in which weights are.
+fn fits(value: f64) -> bool {
+    (value as f32).is_finite()
+}
+
 fn not_negative(field: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
+    if value >= 0.0 && fits(value) {
         return Ok(());
     }
     Err(Error::config(field, format!("is {value}: give a finite number, 0 or more")))

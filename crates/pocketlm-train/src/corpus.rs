@@ -33,13 +33,11 @@ mod streams;
 mod vocabulary;
 
 pub use bpe::DEFAULT_BPE_VOCAB;
-pub use encoder::{Encoded, Encoder, Options, Split, Unit};
+pub use encoder::{Encoded, Encoder, Options, Split, Unit, is_unknown};
 pub use error::Error;
-pub use source::{SPLITS, Source};
+pub use source::{Cut, SPLITS, Source};
 pub use streams::{Streams, Window};
 pub use vocabulary::{EOS, UNK, Vocabulary};
-
-pub(crate) use vocabulary::write_atomically;
 
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -53,12 +51,16 @@ pub struct Corpus {
     pub train: Split,
     /// The text that chooses.
     pub valid: Split,
-    /// The text that is looked at once.
+    /// The text that is looked at once; empty where it was left out.
     pub test: Split,
+    /// Where the splits were read from.
+    pub sources: Vec<Source>,
+    /// What was taken for granted when the text was read, for people.
+    pub notes: Vec<String>,
 }
 
 impl Corpus {
-    /// Opens a folder with `train.txt`, `valid.txt` and `test.txt`, or a single file that is cut
+    /// Opens a folder with `train.txt`, `valid.txt` and maybe `test.txt`, or a single file that is cut
     /// as [`Source::split`] tells, and makes the vocabulary of its training split.
     ///
     /// # Errors
@@ -76,24 +78,59 @@ impl Corpus {
         Self::encode(encoder, &Source::splits(path)?)
     }
 
-    /// Reads training, validation and test text from any three sources.
+    /// Reads training, validation and test text from two or three sources.
     ///
     /// # Errors
     /// Those of [`Encoder::read`].
-    pub fn encode(encoder: Encoder, [train, valid, test]: &[Source; 3]) -> Result<Self, Error> {
-        let (train, valid, test) =
-            (encoder.read(train)?, encoder.read(valid)?, encoder.read(test)?);
-        Ok(Self { encoder, train, valid, test })
+    ///
+    /// # Panics
+    /// Where there are fewer sources.
+    pub fn encode(encoder: Encoder, sources: &[Source]) -> Result<Self, Error> {
+        let (train, valid) = (encoder.read(&sources[0])?, encoder.read(&sources[1])?);
+        let test = sources.get(2).map(|test| encoder.read(test)).transpose()?.unwrap_or_default();
+        let mut notes: Vec<String> = cut_note(sources).into_iter().collect();
+        notes.extend_from_slice(encoder.notes());
+        for (source, split) in sources.iter().zip([&train, &valid, &test]) {
+            notes.extend(marks_note(source, split));
+        }
+        Ok(Self { encoder, train, valid, test, sources: sources.to_vec(), notes })
+    }
+
+    /// Checks that there is a test split; `path` is what was opened.
+    ///
+    /// # Errors
+    /// [`Error::NoSplit`].
+    pub fn require_test(&self, path: &Path) -> Result<(), Error> {
+        if self.test.ids.is_empty() { Err(Error::no_split(path, "test")) } else { Ok(()) }
     }
 
     /// One hash for the raw text of all three splits, in hexadecimal.
     ///
-    /// The SHA-256 of the three lines `name: sha256`.
+    /// The SHA-256 of the three lines `name: sha256`, or of two where there is no test split.
     pub fn sha256(&self) -> String {
         let mut digest = Sha256::new();
-        for (name, split) in SPLITS.iter().zip([&self.train, &self.valid, &self.test]) {
+        let splits = SPLITS.iter().zip([&self.train, &self.valid, &self.test]);
+        for (name, split) in splits.filter(|(_, split)| !split.ids.is_empty()) {
             digest.update(format!("{name}: {}\n", split.sha256));
         }
         source::hex(&digest.finalize())
     }
+}
+
+/// How a single file was cut into three.
+fn cut_note(sources: &[Source]) -> Option<String> {
+    let cut = sources[0].cut()?;
+    let ([train, valid, test], name) = (cut.counts(), sources[0].path().display());
+    let plural = if cut.block == 1 { "" } else { "s" };
+    Some(format!(
+        "{name}: one file, cut into blocks of {} line{plural}: {train} lines train, {valid} validate, {test} test",
+        cut.block
+    ))
+}
+
+fn marks_note(source: &Source, split: &Split) -> Option<String> {
+    let (name, marked) = (source.path().display(), split.marked);
+    (marked > 0).then(|| {
+        format!("{name}: {marked} lines with <s>, </s> or <eos> around them, which were left out")
+    })
 }

@@ -66,12 +66,28 @@ pub enum Error {
         /// Folder of the training.
         work: PathBuf,
     },
+    /// A folder in which another process works.
+    #[error(
+        "{}: in use by {}: wait until that ends, or give another folder",
+        folder.display(),
+        if holder.is_empty() { "another process" } else { holder }
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// The process and its machine, where it says so.
+        holder: String,
+    },
     /// A loss or gradient that is no longer a number.
     #[error(
-        "training diverged: {what} is not finite at epoch {epoch}, update {update} (learning rate {lr}); \
-         the checkpoint keeps the best validated model; start again with a lower train.lr or a tighter train.clip"
+        "training diverged: {what} is not finite at epoch {epoch}, update {update} (learning rate {lr}); {}",
+        way_out(*best, folder)
     )]
     Diverged {
+        /// Folder of the training.
+        folder: PathBuf,
+        /// Epoch, from 1, of the model that validated best, if any was validated.
+        best: Option<usize>,
         /// `loss` or `gradient norm`.
         what: &'static str,
         /// Epoch, from 1.
@@ -102,6 +118,20 @@ impl Error {
     /// For `map_err`: an [`Error::Io`] at `path`.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+fn way_out(best: Option<usize>, folder: &Path) -> String {
+    let folder = folder.display();
+    match best {
+        Some(epoch) => format!(
+            "{folder} keeps the model of epoch {epoch}; train another with a lower train.lr or a tighter train.clip, or \
+             add --resume --lr X to go on from the last save at a lower rate"
+        ),
+        None => format!(
+            "no epoch was validated, so there is no model in {folder}: remove that folder or give another --out, and \
+             start again with a lower train.lr or a tighter train.clip"
+        ),
     }
 }
 

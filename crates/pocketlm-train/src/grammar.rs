@@ -40,6 +40,7 @@ mod prediction;
 pub use notation::Error;
 
 use crate::corpus::{self, Corpus, Encoder, SPLITS, Source, Vocabulary};
+use pocketlm::pack::write_file_with;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::path::Path;
@@ -196,7 +197,8 @@ pub fn write_splits(folder: &Path, seed: u64, tokens: usize) -> Result<(), corpu
     std::fs::create_dir_all(folder).map_err(corpus::Error::writing(folder))?;
     for (name, text) in SPLITS.iter().zip(splits(seed, tokens)) {
         let path = folder.join(format!("{name}.txt"));
-        corpus::write_atomically(&path, |file| file.write_all(text.as_bytes()))?;
+        write_file_with(&path, |file| file.write_all(text.as_bytes()))
+            .map_err(corpus::Error::writing(&path))?;
     }
     Ok(())
 }

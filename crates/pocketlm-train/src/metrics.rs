@@ -4,10 +4,10 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use pocketlm::pack::write_file_with;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::corpus::write_atomically;
 use crate::error::{Error, Result};
 
 /// A report of the training loss, or the validation at the end of an epoch.
@@ -103,8 +103,8 @@ impl Metrics {
             early("step", step) && (event["split"] != "valid" || early("epoch", epoch as u64))
         };
         let kept: Vec<_> = text.lines().filter(keep).collect();
-        Ok(write_atomically(&self.path, |file| {
-            kept.iter().try_for_each(|line| writeln!(file, "{line}"))
-        })?)
+        let lines =
+            |file: &mut dyn Write| kept.iter().try_for_each(|line| writeln!(file, "{line}"));
+        write_file_with(&self.path, lines).map_err(Error::io(&self.path))
     }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::config::{Augmented, ModelConfig};
 use crate::dropout::{Dropout, Site, apply};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::parameters::{Builder, Id, Parameters, fill_uniform};
 use crate::product::{Packed, View, Write, product};
 use crate::sequence::{Layer, Trace};
@@ -91,6 +92,10 @@ impl Network {
     /// [`Error::Config`] when the shape cannot work or there is nothing to predict.
     pub fn new(config: &ModelConfig, vocabulary: usize) -> Result<(Self, Parameters)> {
         config.validate()?;
+        if u32::try_from(vocabulary).is_err() {
+            let what = format!("has {vocabulary} types: at most {} have an id", u32::MAX);
+            return Err(Error::config("the vocabulary", what));
+        }
         if vocabulary < 2 {
             let what = format!("has {vocabulary} types: there is nothing to predict");
             return Err(Error::config("the vocabulary", what));
@@ -107,6 +112,7 @@ impl Network {
             if config.tied { embedding } else { builder.matrix("softmax", vocabulary, width) };
         let bias = builder.vector("softmax.bias", vocabulary);
         let softmax = Softmax { width, vocabulary, matrix, bias, embedding };
+        memory::check("the model's shape", "weights", 4 * builder.len() as u128)?;
         let config = config.clone();
         Ok((Self { config, vocabulary, embedding, layers, projection, softmax }, builder.zeros()))
     }

@@ -66,6 +66,12 @@ impl Builder {
         Id(self.entries.len() - 1)
     }
 
+    /// How many numbers there are so far.
+    #[expect(clippy::len_without_is_empty, reason = "a builder is there to be filled")]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
     /// All of them, zero.
     pub fn zeros(self) -> Parameters {
         Parameters { entries: Arc::new(self.entries), data: vec![0.0; self.length] }

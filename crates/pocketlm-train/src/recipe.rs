@@ -1,5 +1,7 @@
 //! Recipes: the base models by name, a TOML file over them, single settings over that.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -52,6 +54,20 @@ impl Recipe {
         self.form.iter().try_for_each(|step| step.method().declare_untrained(&mut outline))?;
         self.train.declare_sparsity(&mut outline)?;
         Ok(outline.forms)
+    }
+
+    /// The dotted keys in which two recipes differ, with the values of both.
+    pub fn differences(&self, other: &Self) -> Vec<(String, Value, Value)> {
+        let none = Value::from("nothing");
+        let [own, theirs] = [self, other].map(|recipe| {
+            let table = Table::try_from(recipe).expect("a recipe is TOML");
+            settings(&Value::Table(table))
+        });
+        let keys: BTreeSet<&String> = own.keys().chain(theirs.keys()).collect();
+        let value = |from: &BTreeMap<String, Value>, key| from.get(key).unwrap_or(&none).clone();
+        let pairs =
+            keys.into_iter().map(|key| (key.clone(), value(&own, key), value(&theirs, key)));
+        pairs.filter(|(_, own, theirs)| own != theirs).collect()
     }
 
     /// Checks model and training, each for itself and both together.
@@ -174,6 +190,20 @@ impl Draft {
 
 fn recipe_error(place: &str, what: impl Into<String>) -> Error {
     Error::Recipe { place: place.to_owned(), what: what.into() }
+}
+
+/// The values of a table and of those within by their dotted keys.
+fn settings(value: &Value) -> BTreeMap<String, Value> {
+    let Value::Table(table) = value else { return BTreeMap::new() };
+    let mut all = BTreeMap::new();
+    for (key, value) in table {
+        if value.is_table() {
+            all.extend(settings(value).into_iter().map(|(name, v)| (format!("{key}.{name}"), v)));
+        } else {
+            all.insert(key.clone(), value.clone());
+        }
+    }
+    all
 }
 
 fn unknown_base(name: &str) -> Error {

@@ -3,14 +3,16 @@
 //! A training is a function of its recipe, its data, its seed and its number of threads: the same four give
 //! the same bytes, whether it ran through or was stopped and resumed any number of times.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::average;
-use crate::checkpoint::{self, Checkpoint, Config, Provenance, TrainingState};
+use crate::checkpoint::{
+    self, Checkpoint, Config, MODEL, Provenance, TRAINING_STATE, TrainingState,
+};
 use crate::compress::Outline;
 use crate::config::{Objective, Schedule};
 use crate::corpus::{Corpus, Streams};
@@ -19,7 +21,10 @@ use crate::dropout::{Dropout, Site};
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate_on;
 use crate::group_lasso::GroupLasso;
+use crate::grow::grow;
+use crate::lock::Lock;
 use crate::matrix::{Noise, Parametrization};
+use crate::memory;
 use crate::metrics::{Event, Metrics};
 use crate::network::{Network, Window};
 use crate::optimizer::{Optimizer, clip_scale, norm};
@@ -82,6 +87,7 @@ pub enum Outcome {
 
 /// A training under way.
 pub struct Trainer<'a> {
+    _lock: Lock,
     corpus: &'a Corpus,
     /// Its configuration, as in the checkpoint.
     pub config: Config,
@@ -115,9 +121,9 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When the folder holds a checkpoint already or cannot be written, or the recipe does not fit the data.
     pub fn start(corpus: &'a Corpus, recipe: Recipe, options: Options) -> Result<Self> {
-        check_folder(&options)?;
+        let lock = begin_in(&options)?;
         let config = Config::new(recipe, &corpus.encoder, provenance(corpus, &options))?;
-        let mut trainer = Self::assemble(corpus, config, options)?;
+        let mut trainer = Self::assemble(lock, corpus, config, options)?;
         let (init, seed) = (trainer.config.recipe.train.init, trainer.options.seed);
         let leaves = &mut trainer.training.parameters;
         trainer.parametrization.initialise(leaves, init, seed);
@@ -129,11 +135,12 @@ impl<'a> Trainer<'a> {
         trainer.begin()
     }
 
-    /// Starts to train a model that is there already, in its forms, by a recipe with the same shape.
+    /// Starts to train a model that is there already, in its forms, by a recipe of the same shape or of a wider one, to
+    /// which it [grows](crate::grow).
     ///
     /// # Errors
-    /// As [`start`](Self::start), and when the text was read with another vocabulary or the recipe is of another
-    /// shape.
+    /// As [`start`](Self::start), and when the text was read with another vocabulary or the model cannot grow to the
+    /// recipe's shape.
     pub fn start_from(
         corpus: &'a Corpus,
         model: &Checkpoint,
@@ -146,17 +153,17 @@ impl<'a> Trainer<'a> {
                 "was read with another vocabulary than the model's",
             ));
         }
-        if recipe.model != model.config.recipe.model {
-            let what = "is not that of the model to start from: leave it as it is there";
-            return Err(Error::config("model", what));
-        }
-        check_folder(&options)?;
+        let grown = (recipe.model != model.config.recipe.model)
+            .then(|| grow(model, &recipe.model, recipe.train.init, options.seed))
+            .transpose()?;
+        let model = grown.as_ref().unwrap_or(model);
+        let lock = begin_in(&options)?;
         let provenance = provenance(corpus, &options);
         let mut config = Config { recipe, provenance, ..model.config.clone() };
         let mut outline = Outline::of(model);
         config.recipe.train.declare_sparsity(&mut outline)?;
         config.forms = outline.forms.clone();
-        let mut trainer = Self::assemble(corpus, config, options)?;
+        let mut trainer = Self::assemble(lock, corpus, config, options)?;
         trainer.training.parameters.data.copy_from_slice(&model.leaves.data);
         if let Some(regrowth) = &trainer.config.recipe.train.regrowth {
             let leaves = &mut trainer.training.parameters;
@@ -166,8 +173,6 @@ impl<'a> Trainer<'a> {
     }
 
     fn begin(mut self) -> Result<Self> {
-        let out = &self.options.out;
-        std::fs::create_dir_all(out).map_err(Error::io(out))?;
         self.parametrization.mask(&self.training.parameters);
         self.corpus.encoder.save(&self.options.out)?;
         self.config.save(&self.options.out)?;
@@ -175,19 +180,44 @@ impl<'a> Trainer<'a> {
         Ok(self)
     }
 
-    /// Takes up the training of a checkpoint where its last save left it.
+    /// Resumes the training of a checkpoint from its last save.
     ///
     /// # Errors
     /// When the checkpoint has no training state, or was trained on other data.
-    pub fn resume(corpus: &'a Corpus, mut options: Options) -> Result<Self> {
-        let config = Config::load(&options.out)?;
+    pub fn resume(corpus: &'a Corpus, options: Options) -> Result<Self> {
+        Self::resume_by(corpus, None, options)
+    }
+
+    /// Resumes it by a recipe with another number of epochs or another learning rate.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume), and naming the setting when the recipe differs in any other, or has fewer epochs
+    /// than are done.
+    pub fn resume_with(corpus: &'a Corpus, recipe: &Recipe, options: Options) -> Result<Self> {
+        Self::resume_by(corpus, Some(recipe), options)
+    }
+
+    fn resume_by(
+        corpus: &'a Corpus,
+        recipe: Option<&Recipe>,
+        mut options: Options,
+    ) -> Result<Self> {
+        check_resumable(&options.out)?;
+        let lock = Lock::acquire(&options.out)?;
+        let mut config = Config::load(&options.out)?;
+        let changed = recipe.map(|recipe| change(&mut config.recipe, recipe)).transpose()?;
+        let types = corpus.encoder.vocabulary().len();
+        if config.vocabulary != types {
+            let what = format!("has {} types, its vocab.txt {types}", config.vocabulary);
+            return Err(Error::checkpoint(&options.out.join("config.json"), what));
+        }
         if config.provenance.data_sha256 != corpus.sha256() {
             let what = "was trained on other data: give the same --data to resume";
             return Err(Error::checkpoint(&options.out, what));
         }
         options.seed = config.provenance.seed;
         let known = config.provenance.devices.len();
-        let mut trainer = Self::assemble(corpus, config, options)?;
+        let mut trainer = Self::assemble(lock, corpus, config, options)?;
         if trainer.config.provenance.devices.len() > known {
             trainer.config.save(&trainer.options.out)?;
         }
@@ -198,11 +228,25 @@ impl<'a> Trainer<'a> {
         })?;
         trainer.training.optimizer.updates = trainer.progress.updates;
         trainer.seconds_before = trainer.progress.seconds;
+        let (done, asked) = (trainer.progress.epoch, trainer.config.recipe.train.epochs);
+        if asked < done {
+            let what = format!("is {asked}: {done} epochs are done already, give at least as many");
+            return Err(Error::config("train.epochs", what));
+        }
+        if changed == Some(true) {
+            trainer.config.save(&trainer.options.out)?;
+        }
         trainer.metrics.rewind(trainer.progress.updates, trainer.progress.epoch)?;
         Ok(trainer)
     }
 
-    fn assemble(corpus: &'a Corpus, mut config: Config, options: Options) -> Result<Self> {
+    fn assemble(
+        lock: Lock,
+        corpus: &'a Corpus,
+        mut config: Config,
+        options: Options,
+    ) -> Result<Self> {
+        let length = Streams::new(&corpus.train.ids, 0, config.recipe.train.batch)?.len();
         let (network, dense) = Network::new(&config.recipe.model, config.vocabulary)?;
         let twin = Twin::open(options.device, &network, &dense)?;
         if let Some(twin) = &twin {
@@ -211,7 +255,10 @@ impl<'a> Trainer<'a> {
         let train = &config.recipe.train;
         let (parametrization, parameters) = Parametrization::new(&config.forms, &dense)?;
         let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
-        let mut window = network.window(train.steps, train.batch);
+        // A window has no more steps than the text.
+        let steps = train.steps.min(length);
+        check_memory(&network, parameters.data.len(), steps, train.batch)?;
+        let mut window = network.window(steps, train.batch);
         window.penalties = train.penalties();
         let group_lasso = group_lasso(&config)?;
         let progress = Progress {
@@ -236,6 +283,7 @@ impl<'a> Trainer<'a> {
             progress: String::new(),
         };
         Ok(Self {
+            _lock: lock,
             corpus,
             metrics: Metrics::new(&options.out),
             mean_gradient: (train.accumulate > 1).then(|| gradient.zeros_like()),
@@ -539,11 +587,12 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let (epoch, update) = (self.progress.epoch + 1, self.progress.updates + 1);
-        Err(Error::Diverged { what, epoch, update, lr })
+        let best = self.progress.best.map(|(epoch, _)| epoch);
+        Err(Error::Diverged { folder: self.options.out.clone(), best, what, epoch, update, lr })
     }
 
     /// The learning rate in force.
-    fn learning_rate(&self) -> f64 {
+    pub fn learning_rate(&self) -> f64 {
         let train = &self.config.recipe.train;
         let epoch = self.progress.epoch;
         let warm = (self.progress.updates + 1) as f64 / train.warmup.max(1) as f64;
@@ -606,6 +655,9 @@ impl<'a> Trainer<'a> {
         self.twin = twin;
         let lr = self.learning_rate();
         self.check_finite("validation loss", valid.nll, lr)?;
+        if !self.kept().data.iter().all(|weight| weight.is_finite()) {
+            self.check_finite("a weight", f64::NAN, lr)?;
+        }
         let settled = self.settled();
         let best = self
             .progress
@@ -662,13 +714,76 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Refuses a folder that holds a checkpoint.
-fn check_folder(options: &Options) -> Result<()> {
-    if options.out.join("config.json").exists() {
-        let what = "holds a checkpoint already: resume it, or choose another folder";
-        return Err(Error::checkpoint(&options.out, what));
+/// Takes a folder for a new training. A start that was cut off before its first save is no training yet.
+fn begin_in(options: &Options) -> Result<Lock> {
+    let out = &options.out;
+    let refuse = |what: &str| Err(Error::checkpoint(out, what));
+    let lock = Lock::acquire(out)?;
+    match (out.join(TRAINING_STATE).exists(), out.join(MODEL).exists()) {
+        (true, true) => refuse(
+            "holds a training already: add --resume to go on with it, or give another folder",
+        ),
+        (true, false) => refuse(
+            "holds a training that has not finished an epoch yet: add --resume to go on with it; to start afresh, \
+             remove the folder or give another",
+        ),
+        (false, true) => refuse("holds a model already: give another folder"),
+        (false, false) => {
+            let metrics = out.join("metrics.jsonl");
+            if metrics.exists() {
+                std::fs::remove_file(&metrics).map_err(Error::io(&metrics))?;
+            }
+            Ok(lock)
+        }
     }
-    Ok(())
+}
+
+/// Takes the epochs and the learning rate of another recipe into that of a training; whether they are others.
+fn change(recipe: &mut Recipe, asked: &Recipe) -> Result<bool> {
+    const CHANGEABLE: [&str; 2] = ["train.epochs", "train.lr"];
+    let differences = recipe.differences(asked);
+    let fixed = differences.iter().find(|(key, ..)| !CHANGEABLE.contains(&key.as_str()));
+    if let Some((key, own, theirs)) = fixed {
+        let what = format!(
+            "is {own} in this training and cannot become {theirs}: --resume takes other epochs and another learning \
+             rate; train with --from for all else"
+        );
+        return Err(Error::config(key, what));
+    }
+    (recipe.train.epochs, recipe.train.lr) = (asked.train.epochs, asked.train.lr);
+    Ok(!differences.is_empty())
+}
+
+/// Checks that there is a training to be resumed.
+///
+/// # Errors
+/// [`Error::Checkpoint`] saying what there is instead.
+pub fn check_resumable(out: &Path) -> Result<()> {
+    let has = |name: &str| out.join(name).exists();
+    if has(TRAINING_STATE) {
+        return Ok(());
+    }
+    let what = if has(MODEL) {
+        "has a model but no training state: it cannot be resumed; --from trains on from its weights"
+    } else if has("config.json") {
+        "nothing to resume: the training was cut off before its first save; leave out --resume to start it"
+    } else {
+        "nothing to resume: there is no training in it; leave out --resume to start one"
+    };
+    Err(Error::checkpoint(out, what))
+}
+
+/// Refuses trainings that no memory has room for: parameters, gradient, moments, and the buffers of a window.
+fn check_memory(network: &Network, parameters: usize, steps: usize, batch: usize) -> Result<()> {
+    let model = &network.config;
+    let layers = (0..model.hidden.len()).map(|k| {
+        // Gates, memory and their gradients, what enters and leaves.
+        10 * model.hidden[k] + 2 * (model.input_width(k) + model.output_width(k))
+    });
+    let row = layers.sum::<usize>() + 3 * model.projection;
+    let window = 4 * (steps as u128) * (batch as u128) * (row as u128);
+    memory::check("train.batch times train.steps", "windows", window)?;
+    memory::check("the model's shape", "a training", window + 16 * parameters as u128)
 }
 
 /// Half a cosine from 1 to 0 as `done` goes from 0 to 1.

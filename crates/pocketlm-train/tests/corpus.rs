@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const WORDS: Options = Options { unit: Unit::Word, max_vocab: None, min_count: None };
+const WORDS: Options = Options { unit: Unit::Word, max_vocab: None, min_count: None, unk: None };
 const CHARS: Options = Options { unit: Unit::Char, ..WORDS };
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -144,8 +144,17 @@ fn a_single_file_is_cut_by_lines() {
     let lines = [&corpus.train, &corpus.valid, &corpus.test].map(|split| split.lines);
     assert_eq!(lines, [54, 3, 3]);
     let text = |split: &Split| corpus.encoder.decode(&split.ids);
-    assert!(text(&corpus.train).starts_with("w0\n") && text(&corpus.train).ends_with("w53\n"));
+    let train = text(&corpus.train);
+    assert!(train.starts_with("w0\n") && train.contains("w8\nw10\n") && train.ends_with("w58\n"));
     assert_eq!((corpus.valid.oov, corpus.test.oov), (3, 3));
+    assert!(corpus.notes[0].contains("54 lines train, 3 validate, 3 test"), "{:?}", corpus.notes);
+    let held_out = |split| {
+        let source = Source::split(&path, split).unwrap();
+        Encoder::train(&source, &WORDS).unwrap()
+    };
+    let words = |encoder: &Encoder| encoder.vocabulary().words().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(&held_out("valid")), "<eos> w29 w49 w9");
+    assert_eq!(words(&held_out("test")), "<eos> w19 w39 w59");
     let bytes = corpus.train.bytes + corpus.valid.bytes + corpus.test.bytes;
     assert_eq!(bytes, fs::metadata(path).unwrap().len());
 }
@@ -181,7 +190,7 @@ fn encoders_are_saved_and_loaded() {
 fn byte_pairs_are_learnt_the_same_every_time() {
     let text = "low lower lowest newer newest wide wider\n".repeat(9);
     let options = Options { unit: Unit::Bpe, max_vocab: Some(270), ..WORDS };
-    let encoders = [encoder(&text, options), encoder(&text, options)];
+    let encoders = [encoder(&text, options.clone()), encoder(&text, options)];
     assert_eq!(encoders[0].vocabulary(), encoders[1].vocabulary());
     assert_eq!(encoders[0].vocabulary().len(), 270);
     assert!(encoders[0].encode("lower newest").unwrap().ids.len() < 12);
@@ -317,12 +326,126 @@ fn a_vocabulary_too_small_is_refused() {
     }
 }
 
+/// Lines of a long file go to their splits in blocks from ten places.
+#[test]
+fn a_long_file_is_cut_into_blocks() {
+    let text: String = (0..4000).map(|line| format!("w{line}\n")).collect();
+    let folder = folder(&[("all.txt", &text)]);
+    let path = folder.path().join("all.txt");
+    let cut = Source::split(&path, "test").unwrap().cut().unwrap();
+    assert_eq!((cut.lines, cut.block, cut.counts()), (4000, 20, [3600, 200, 200]));
+    let test = Encoder::train(&Source::split(&path, "test").unwrap(), &WORDS).unwrap();
+    for place in 0..10 {
+        let first = 400 * place + 380;
+        assert!(test.vocabulary().id(&format!("w{first}")).is_some(), "{first}");
+        assert!(test.vocabulary().id(&format!("w{}", first - 1)).is_none(), "{first}");
+    }
+    // All of it where it is measured, not cut.
+    assert_eq!(
+        test.read(&Source::measured(&path, "test").unwrap())
+            .unwrap_err()
+            .to_string()
+            .contains("w0"),
+        true
+    );
+}
+
+#[test]
+fn what_is_no_text_is_named() {
+    for (bytes, what) in [
+        (&b"\x1f\x8b\x08\0"[..], "gzip"),
+        (b"\xff\xfea\0\n\0", "UTF-16"),
+        (b"PK\x03\x04", "zip"),
+        (b"\xfd7zXZ\0", "xz"),
+    ] {
+        let folder = folder(&[]);
+        let path = folder.path().join("all.txt");
+        fs::write(&path, bytes).unwrap();
+        let message = Corpus::open(&path, &WORDS).unwrap_err().to_string();
+        assert!(message.contains(what) && message.contains("all.txt"), "{message}");
+    }
+}
+
+#[test]
+fn unknown_words_are_known_by_their_usual_spellings() {
+    let text = "a <UNK> b\n[unk] a\nb <Unknown>\n";
+    let encoder = encoder(text, WORDS);
+    assert_eq!(types(&encoder), ["<eos>", "<unk>", "a", "b"]);
+    assert_eq!(encoder.notes().len(), 3);
+    assert!(
+        encoder.notes()[0].contains(r#"1 times "<UNK>": taken as <unk>"#),
+        "{:?}",
+        encoder.notes()
+    );
+    let split = encoder.read(&Source::text("text", "a <UNK> c\n")).unwrap();
+    assert_eq!((split.ids.len(), split.oov), (4, 1));
+    let named = Encoder::train(
+        &Source::text("text", "a oov b\n"),
+        &Options { unk: Some("oov".into()), ..WORDS },
+    );
+    assert_eq!(types(&named.unwrap()), ["<eos>", "<unk>", "a", "b"]);
+}
+
+#[test]
+fn marks_of_a_sentence_are_no_words() {
+    let folder = splits("<s> a b </s>\n a </s>\nb <eos>\n<s>\n", "<s> a\n");
+    let corpus = open(&folder, &WORDS).unwrap();
+    assert_eq!(types(&corpus.encoder), ["<eos>", "a", "b"]);
+    assert_eq!(corpus.encoder.decode(&corpus.train.ids), "a b\na\nb\n\n");
+    assert_eq!((corpus.train.marked, corpus.valid.marked, corpus.test.marked), (4, 1, 0));
+    assert!(corpus.notes[0].contains("train.txt: 4 lines with <s>"), "{:?}", corpus.notes);
+    // Only whole words are marks, and only at the ends.
+    let within = encoder("<s>a </s> b\n", WORDS);
+    assert_eq!(types(&within), ["</s>", "<eos>", "<s>a", "b"]);
+}
+
+#[test]
+fn words_that_no_model_takes_are_refused_where_they_stand() {
+    let text = format!("a b\n{} a\n", "x".repeat(5000));
+    let source = Source::text("text", text.as_str());
+    let message = Encoder::train(&source, &WORDS).unwrap_err().to_string();
+    assert!(message.contains("line 2: a word of 5000 bytes"), "{message}");
+    let encoder = encoder(&text, Options { min_count: Some(1), ..WORDS });
+    assert_eq!(types(&encoder), ["<eos>", "a", "<unk>", "b"]);
+}
+
+#[test]
+fn a_vocabulary_that_was_rewritten_with_carriage_returns_is_read() {
+    let folder = folder(&[("vocab.txt", "\u{feff}<eos>\r\na\r\nb\r\n")]);
+    let vocabulary = Vocabulary::load(&folder.path().join("vocab.txt")).unwrap();
+    assert_eq!(vocabulary.words().collect::<Vec<_>>(), ["<eos>", "a", "b"]);
+}
+
+#[test]
+fn a_folder_without_a_test_split_trains() {
+    let folder = folder(&[("train.txt", "a b\n"), ("valid.txt", "a\n")]);
+    let corpus = open(&folder, &WORDS).unwrap();
+    assert!(corpus.test.ids.is_empty());
+    let error = corpus.require_test(folder.path()).unwrap_err();
+    assert!(matches!(&error, Error::NoSplit { split: "test", found, .. } if found.len() == 2));
+}
+
+#[test]
+fn a_tokenizer_that_is_cut_off_is_refused() {
+    let encoder =
+        encoder("a b c a b\n", Options { unit: Unit::Bpe, max_vocab: Some(260), ..WORDS });
+    let folder = folder(&[]);
+    encoder.save(folder.path()).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let whole = fs::read(&path).unwrap();
+    for length in (0..whole.len()).step_by(7) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = Encoder::load(folder.path(), Unit::Bpe).unwrap_err();
+        assert!(matches!(error, Error::Tokenizer { .. }), "{length}: {error}");
+    }
+}
+
 #[test]
 fn a_damaged_vocabulary_is_refused() {
     let folder = folder(&[]);
     let path = folder.path().join("vocab.txt");
     for (text, at) in
-        [("a\nb\n", 2), ("<eos>\na\na\n", 3), ("<eos>\n\na\n", 2), ("<eos>\r\na\r\n", 2)]
+        [("a\nb\n", 2), ("<eos>\na\na\n", 3), ("<eos>\n\na\n", 2), ("<eos>\r\na\n", 2)]
     {
         fs::write(&path, text).unwrap();
         let error = Vocabulary::load(&path).unwrap_err();

@@ -10,11 +10,13 @@ use std::time::Duration;
 use common::sit;
 use pocketlm::{Model, Recall, Score, Session};
 use pocketlm_train::checkpoint::{Checkpoint, Config, Provenance};
+use pocketlm_train::config::Schedule;
 use pocketlm_train::corpus::{Corpus, Split, Streams};
 use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
 use pocketlm_train::evaluate::{Evaluation, evaluate};
 use pocketlm_train::grammar;
+use pocketlm_train::grow::grow;
 use pocketlm_train::matrix::Parametrization;
 use pocketlm_train::network::{Network, initialise};
 use pocketlm_train::pack::pack_in_memory;
@@ -226,7 +228,7 @@ fn other_data_and_taken_folders_are_refused() {
     let resumed = message(Trainer::resume(&other, options(folder.path(), 1)));
     assert!(resumed.contains("other data"), "{resumed}");
     let started = message(Trainer::start(&corpus, recipe(SGD), options(folder.path(), 1)));
-    assert!(started.contains("holds a checkpoint already"), "{started}");
+    assert!(started.contains("holds a training already"), "{started}");
 }
 
 /// Mean negative log-likelihood of `text` by the frequencies of `train`, add-one smoothed.
@@ -253,17 +255,65 @@ fn learns_more_than_frequencies() {
 #[test]
 fn divergence_is_reported_and_leaves_the_best_model() {
     let corpus = corpus();
-    let explode = ("schedule", r#"{ kind = "exponential", after = 1, factor = 1e40 }"#);
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = start(&corpus, &[explode], folder.path(), 1);
+    // From recipes a rate so high is refused.
+    let mut trainer = start(&corpus, &[("epochs", "3")], folder.path(), 1);
+    trainer.config.recipe.train.schedule = Schedule::Exponential { after: 1, factor: 1e40 };
     let error = trainer.run(&|| false, &mut |_| ()).unwrap_err();
     let Error::Diverged { epoch: 2, update: 52.., .. } = error else { panic!("{error}") };
     assert!(error.to_string().contains("lower train.lr"), "{error}");
+    assert!(error.to_string().contains("keeps the model of epoch 1"), "{error}");
     assert_eq!(model(&folder), model(&through(&corpus, &[("epochs", "1")], 1)));
     let best = Checkpoint::load(folder.path()).unwrap();
     let eos = best.encoder.vocabulary().eos();
     let valid = evaluate(&best.network, &best.parameters, &corpus.valid, eos).unwrap();
     assert_eq!(validations(&folder)[0]["loss"], valid.nll);
+}
+
+/// A model computes the same after it grew, and more units learn more.
+#[test]
+fn a_model_grows_without_a_change() {
+    let corpus = corpus();
+    let eos = corpus.encoder.vocabulary().eos();
+    let valid = |model: &Checkpoint| {
+        evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap().nll
+    };
+    let tied = [("tied", "true"), ("hidden", "[16, 12]"), ("epochs", "1")];
+    for cell in ["lstm", "gru", "cifg"] {
+        let folder = through(&corpus, &[&tied[..], &[("cell", cell)], ADAM].concat(), 1);
+        let model = Checkpoint::load(folder.path()).unwrap();
+        let before = valid(&model);
+        for wider in [
+            &[("hidden", "[20, 15]"), ("embedding", "15"), ("tied", "true")][..],
+            &[("hidden", "[16, 21]"), ("embedding", "13"), ("tied", "false")],
+            &[
+                ("hidden", "[30, 24]"),
+                ("cell_projection", "18"),
+                ("embedding", "18"),
+                ("tied", "true"),
+            ],
+        ] {
+            if cell == "gru" && wider.iter().any(|(key, _)| *key == "cell_projection") {
+                continue;
+            }
+            let shape = recipe(&[&[("cell", cell)], wider].concat()).model;
+            let grown = grow(&model, &shape, 0.1, 7).unwrap();
+            let after = valid(&grown);
+            assert!((after - before).abs() < 1e-5, "{cell} {wider:?}: {before} became {after}");
+        }
+    }
+    let lstm = through(&corpus, &[&tied[..], ADAM].concat(), 1);
+    let model = Checkpoint::load(lstm.path()).unwrap();
+    let wide =
+        recipe(&[&[("hidden", "[32, 24]"), ("embedding", "24"), ("tied", "true")], ADAM].concat());
+    let folder = tempfile::tempdir().unwrap();
+    finish(Trainer::start_from(&corpus, &model, wide, options(folder.path(), 1)).unwrap());
+    assert!(valid(&Checkpoint::load(folder.path()).unwrap()) < valid(&model) - 0.05);
+    for narrower in [("hidden", "[16, 10]"), ("cell", "gru"), ("hidden", "[16]")] {
+        let shape = recipe(&[("embedding", "12"), narrower]).model;
+        let message = grow(&model, &shape, 0.1, 7).err().unwrap().to_string();
+        assert!(message.contains("the model to start from"), "{message}");
+    }
 }
 
 /// The shapes that the trainer and the runtime both know.

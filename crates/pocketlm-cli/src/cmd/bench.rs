@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use memmap2::MmapMut;
 use pocketlm::{Model, Random, Sampler, Sampling, Session};
 use pocketlm_kernels::bytes::{as_i32, sum_words};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::evaluation::packed_split;
 use crate::machine::{Machine, peak_bytes};
 use crate::model::Loaded;
+use crate::numbers::{seconds, texts};
 
 /// Measure a packed model's speed: one word at a time with the full distribution, on one thread unless --threads
 /// asks for more.
@@ -27,12 +28,12 @@ pub struct Args {
     /// A .plm file, or a checkpoint, which is packed in memory in f32.
     model: PathBuf,
     /// Seconds to measure.
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: Duration,
     /// Score so many texts at once instead, for throughput.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = texts)]
     batch: Option<usize>,
-    /// Score the test split of this text instead, again and again, without its recall.
+    /// Score this text (of a folder its test.txt) instead, again and again, without its recall.
     #[arg(long, value_name = "PATH", conflicts_with = "batch")]
     data: Option<PathBuf>,
     /// Print one JSON object.
@@ -42,6 +43,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "crate::output::lossy")]
     model: PathBuf,
     threads: usize,
     batch: usize,
@@ -62,9 +64,6 @@ struct Report {
 impl Args {
     /// Measures and prints.
     pub fn run(self) -> Result<()> {
-        if !(self.seconds.is_finite() && self.seconds > 0.0) {
-            bail!("--seconds is {}: give a number above 0", self.seconds);
-        }
         let start = Instant::now();
         let model = Loaded::open(&self.model)?.model;
         let mut session = Session::new(&model);
@@ -109,8 +108,8 @@ impl Args {
             // The end of the text adds the last token.
             (0..BATCH_TEXT - 1).map(word).collect::<Vec<_>>().join(" ")
         };
-        let texts: Vec<String> = (0..n.max(1)).map(text).collect();
-        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let texts: Vec<String> = (0..n).map(text).collect();
+        let end = Instant::now() + self.seconds;
         let mut times = Vec::new();
         loop {
             let start = Instant::now();
@@ -124,8 +123,8 @@ impl Args {
 
     /// Seconds of each pass over the test split of `data`, and its tokens.
     fn passes(&self, session: &mut Session<&Model>, data: &Path) -> Result<(Vec<f64>, usize)> {
-        let ids = packed_split(session.model(), &Source::split(data, "test")?)?.ids;
-        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let ids = packed_split(session.model(), &Source::measured(data, "test")?)?.ids;
+        let end = Instant::now() + self.seconds;
         let mut times = Vec::new();
         loop {
             session.reset();
@@ -158,11 +157,11 @@ impl Args {
 
 /// Seconds of each of as many words as `seconds` have room for: fed, then one probability, which takes the sum
 /// over the whole vocabulary.
-pub fn words(session: &mut Session<&Model>, seconds: f64) -> Result<Vec<f64>> {
+pub fn words(session: &mut Session<&Model>, seconds: Duration) -> Result<Vec<f64>> {
     let text = text(session)?;
     let mut tokens = text.iter().copied().cycle();
     let mut next = tokens.next().unwrap_or(0);
-    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let end = Instant::now() + seconds;
     let mut times = Vec::new();
     loop {
         let start = Instant::now();

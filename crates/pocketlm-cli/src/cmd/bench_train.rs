@@ -169,7 +169,8 @@ impl Args {
         let train = &recipe.train;
         let tokens = (updates + 2) * train.accumulate * train.batch * train.steps;
         write_text(&text, self.vocabulary, tokens)?;
-        let options = CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None };
+        let options =
+            CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None, unk: None };
         let corpus = Corpus::open(&text, &options)?;
         let (save_every, device) = (Duration::MAX, self.device.device);
         let options = Options { out: out.clone(), seed: 1, save_every, device };

@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use comfy_table::Table;
-use pocketlm::pack::{Precision, write_file};
+use pocketlm::Model;
+use pocketlm::pack::Precision;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::plan::{Choice, plan};
 use pocketlm_train::compress::{CompressionRecipe, Context, Outline, StepReport, compress};
 use pocketlm_train::corpus::Corpus;
+use pocketlm_train::lock::Lock;
 use pocketlm_train::pack::pack;
 use serde::Serialize;
 
-use crate::cmd::pack::{measured, precision};
+use crate::cmd::pack::{measure_splits, precision, trainable};
 use crate::cmd::train::{DeviceArgs, interruptible};
+use crate::input::read_text;
 use crate::machine::Machine;
+use crate::output::Output;
 use crate::progress::show_epoch;
 use crate::table::table;
 
@@ -25,7 +29,7 @@ use crate::table::table;
 pub struct Args {
     /// Checkpoint.
     checkpoint: PathBuf,
-    /// The file to write.
+    /// The file to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm", required_unless_present = "plan")]
     output: Option<PathBuf>,
     /// Recipe (TOML): a list of `[[step]]`.
@@ -80,7 +84,9 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     model: &'a Path,
+    #[serde(serialize_with = "crate::output::lossy")]
     output: &'a Path,
     recipe: &'a CompressionRecipe,
     steps: &'a [StepReport],
@@ -90,20 +96,27 @@ struct Report<'a> {
 impl Args {
     /// Compresses and writes.
     pub fn run(self) -> Result<()> {
-        let model = Checkpoint::load(&self.checkpoint)?;
+        let model = trainable(&self.checkpoint)?;
         if self.plan {
             return self.print_plan(&model);
         }
-        let output = self.output.as_deref().context("give the file to write: -o NAME.plm")?;
-        if output.exists() && !self.force {
-            bail!("{} exists: give --force to replace it", output.display());
+        let path = self.output.as_deref().context("give the file to write: -o NAME.plm")?;
+        let output = Output::new(path, self.force)?;
+        output.check_json(self.json)?;
+        if let Some(folder) = &self.checkpoint_out {
+            self.check_checkpoint_out(folder)?;
         }
         let recipe = self.steps()?;
         let corpus = match &self.data {
-            Some(data) => Some(Corpus::open_with(data, model.encoder.clone())?),
+            Some(data) => {
+                let corpus = Corpus::open_with(data, model.encoder.clone())?;
+                corpus.require_test(data)?;
+                corpus.notes.iter().for_each(|text| note!("note: {text}"));
+                Some(corpus)
+            }
             None => None,
         };
-        let work = self.work.clone().unwrap_or_else(|| output.with_extension("compress"));
+        let work = self.work.clone().unwrap_or_else(|| path.with_extension("compress"));
         let context = Context {
             corpus: corpus.as_ref(),
             work: &work,
@@ -112,20 +125,49 @@ impl Args {
             stop: &interruptible(),
             observe: &show_epoch,
         };
-        let show = |report: &StepReport| eprintln!("{report}");
+        let show = |report: &StepReport| note!("{report}");
         let (compressed, reports) = compress(model, &recipe, &context, &mut |r| show(r))?;
         if let Some(folder) = &self.checkpoint_out {
             compressed.save(folder)?;
         }
-        let figures = measured(&compressed, None, self.data.as_deref())?;
+        let figures = match (&self.data, &corpus) {
+            (Some(data), Some(corpus)) => {
+                let packed = Model::from_bytes(pack(&compressed, None, Vec::new())?)?;
+                measure_splits(&packed, data, &corpus.sources[1..])?
+            }
+            _ => Vec::new(),
+        };
         let bytes = pack(&compressed, None, figures)?;
-        write_file(output, &bytes)
-            .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
-        self.report(output, &recipe, &reports)
+        output.write(|file| file.write_all(&bytes))?;
+        self.report(&output, path, &recipe, &reports)
+    }
+
+    /// Refuses a folder whose content would be lost without --force, that of the model above all.
+    fn check_checkpoint_out(&self, folder: &Path) -> Result<()> {
+        let shown = folder.display();
+        let Ok(there) = folder.canonicalize() else { return Ok(()) };
+        if self.checkpoint.canonicalize().is_ok_and(|model| model == there) {
+            bail!("{shown} is the model that is compressed: give another --checkpoint-out");
+        }
+        if !there.is_dir() {
+            bail!("{shown} is a file: --checkpoint-out takes a folder");
+        }
+        if std::fs::read_dir(&there)?.next().is_none() {
+            return Ok(());
+        }
+        if !there.join("config.json").is_file() {
+            bail!("{shown} holds something else than a checkpoint: give another --checkpoint-out");
+        }
+        if !self.force {
+            bail!("{shown} exists: give --force to replace it");
+        }
+        drop(Lock::acquire(&there)?);
+        Ok(())
     }
 
     fn report(
         &self,
+        file: &Output,
         output: &Path,
         recipe: &CompressionRecipe,
         steps: &[StepReport],
@@ -136,15 +178,19 @@ impl Args {
             say!("{}", serde_json::to_string_pretty(&report)?);
             return Ok(());
         }
-        say!("{}", matrix_table(steps));
-        say!("{}", step_table(steps));
+        let tables = format!("{}\n{}", matrix_table(steps), step_table(steps));
+        if file.is_standard() {
+            note!("{tables}")
+        } else {
+            say!("{tables}")
+        }
         Ok(())
     }
 
     fn steps(&self) -> Result<CompressionRecipe> {
         if let Some(path) = &self.recipe {
             let place = path.display().to_string();
-            let text = std::fs::read_to_string(path).with_context(|| place.clone())?;
+            let text = read_text(path)?;
             return Ok(CompressionRecipe::parse(&place, &text)?);
         }
         let matrices = toml::Value::from(self.matrices.clone()).to_string();

@@ -13,8 +13,9 @@ use pocketlm_train::grammar::{self, Grammar};
 use pocketlm_train::recipe::Draft;
 use pocketlm_train::train::{Options, Outcome, Trainer};
 
-use super::generate::texts;
+use super::generate::each_drawn;
 use super::train::interruptible;
+use crate::Interrupted;
 use crate::model::Loaded;
 use crate::progress::{Mode, Progress};
 
@@ -53,8 +54,7 @@ impl Args {
         );
         let out = self.folder()?;
         if !self.train(&corpus, &out)? {
-            say!("stopped");
-            return Ok(());
+            return Err(Interrupted("stopped").into());
         }
         let checkpoint = Checkpoint::load(&out)?;
         let eos = corpus.encoder.vocabulary().eos();
@@ -119,8 +119,8 @@ fn show(loaded: &Loaded) -> Result<()> {
     }
     let sampling = Sampling { temperature: 0.8, ..Sampling::default() };
     say!("\nSentences that it made up:");
-    for text in texts(loaded, "", 3, 40, sampling, 1)? {
+    each_drawn(loaded, "", (3, 40), sampling, 1, &mut |text| {
         say!("  {text}");
-    }
-    Ok(())
+        Ok(())
+    })
 }

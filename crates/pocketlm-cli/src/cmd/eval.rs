@@ -8,7 +8,7 @@ use comfy_table::Table;
 use pocketlm_train::cuda::Device;
 
 use crate::cmd::train::DeviceArgs;
-use crate::evaluation::{Row, mixed_rows, rows};
+use crate::evaluation::{Row, WHOLE, mixed_rows, rows};
 use crate::machine::Machine;
 use crate::table::table;
 
@@ -22,11 +22,11 @@ pub struct Args {
     /// Models.
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
-    /// Text: a folder with train.txt, valid.txt and test.txt, or one file (cut in three).
+    /// Text: a folder with test.txt, or one file, which is measured whole.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Splits to evaluate.
-    #[arg(long, value_enum, default_values_t = [Split::Test])]
+    /// Splits to evaluate (default: test): files of a folder, or what a training would make of a single file.
+    #[arg(long, value_enum)]
     split: Vec<Split>,
     /// Mix each model with this one, over the same words.
     #[arg(long, value_name = "MODEL")]
@@ -79,7 +79,16 @@ impl Args {
         if self.mix.is_some() && self.device.device != Device::Cpu {
             bail!("--mix runs on the processor: leave out --device");
         }
-        let splits: Vec<_> = self.split.iter().map(|split| split.name()).collect();
+        let splits: Vec<_> = match &self.split[..] {
+            [] if self.data.is_dir() => vec![Split::Test.name()],
+            [] => vec![WHOLE],
+            splits => splits.iter().map(|split| split.name()).collect(),
+        };
+        if self.mix.is_some() && self.weight.0.is_none() && splits == [WHOLE] {
+            bail!(
+                "--weight auto needs a validation split: give a folder, or a number for --weight"
+            );
+        }
         let mut all = Vec::new();
         for model in &self.models {
             all.extend(match &self.mix {

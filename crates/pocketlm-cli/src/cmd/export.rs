@@ -1,5 +1,6 @@
 //! `pocketlm export`
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
@@ -8,6 +9,7 @@ use pocketlm_train::ngram::arpa;
 use serde_json::json;
 
 use crate::ngram_file::counts;
+use crate::output::Output;
 
 /// Write a packed n-gram model as an ARPA file, which other programs read.
 ///
@@ -16,7 +18,7 @@ use crate::ngram_file::counts;
 pub struct Args {
     /// A .plm file with an n-gram model.
     model: PathBuf,
-    /// The file to write.
+    /// The file to write; - for standard output.
     #[arg(short, long, value_name = "FILE.arpa")]
     output: PathBuf,
     /// Replace an existing file.
@@ -30,9 +32,8 @@ pub struct Args {
 impl Args {
     /// Opens, checks and writes.
     pub fn run(self) -> Result<()> {
-        if self.output.exists() && !self.force {
-            bail!("{} exists: give --force to replace it", self.output.display());
-        }
+        let output = Output::new(&self.output, self.force)?;
+        output.check_json(self.json)?;
         if self.model.is_dir() {
             bail!("{} is a checkpoint; only n-gram models have an ARPA form", self.model.display());
         }
@@ -41,14 +42,38 @@ impl Args {
         let table = model.ngrams().ok_or_else(|| {
             anyhow!("{} is no n-gram model; only such have an ARPA form", self.model.display())
         })?;
-        arpa::save(&table, &self.output)?;
-        let bytes = std::fs::metadata(&self.output)?.len();
+        arpa::check(&table, &self.output)?;
+        let mut bytes = 0;
+        output.write(|file| {
+            let mut counted = Counted { file, bytes: 0 };
+            arpa::write(&table, &mut counted)?;
+            bytes = counted.bytes;
+            Ok(())
+        })?;
         if self.json {
-            let object = json!({ "output": self.output, "bytes": bytes, "ngrams": counts(&table) });
+            let object = json!({ "output": self.output.to_string_lossy(), "bytes": bytes, "ngrams": counts(&table) });
             say!("{}", serde_json::to_string_pretty(&object)?);
         } else {
-            say!("{}: {bytes} bytes", self.output.display());
+            output.tell(&format!("{bytes} bytes"))?;
         }
         Ok(())
+    }
+}
+
+/// Counts what goes through it.
+struct Counted<W> {
+    file: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(piece)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

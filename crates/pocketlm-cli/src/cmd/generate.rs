@@ -47,16 +47,17 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let loaded = Loaded::open(&self.model)?;
         let mut out = std::io::stdout().lock();
-        for text in texts(&loaded, &self.context, self.n, self.tokens, self.sampling(), self.seed)?
-        {
+        let mut show = |text: String| {
             if self.json {
                 writeln!(out, "{}", json!({ "context": self.context, "text": text }))?;
             } else {
                 let gap = if self.context.is_empty() { "" } else { " " };
                 writeln!(out, "{}{gap}{text}", self.context)?;
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        let most = (self.n, self.tokens);
+        each_drawn(&loaded, &self.context, most, self.sampling(), self.seed, &mut show)
     }
 
     fn sampling(&self) -> Sampling {
@@ -65,21 +66,20 @@ impl Args {
     }
 }
 
-/// Draws `n` continuations of `context`, each up to `<eos>` or `most` tokens.
-pub fn texts(
+/// Draws `n` continuations of `context`, each up to `<eos>` or `most` tokens, and shows each when it is drawn.
+pub fn each_drawn(
     loaded: &Loaded,
     context: &str,
-    n: usize,
-    most: usize,
+    (n, most): (usize, usize),
     sampling: Sampling,
     seed: u64,
-) -> Result<Vec<String>> {
+    show: &mut dyn FnMut(String) -> Result<()>,
+) -> Result<()> {
     let mut sampler = Sampler::new(&loaded.model, sampling)?;
     let mut random = Random::new(seed);
     let mut session = loaded.session(context)?;
     let start = session.state().clone();
     let eos = loaded.model.vocabulary().eos();
-    let mut texts = Vec::new();
     for _ in 0..n {
         session.set_state(&start)?;
         let mut ids = Vec::new();
@@ -91,7 +91,7 @@ pub fn texts(
             session.feed(token)?;
             ids.push(token);
         }
-        texts.push(loaded.text(&ids));
+        show(loaded.text(&ids))?;
     }
-    Ok(texts)
+    Ok(())
 }

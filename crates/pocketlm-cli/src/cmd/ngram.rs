@@ -1,6 +1,5 @@
 //! `pocketlm ngram`
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,7 +14,8 @@ use pocketlm_train::ngram::{
 use serde_json::json;
 
 use crate::machine::Machine;
-use crate::ngram_file::{Packing, counts};
+use crate::ngram_file::{Packing, Text, counts};
+use crate::output::Output;
 
 /// Make an n-gram model of a text: modified Kneser-Ney smoothing, packed into one file.
 ///
@@ -43,6 +43,9 @@ pub struct Args {
     /// Keep only types that come at least so often.
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
+    /// How the text writes its unknown words, if not as <unk>, <UNK>, [UNK] or <unknown>.
+    #[arg(long, value_name = "WORD")]
+    unk: Option<String>,
     /// Write the model as an ARPA file too, before its numbers are rounded.
     #[arg(long, value_name = "FILE")]
     arpa: Option<PathBuf>,
@@ -53,17 +56,23 @@ pub struct Args {
 impl Args {
     /// Estimates, packs and measures.
     pub fn run(self) -> Result<()> {
-        self.packing.check()?;
+        let output = self.packing.check()?;
+        let arpa =
+            self.arpa.as_ref().map(|path| Output::new(path, self.packing.force)).transpose()?;
         let Self { order, prune, ref cutoffs, .. } = self;
         let settings = Settings { order, cutoffs: cutoffs.clone(), prune, discounts: None };
         settings.check()?;
         let start = Instant::now();
         let Self { unit, max_vocab, min_count, .. } = self;
-        let corpus = Corpus::open(&self.data, &Options { unit, max_vocab, min_count })?;
+        let options = Options { unit, max_vocab, min_count, unk: self.unk.clone() };
+        let corpus = Corpus::open(&self.data, &options)?;
+        corpus.require_test(&self.data)?;
+        corpus.notes.iter().for_each(|text| note!("note: {text}"));
         let Estimate { mut table, discounts, counted } =
             estimate(&corpus.encoder, &corpus.train, &settings)?;
-        if let Some(path) = &self.arpa {
-            arpa::save(&table, path)?;
+        if let (Some(file), Some(path)) = (&arpa, &self.arpa) {
+            arpa::check(&table, path)?;
+            file.write(|file| arpa::write(&table, file))?;
         }
         let recipe = format!("[ngram]\n{}", toml::to_string(&settings)?);
         let provenance = Provenance {
@@ -75,12 +84,13 @@ impl Args {
         if self.packing.bits < 32 {
             quantise(&mut table, self.packing.bits);
         }
-        let written = self.packing.write(&table, recipe, provenance, Some(&self.data))?;
+        let text = Some(Text::Cut(&self.data, &corpus.sources[1..]));
+        let written = self.packing.write(&output, &table, recipe, provenance, text)?;
         if discounts.iter().any(|discounts| discounts.is_fallback) {
-            note("too little text to estimate every discount; took 0.5, 1 and 1.5 there");
+            note!("note: too little text to estimate every discount; took 0.5, 1 and 1.5 there");
         }
         if !self.packing.json {
-            return written.print(&kept);
+            return written.print(&output, &kept);
         }
         let object = json!({ "written": written, "settings": settings, "ngrams": kept,
             "counted": counted, "discounts": discounts, "data_sha256": corpus.sha256(),
@@ -116,15 +126,10 @@ pub struct ImportArgs {
     packing: Packing,
 }
 
-/// Says something beside the results; a standard error that is closed is no failure.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "note: {text}");
-}
-
 impl ImportArgs {
     /// Reads, packs and measures.
     pub fn run(self) -> Result<()> {
-        self.packing.check()?;
+        let output = self.packing.check()?;
         let options = Reading { unknown: self.unk.as_deref(), closed: self.closed };
         let import = arpa::read(&self.arpa, options)?;
         notes(&import);
@@ -132,13 +137,14 @@ impl ImportArgs {
         let off = self.numbers(&mut table);
         let kept = counts(&table);
         let written = self.packing.write(
+            &output,
             &table,
             String::new(),
             Provenance::default(),
-            self.data.as_deref(),
+            self.data.as_deref().map(Text::Measured),
         )?;
         if !self.packing.json {
-            return written.print(&kept);
+            return written.print(&output, &kept);
         }
         let object = json!({ "written": written, "ngrams": kept, "left_out": left_out, "added": added,
             "unknown": table.unk.map(|id| &table.words[id as usize]), "unknown_added": unknown == Unknown::Added,
@@ -157,10 +163,10 @@ impl ImportArgs {
             _ => {}
         }
         if let Some(Off { contexts, off, worst }) = off {
-            note(&format!(
-                "renormalised: {off} of {contexts} distributions were off by more than 0.001; the farthest summed to \
-                 {worst:.4}"
-            ));
+            note!(
+                "note: renormalised: {off} of {contexts} distributions were off by more than 0.001; the farthest summed \
+                 to {worst:.4}"
+            );
         }
         off
     }
@@ -171,24 +177,27 @@ fn notes(import: &Import) {
     match &import.unknown {
         Unknown::Given => {}
         Unknown::Spelled(word) => {
-            note(&format!("took {word:?} for the unknown word; --unk WORD names another"));
+            note!("note: took {word:?} for the unknown word; --unk WORD names another");
         }
-        Unknown::Added => note(&format!(
-            "the file has no unknown word: added <unk> with log10 p = {FLOOR}, which every word that it lacks gets; \
-             --unk WORD names one, --closed adds none"
-        )),
+        Unknown::Added => note!(
+            "note: the file has no unknown word: added <unk> with log10 p = {FLOOR}, which every word that it lacks \
+             gets; --unk WORD names one, --closed adds none"
+        ),
         Unknown::None => {
-            note("the file has no unknown word: a text with a word that it lacks has no score")
+            note!(
+                "note: the file has no unknown word: a text with a word that it lacks has no score"
+            );
         }
     }
-    if import.left_out > 0 {
-        let n = import.left_out;
-        note(&format!("left out {n} n-grams with <s> or </s> inside, which no sentence reaches"));
+    let Import { left_out, added, .. } = import;
+    if *left_out > 0 {
+        note!(
+            "note: left out {left_out} n-grams with <s> or </s> inside, which no sentence reaches"
+        );
     }
-    if import.added > 0 {
-        let n = import.added;
-        note(&format!(
-            "added {n} n-grams that longer ones continue, with the probability of backing off"
-        ));
+    if *added > 0 {
+        note!(
+            "note: added {added} n-grams that longer ones continue, with the probability of backing off"
+        );
     }
 }

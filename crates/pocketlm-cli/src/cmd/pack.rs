@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use pocketlm::pack::{Precision, write_file};
+use pocketlm::pack::Precision;
 use pocketlm::{Model, Perplexity, Session};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::Source;
+use pocketlm_train::corpus::{Source, Unit};
 use pocketlm_train::pack::pack;
+
+use crate::output::Output;
 
 /// Pack a checkpoint into one file for the device.
 ///
@@ -16,7 +18,7 @@ use pocketlm_train::pack::pack;
 pub struct Args {
     /// Checkpoint.
     checkpoint: PathBuf,
-    /// The file to write.
+    /// The file to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
     /// Precision of every matrix (default: int8; for a compressed checkpoint what its recipe says).
@@ -26,7 +28,7 @@ pub struct Args {
     /// it is opened.
     #[arg(long)]
     entropy: bool,
-    /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
+    /// Measure the packed model on this text (of a folder the valid and test splits), and remember it in the file.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Replace an existing file.
@@ -53,24 +55,43 @@ fn help() -> String {
     )
 }
 
+/// A checkpoint to pack or to compress; says what else was given.
+pub fn trainable(path: &Path) -> Result<Checkpoint> {
+    if path.is_file() {
+        bail!(
+            "{} is a file: give the folder of a checkpoint, from which packed files are made",
+            path.display()
+        );
+    }
+    let checkpoint = Checkpoint::load(path)?;
+    check_unit(&checkpoint)?;
+    Ok(checkpoint)
+}
+
+/// Refuses what cannot be packed at the end of the work.
+fn check_unit(checkpoint: &Checkpoint) -> Result<()> {
+    if checkpoint.config.unit == Unit::Bpe {
+        bail!(
+            "models of byte pairs cannot be packed or compressed yet: train with --unit word or --unit char"
+        );
+    }
+    Ok(())
+}
+
 impl Args {
     /// Packs and writes.
     pub fn run(self) -> Result<()> {
-        if self.output.exists() && !self.force {
-            bail!("{} exists: give --force to replace it", self.output.display());
-        }
-        let mut checkpoint = Checkpoint::load(&self.checkpoint)?;
+        let output = Output::new(&self.output, self.force)?;
+        let mut checkpoint = trainable(&self.checkpoint)?;
         checkpoint.config.forms.entropy |= self.entropy;
         let plain = checkpoint.config.forms.is_plain();
         let precision = self.precision.or_else(|| plain.then_some(Precision::Int8));
         let figures = measured(&checkpoint, precision, self.data.as_deref())?;
         let bytes = pack(&checkpoint, precision, figures)?;
-        write_file(&self.output, &bytes)
-            .map_err(|e| anyhow!("{e}; check the folder, its permissions and the free space"))?;
+        output.write(|file| file.write_all(&bytes))?;
         let forms = precision.map_or("in the forms of its recipe", Precision::name);
         let coded = if checkpoint.config.forms.entropy { ", entropy-coded" } else { "" };
-        say!("{}: {} bytes, {forms}{coded}", self.output.display(), bytes.len());
-        Ok(())
+        output.tell(&format!("{} bytes, {forms}{coded}", bytes.len()))
     }
 }
 
@@ -82,17 +103,32 @@ pub fn measured(
 ) -> Result<Vec<Perplexity>> {
     let Some(data) = data else { return Ok(Vec::new()) };
     let model = Model::from_bytes(pack(checkpoint, precision, Vec::new())?)?;
-    ["valid", "test"].iter().map(|split| measure(&model, data, split)).collect()
+    measure_all(&model, data)
 }
 
-/// The perplexity of a packed model on a split of `data`.
-pub fn measure(model: &Model, data: &Path, split: &'static str) -> Result<Perplexity> {
-    let text = crate::evaluation::packed_split(model, &Source::split(data, split)?)?;
-    let score = Session::new(model).evaluate(text.ids)?;
+/// The perplexities of a packed model on the valid and test splits of a folder, or on the whole of a single file.
+pub fn measure_all(model: &Model, data: &Path) -> Result<Vec<Perplexity>> {
+    if !data.is_dir() {
+        return Ok(vec![measure(model, &Source::whole(data)?, name(data)?)?]);
+    }
+    let sources = ["valid", "test"].map(|split| Source::split(data, split));
+    let [valid, test] = sources;
+    measure_splits(model, data, &[valid?, test?])
+}
+
+/// The same on the validation and test text that a training read from `data`.
+pub fn measure_splits(model: &Model, data: &Path, splits: &[Source]) -> Result<Vec<Perplexity>> {
+    let of = |(source, split)| measure(model, source, format!("{}/{split}", name(data)?));
+    splits.iter().zip(["valid", "test"]).map(of).collect()
+}
+
+fn name(data: &Path) -> Result<String> {
     let name = data.file_name().ok_or_else(|| anyhow!("{} has no name", data.display()))?;
-    Ok(Perplexity {
-        data: format!("{}/{split}", name.to_string_lossy()),
-        tokens: score.tokens,
-        value: score.perplexity(),
-    })
+    Ok(name.to_string_lossy().into_owned())
+}
+
+fn measure(model: &Model, source: &Source, data: String) -> Result<Perplexity> {
+    let text = crate::evaluation::packed_split(model, source)?;
+    let score = Session::new(model).evaluate(text.ids)?;
+    Ok(Perplexity { data, tokens: score.tokens, value: score.perplexity() })
 }

@@ -1,6 +1,7 @@
 //! `pocketlm reproduce`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use pocketlm::pack::write_file;
@@ -13,12 +14,14 @@ use pocketlm_train::reproduce::{FIELD, Row, bases, rows, rows_on};
 use pocketlm_train::train::Outcome;
 use serde::Serialize;
 
+use crate::Interrupted;
 use crate::bases::Folders;
 use crate::begun::{Begun, Status, estimate};
 use crate::cmd::bench::words;
 use crate::cmd::pack::measured;
 use crate::cmd::train::{DeviceArgs, interruptible};
 use crate::machine::Machine;
+use crate::numbers::seconds;
 use crate::progress::show_epoch;
 
 /// The base model of the field where none is named.
@@ -61,8 +64,8 @@ pub struct Args {
     #[arg(long, value_name = "UPDATES")]
     estimate: Option<u64>,
     /// Seconds to measure the speed of each row.
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: Duration,
 }
 
 /// One row as it was measured.
@@ -127,8 +130,7 @@ impl Args {
         let stop = interruptible();
         for row in all.iter().filter(|row| self.is_wanted(&row.name)) {
             if self.row(row, &stop)? == Outcome::Stopped {
-                eprintln!("stopped; the same command goes on");
-                break;
+                return Err(Interrupted("stopped; the same command goes on").into());
             }
         }
         Ok(())
@@ -172,8 +174,7 @@ impl Args {
             } else if self.as_is {
                 folders.report(base)?;
             } else if folders.train(base, &stop)? == Outcome::Stopped {
-                eprintln!("stopped; the same command goes on");
-                break;
+                return Err(Interrupted("stopped; the same command goes on").into());
             }
         }
         Ok(())
@@ -194,10 +195,10 @@ impl Args {
     /// A row of a base model that is there already.
     fn row_of(&self, model: &Path, row: &Row, stop: &dyn Fn() -> bool) -> Result<()> {
         if row.own_training {
-            eprintln!("{}: left out, since it has a training of its own", row.name);
+            note!("{}: left out, since it has a training of its own", row.name);
             return Ok(());
         }
-        eprintln!("{}: {}", row.name, row.title);
+        note!("{}: {}", row.name, row.title);
         let config = Config::load(model)?;
         if config.recipe.model != row.training.model {
             bail!("{} is no {}: give a model of that shape", model.display(), row.base);
@@ -220,7 +221,7 @@ impl Args {
         if self.as_is && !training.join("config.json").exists() {
             return Ok(Outcome::Finished);
         }
-        eprintln!("{}: {}", row.name, row.title);
+        note!("{}: {}", row.name, row.title);
         let begun = self.begun(&training);
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &row.training, row.seed)?;
@@ -249,7 +250,7 @@ impl Args {
             stop,
             observe: &show_epoch,
         };
-        let mut show = |report: &StepReport| eprintln!("  {report}");
+        let mut show = |report: &StepReport| note!("  {report}");
         let (model, steps) = compress(model, &row.compression, &context, &mut show)?;
         let figures = measured(&model, None, Some(&self.data))?;
         let [valid, test] = [figures[0].value, figures[1].value];
@@ -277,7 +278,7 @@ impl Args {
         let folder = self.work.join(format!("{}-estimate", row.name));
         let begun = self.begun(&folder);
         let (seconds, hours) = estimate(&begun, &row.training, row.seed, updates)?;
-        eprintln!("{}: about {hours:.1} hours on this machine", row.name);
+        note!("{}: about {hours:.1} hours on this machine", row.name);
         self.store(&Report {
             row,
             status: Status::NotRun,
@@ -298,7 +299,7 @@ impl Args {
 }
 
 /// Words a second at batch 1 on one thread with the full distribution.
-fn speed(model: &Model, seconds: f64) -> Result<f64> {
+fn speed(model: &Model, seconds: Duration) -> Result<f64> {
     let times = words(&mut Session::new(model), seconds)?;
     Ok(times.len() as f64 / times.iter().sum::<f64>())
 }

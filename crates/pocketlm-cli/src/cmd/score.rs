@@ -1,7 +1,7 @@
 //! `pocketlm score`
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pocketlm::{Score, Session};
@@ -48,6 +48,12 @@ impl Args {
                 let each = both.map(|(&a, b)| -mix::log_probability(a, b, self.weight));
                 self.print(text, Score { tokens: ids.len() as u64, oov, nll: each.sum() })
             });
+        }
+        if let Some(file) = self.text.iter().find(|text| Path::new(text).is_file()) {
+            note!(
+                "note: {file:?} is scored as a text; to score the lines of the file of that name, leave it out and \
+                 give < {file}"
+            );
         }
         let loaded = Loaded::open(&self.model)?;
         let mut session = Session::new(&loaded.model);

@@ -1,6 +1,6 @@
 //! `pocketlm sweep`
 
-use std::fs::File;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -10,11 +10,14 @@ use comfy_table::Table;
 use pocketlm::pack::write_file;
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::error::Error;
+use pocketlm_train::lock::Lock;
 use pocketlm_train::sweep::{Sweep, Trial};
 use serde::Serialize;
 
+use crate::Interrupted;
 use crate::cmd::train::{DeviceArgs, TextArgs, interruptible};
 use crate::machine::Machine;
+use crate::numbers::minutes;
 use crate::table::table;
 use crate::trial::{Place, Standing, State};
 
@@ -50,8 +53,8 @@ pub struct Args {
     #[command(flatten)]
     text: TextArgs,
     /// Minutes between two saves of a trial within an epoch.
-    #[arg(long, value_name = "MINUTES", default_value_t = 2.0)]
-    save_every: f64,
+    #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
+    save_every: Duration,
     /// Print the trials, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -63,7 +66,9 @@ pub struct Args {
 /// `sweep.json`.
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     spec: &'a PathBuf,
+    #[serde(serialize_with = "crate::output::lossy")]
     data: &'a PathBuf,
     data_sha256: &'a str,
     seed: u64,
@@ -80,6 +85,7 @@ struct Row<'a> {
     epochs: usize,
     #[serde(flatten)]
     standing: &'a Standing,
+    #[serde(serialize_with = "crate::output::lossy")]
     checkpoint: &'a PathBuf,
 }
 
@@ -116,22 +122,11 @@ impl Args {
             let what = format!("does not fit {cores} cores: give 1 to {cores}, or more --threads");
             return Err(Error::config("--jobs", what).into());
         }
-        std::fs::create_dir_all(&self.out).with_context(|| self.out.display().to_string())?;
-        let _lock = self.lock()?;
+        let _lock = Lock::acquire(&self.out)?;
         let mut run = Run::new(&self, sweep, jobs, cores / jobs)?;
         run.all(&interruptible())?;
         run.show()?;
         run.end()
-    }
-
-    /// Held to the end of the sweep.
-    fn lock(&self) -> Result<File> {
-        let path = self.out.join("sweep.lock");
-        let lock = File::create(&path).with_context(|| path.display().to_string())?;
-        if lock.try_lock().is_err() {
-            bail!("{}: another sweep is running in it", self.out.display());
-        }
-        Ok(lock)
     }
 }
 
@@ -139,6 +134,7 @@ impl<'a> Run<'a> {
     /// Checks everything before any trial begins.
     fn new(args: &'a Args, sweep: Sweep, jobs: usize, threads: usize) -> Result<Self> {
         let corpus = Corpus::open(&args.data, &args.text.options())?;
+        corpus.notes.iter().for_each(|text| note!("note: {text}"));
         let types = corpus.encoder.vocabulary().len();
         let data_sha256 = corpus.sha256();
         let mut run = Self { args, sweep, data_sha256, entries: Vec::new(), jobs, threads };
@@ -206,18 +202,19 @@ impl<'a> Run<'a> {
         let entry = &self.entries[at];
         let (number, all) = (entry.trial.number, self.entries.len());
         let how = if entry.place.is_begun() { "resumed" } else { "started" };
-        eprintln!("trial {number} of {all} {how}: {}", entry.trial.describe(&self.sweep.keys));
+        note!("trial {number} of {all} {how}: {}", entry.trial.describe(&self.sweep.keys));
         entry.place.spawn(&self.arguments(), self.threads)
     }
 
     /// The arguments of `train` that all trials share.
-    fn arguments(&self) -> Vec<String> {
+    fn arguments(&self) -> Vec<OsString> {
         let args = self.args;
-        let mut list = vec!["--data".to_owned(), args.data.display().to_string()];
-        list.extend(["--seed".to_owned(), self.sweep.seed.to_string()]);
-        list.extend(["--save-every".to_owned(), args.save_every.to_string()]);
-        list.extend(["--device".to_owned(), args.device.device.to_string()]);
-        list.extend(args.text.arguments());
+        let minutes = args.save_every.as_secs_f64() / 60.0;
+        let mut list: Vec<OsString> = vec!["--data".into(), args.data.clone().into()];
+        list.extend(["--seed".into(), self.sweep.seed.to_string().into()]);
+        list.extend(["--save-every".into(), minutes.to_string().into()]);
+        list.extend(["--device".into(), args.device.device.to_string().into()]);
+        list.extend(args.text.arguments().into_iter().map(OsString::from));
         list
     }
 
@@ -225,7 +222,7 @@ impl<'a> Run<'a> {
         let entry = &mut self.entries[at];
         entry.standing = entry.place.conclude(status)?;
         let (number, standing) = (entry.trial.number, &entry.standing);
-        eprintln!("trial {number}: {}", describe(standing, entry.trial.recipe.train.epochs));
+        note!("trial {number}: {}", describe(standing, entry.trial.recipe.train.epochs));
         self.store()
     }
 
@@ -312,7 +309,7 @@ impl<'a> Run<'a> {
             );
         }
         if self.entries.iter().any(|entry| !entry.standing.is_final()) {
-            eprintln!("stopped; the same command goes on");
+            return Err(Interrupted("stopped; the same command goes on").into());
         }
         Ok(())
     }

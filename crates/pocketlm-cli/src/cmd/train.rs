@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
-use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
+use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Source, Split, Unit};
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::recipe::{Draft, Recipe};
-use pocketlm_train::train::{Options, Outcome, Trainer};
+use pocketlm_train::train::{Options, Outcome, Trainer, check_resumable};
 use serde::Serialize;
 
+use crate::Interrupted;
+use crate::input::read_text;
 use crate::machine::{Machine, peak_bytes};
+use crate::numbers::minutes;
 use crate::progress::{Mode, Progress};
 
 /// Train a model on text.
@@ -32,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Start from the weights and the vocabulary of a trained model, and from its recipe where --model names none.
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
     /// Recipe file (TOML) over the base model.
     #[arg(long, value_name = "FILE")]
@@ -51,24 +54,25 @@ pub struct Args {
     hidden: Option<String>,
     #[command(flatten)]
     text: TextArgs,
-    /// Seed of the initial weights and of dropout.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Seed of the initial weights and of dropout (default: 1).
+    #[arg(long)]
+    seed: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Take up the training in --out where it was left; its recipe and seed are kept.
+    /// Resume the training in --out from its last save: give the same command again, with other --epochs or another
+    /// --lr if you like. All else stays as it was.
     #[arg(long)]
     resume: bool,
     /// Print the recipe that would be trained, and stop.
     #[arg(long)]
     dry_run: bool,
     /// Minutes between two saves within an epoch.
-    #[arg(long, value_name = "MINUTES", default_value_t = 2.0)]
-    save_every: f64,
+    #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
+    save_every: Duration,
     /// What to show while training (default: a bar on a terminal, else plain).
     #[arg(long, value_enum)]
     progress: Option<Mode>,
-    /// Do not look at the test split: for choosing among trainings.
+    /// Do not look at the test split, which need not be there: for choosing among trainings.
     #[arg(long)]
     no_test: bool,
     /// Print the result as one JSON object.
@@ -82,32 +86,45 @@ pub struct Args {
 /// How text becomes tokens.
 #[derive(clap::Args)]
 pub struct TextArgs {
-    /// What a token is: word, char or bpe.
-    #[arg(long, default_value_t = Unit::Word)]
-    unit: Unit,
+    /// What a token is: word (the default), char or bpe.
+    #[arg(long)]
+    unit: Option<Unit>,
     /// Keep at most so many types; the rest become `<unk>`.
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
     /// Keep only types that come at least so often; the rest become `<unk>`.
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
+    /// How the text writes its unknown words, if not as <unk>, <UNK>, [UNK] or <unknown>.
+    #[arg(long, value_name = "WORD")]
+    unk: Option<String>,
 }
 
 impl TextArgs {
     /// As the corpus takes them.
     pub fn options(&self) -> CorpusOptions {
-        let Self { unit, max_vocab, min_count } = *self;
-        CorpusOptions { unit, max_vocab, min_count }
+        let Self { unit, max_vocab, min_count, ref unk } = *self;
+        CorpusOptions { unit: unit.unwrap_or_default(), max_vocab, min_count, unk: unk.clone() }
+    }
+
+    /// The first that is given.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--unit", self.unit.is_some()),
+            ("--max-vocab", self.max_vocab.is_some()),
+            ("--min-count", self.min_count.is_some()),
+            ("--unk", self.unk.is_some()),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map(|(name, _)| name)
     }
 
     /// As they are given on a command line.
     pub fn arguments(&self) -> Vec<String> {
         let max_vocab = self.max_vocab.map(|n| format!("--max-vocab={n}"));
         let min_count = self.min_count.map(|n| format!("--min-count={n}"));
-        [Some(format!("--unit={}", self.unit)), max_vocab, min_count]
-            .into_iter()
-            .flatten()
-            .collect()
+        let unit = self.unit.map(|unit| format!("--unit={unit}"));
+        let unk = self.unk.as_ref().map(|word| format!("--unk={word}"));
+        [unit, max_vocab, min_count, unk].into_iter().flatten().collect()
     }
 }
 
@@ -123,6 +140,7 @@ pub struct DeviceArgs {
 /// The result of a training.
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "crate::output::lossy")]
     model: PathBuf,
     finished: bool,
     parameters: usize,
@@ -145,14 +163,17 @@ impl Args {
             say!("{}", toml::to_string(&recipe)?.trim_end());
             return Ok(());
         }
-        let from = self.from.as_ref().map(|from| Checkpoint::load(from)).transpose()?;
+        let from = self.from.as_ref().filter(|_| !self.resume);
+        let from = from.map(|from| Checkpoint::load(from)).transpose()?;
         let corpus = self.corpus(from.as_ref())?;
-        let seconds = self.save_every.clamp(0.0, 1e6) * 60.0;
-        let save_every = Duration::from_secs_f64(seconds);
+        if !self.no_test {
+            corpus.require_test(&self.data).context("--no-test does without")?;
+        }
         let (out, device) = (self.out.clone(), self.device.device);
-        let options = Options { out, seed: self.seed, save_every, device };
+        let save_every = self.save_every;
+        let options = Options { out, seed: self.seed.unwrap_or(1), save_every, device };
         let mut trainer = if self.resume {
-            Trainer::resume(&corpus, options)?
+            self.resumed(&corpus, &recipe, options)?
         } else if let Some(model) = &from {
             Trainer::start_from(&corpus, model, recipe, options)?
         } else {
@@ -160,19 +181,56 @@ impl Args {
         };
         let outcome = self.train(&mut trainer)?;
         if outcome == Outcome::Stopped {
-            eprintln!("stopped; add --resume to the same command to go on");
+            if self.json {
+                self.report(&corpus, &trainer, outcome)?;
+            }
+            return Err(Interrupted("stopped; add --resume to the same command to go on").into());
         }
         self.report(&corpus, &trainer, outcome)
+    }
+
+    /// The training in --out, by the epochs and the rate that are asked for.
+    fn resumed<'c>(
+        &self,
+        corpus: &'c Corpus,
+        recipe: &Recipe,
+        options: Options,
+    ) -> Result<Trainer<'c>> {
+        let before = Config::load(&self.out)?;
+        let seed = before.provenance.seed;
+        if let Some(asked) = self.seed.filter(|&asked| asked != seed) {
+            bail!("--seed is {seed} in this training and cannot become {asked}: leave it out");
+        }
+        let trainer = Trainer::resume_with(corpus, recipe, options)?;
+        let (old, new) = (&before.recipe.train, &recipe.train);
+        if (old.epochs, old.lr) != (new.epochs, new.lr) {
+            let schedule = toml::Value::try_from(new.schedule)?;
+            note!(
+                "note: resumed after {} of now {} epochs (before: {}) with train.lr = {} (before: {}); the schedule is \
+                 still {schedule}, by which the learning rate is now {:.4}",
+                trainer.progress.epoch,
+                new.epochs,
+                old.epochs,
+                new.lr,
+                old.lr,
+                trainer.learning_rate()
+            );
+        }
+        Ok(trainer)
     }
 
     fn recipe(&self) -> Result<Recipe> {
         let mut draft = match (&self.model, &self.from) {
             (None, Some(from)) => Draft::of(&Config::load(from)?.recipe),
+            (None, None) if self.resume && self.recipe.is_none() => {
+                check_resumable(&self.out)?;
+                Draft::of(&Config::load(&self.out)?.recipe)
+            }
             (name, _) => Draft::base(name.as_deref().unwrap_or("zaremba-small"))?,
         };
         if let Some(path) = &self.recipe {
             let place = path.display().to_string();
-            let text = std::fs::read_to_string(path).with_context(|| place.clone())?;
+            let text = read_text(path)?;
             draft = draft.file(&place, &text)?;
         }
         let list = self.hidden.as_ref().map(|list| format!("[{list}]"));
@@ -190,16 +248,41 @@ impl Args {
     }
 
     fn corpus(&self, from: Option<&Checkpoint>) -> Result<Corpus> {
-        if let Some(model) = from {
-            return Ok(Corpus::open_with(&self.data, model.encoder.clone())?);
+        let corpus = match from {
+            Some(model) => {
+                if let Some(flag) = self.text.given() {
+                    bail!(
+                        "{flag} does not go with --from, which brings its vocabulary: leave it out"
+                    );
+                }
+                Corpus::open_with(&self.data, model.encoder.clone())?
+            }
+            None if self.resume => Corpus::open_with(&self.data, self.resumed_encoder()?)?,
+            None => Corpus::open(&self.data, &self.text.options())?,
+        };
+        corpus.notes.iter().for_each(|text| note!("note: {text}"));
+        if from.is_some() {
+            warn_of_unknown(&corpus.train);
         }
-        if self.resume {
-            let config = Config::load(&self.out)
-                .context("nothing to resume; leave out --resume to start a training")?;
-            let encoder = Encoder::load(&self.out, config.unit)?;
-            return Ok(Corpus::open_with(&self.data, encoder)?);
+        Ok(corpus)
+    }
+
+    /// The vocabulary of the training in --out, which flags may name but not change.
+    fn resumed_encoder(&self) -> Result<Encoder> {
+        check_resumable(&self.out)?;
+        let config = Config::load(&self.out)?;
+        let encoder = Encoder::load(&self.out, config.unit)?;
+        let Some(flag) = self.text.given().filter(|_| self.from.is_none()) else {
+            return Ok(encoder);
+        };
+        let asked = Encoder::train(&Source::split(&self.data, "train")?, &self.text.options())?;
+        if (asked.unit(), asked.vocabulary()) != (encoder.unit(), encoder.vocabulary()) {
+            bail!(
+                "{flag} makes another vocabulary than that of the training in {}: leave it out",
+                self.out.display()
+            );
         }
-        Ok(Corpus::open(&self.data, &self.text.options())?)
+        Ok(encoder)
     }
 
     fn train(&self, trainer: &mut Trainer) -> Result<Outcome> {
@@ -264,6 +347,18 @@ impl Report {
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Says so where a text has many words that the model to start from does not know.
+fn warn_of_unknown(text: &Split) {
+    let share = text.oov as f64 / text.ids.len().max(1) as f64;
+    if share > 0.05 {
+        note!(
+            "warning: {:.0} % of the training text is unknown to the model to start from: it is read as <unk>; a \
+             training without --from has a vocabulary of its own",
+            100.0 * share
+        );
+    }
+}
 
 /// Asks for a stop when standard input closes.
 fn stop_at_end_of_input() {

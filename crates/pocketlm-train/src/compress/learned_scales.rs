@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Method, Outline, structure};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::matrix::{LeafForm, LearnedScales as Form, Shape, Structure, precision_name};
+use crate::matrix::{LearnedScales as Form, Shape, Structure, precision_name};
 
 /// Gives matrices codes with scales to learn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl LearnedScales {
 impl Method for LearnedScales {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
         for (name, _) in outline.matrices(&self.matrices)? {
-            if outline.forms.leaf(&name) != LeafForm::default() {
+            if !outline.forms.leaf(&name).is_free() {
                 let what = format!("has {name}, which an earlier step has rounded or pruned");
                 return Err(Error::config("matrices", what));
             }

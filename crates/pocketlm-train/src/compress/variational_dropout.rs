@@ -13,7 +13,7 @@ use super::{Context, Method, Outline, structure};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::matrix::variational_dropout::Prior;
-use crate::matrix::{LeafForm, Structure, VariationalDropout as Form};
+use crate::matrix::{Structure, VariationalDropout as Form};
 
 /// Trains on with a variance for each weight; sets to zero what has too much. Keys other than these are those of
 /// [`FineTune`].
@@ -77,7 +77,7 @@ impl Method for VariationalDropout {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
         let chosen = names(outline, &self.matrices)?;
         for name in &chosen {
-            if outline.forms.leaf(name) != LeafForm::default() {
+            if !outline.forms.leaf(name).is_free() {
                 let what = format!("has {name}, which an earlier step has rounded or pruned");
                 return Err(Error::config("matrices", what));
             }

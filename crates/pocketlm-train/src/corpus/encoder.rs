@@ -1,9 +1,10 @@
 //! From text to token ids and back.
 
-use super::bpe::{Bpe, DEFAULT_BPE_VOCAB};
+use super::bpe::{self, Bpe, DEFAULT_BPE_VOCAB};
 use super::error::Error;
 use super::source::{Source, without_end};
-use super::vocabulary::{Counts, EOS, Limits, Vocabulary};
+use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ pub enum Unit {
     #[default]
     Word,
     /// One Unicode scalar value; a space is a token.
+    #[serde(alias = "character")]
     Char,
     /// A piece of byte-pair encoding.
     Bpe,
@@ -37,7 +39,7 @@ impl FromStr for Unit {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "word" => Ok(Self::Word),
-            "char" => Ok(Self::Char),
+            "char" | "character" => Ok(Self::Char),
             "bpe" => Ok(Self::Bpe),
             _ => Err(format!("unknown unit `{name}`: give word, char or bpe")),
         }
@@ -45,7 +47,7 @@ impl FromStr for Unit {
 }
 
 /// How a training text becomes a vocabulary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// What a token is.
     pub unit: Unit,
@@ -55,13 +57,29 @@ pub struct Options {
     /// Keep only types that come at least so often; the rest become `<unk>`.
     /// For byte-pair encoding the least frequency of a merge.
     pub min_count: Option<u64>,
+    /// How the text writes its unknown words, where that is none of the usual ways ([`is_unknown`]).
+    pub unk: Option<String>,
 }
+
+/// Whether a word is one of the usual ways to write an unknown one, in capitals or not: `<unk>`, `[unk]`,
+/// `<unknown>`, `[unknown]`.
+pub fn is_unknown(word: &str) -> bool {
+    let within = |open, close| word.strip_prefix(open)?.strip_suffix(close);
+    let name = within('<', '>').or_else(|| within('[', ']'));
+    name.is_some_and(|name| {
+        name.eq_ignore_ascii_case("unk") || name.eq_ignore_ascii_case("unknown")
+    })
+}
+
+/// Most bytes of a word: the packed format takes no more.
+const MOST_BYTES: usize = 4096;
 
 /// A vocabulary and the rule that cuts text into its types.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     vocabulary: Vocabulary,
     kind: Kind,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +90,7 @@ enum Kind {
 }
 
 /// One text as token ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Split {
     /// The tokens, one `<eos>` at the end of every line.
     pub ids: Vec<u32>,
@@ -80,6 +98,8 @@ pub struct Split {
     pub lines: u64,
     /// Bytes of the raw text, line ends included: the denominator of bits per byte.
     pub bytes: u64,
+    /// Lines of words that began with `<s>` or ended in `</s>` or `<eos>`, which were left out.
+    pub marked: u64,
     /// Tokens that are not in the vocabulary and became `<unk>`; an `<unk>` in the text is none.
     pub oov: u64,
     /// SHA-256 of the raw text in hexadecimal (that of the file, where the split is a file).
@@ -92,15 +112,26 @@ impl Encoder {
     /// # Errors
     /// Those of reading; [`Error::OneWord`]; [`Error::MaxVocab`]; [`Error::Tokenizer`].
     pub fn train(source: &Source, options: &Options) -> Result<Self, Error> {
-        let Options { unit, max_vocab, min_count } = *options;
+        let Options { unit, max_vocab, min_count, ref unk } = *options;
         if unit == Unit::Bpe {
             let size = max_vocab.unwrap_or(DEFAULT_BPE_VOCAB);
             let bpe = Bpe::train(source, size, min_count.unwrap_or(0))?;
-            return Ok(Self { vocabulary: bpe.vocabulary(source.path())?, kind: Kind::Bpe(bpe) });
+            let vocabulary = bpe.vocabulary(source.path())?;
+            return Ok(Self { vocabulary, kind: Kind::Bpe(bpe), notes: Vec::new() });
         }
-        let counts = count(source, unit)?;
-        let vocabulary = counts.into_vocabulary(Limits { max_vocab, min_count }, source.path())?;
-        Ok(Self::closed(unit, vocabulary))
+        let limits = Limits { max_vocab, min_count };
+        let (counts, foreign) = count(source, unit, unk.as_deref(), limits)?;
+        let vocabulary = counts.into_vocabulary(limits, source.path())?;
+        let note = |(spelling, times)| {
+            format!("{}: {times} times {spelling:?}: taken as {UNK}", source.path().display())
+        };
+        let notes = foreign.into_iter().map(note).collect();
+        Ok(Self { notes, ..Self::closed(unit, vocabulary) })
+    }
+
+    /// What was taken for granted when the vocabulary was made, for people.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// An encoder of words with a vocabulary that is already known.
@@ -112,7 +143,7 @@ impl Encoder {
     /// merges too and come from [`Encoder::load`].
     pub fn closed(unit: Unit, vocabulary: Vocabulary) -> Self {
         let kind = if unit == Unit::Char { Kind::Char } else { Kind::Word };
-        Self { vocabulary, kind }
+        Self { vocabulary, kind, notes: Vec::new() }
     }
 
     /// Reads `vocab.txt`, and `tokenizer.json` for byte-pair encoding, from a folder.
@@ -132,7 +163,7 @@ impl Encoder {
             let reason = "tokenizer.json beside it has other types".to_owned();
             return Err(Error::BadVocabulary { path, line: 1, reason });
         }
-        Ok(Self { vocabulary, kind: Kind::Bpe(bpe) })
+        Ok(Self { vocabulary, kind: Kind::Bpe(bpe), notes: Vec::new() })
     }
 
     /// Writes `vocab.txt`, and `tokenizer.json` for byte-pair encoding, into a folder.
@@ -144,6 +175,14 @@ impl Encoder {
             bpe.save(&folder.join("tokenizer.json"))?;
         }
         self.vocabulary.save(&folder.join("vocab.txt"))
+    }
+
+    /// The bytes that a type of the vocabulary stands for.
+    pub fn piece_bytes(&self, word: &str) -> Vec<u8> {
+        match &self.kind {
+            Kind::Bpe(_) => bpe::bytes(word),
+            _ => word.as_bytes().to_vec(),
+        }
     }
 
     /// What a token is.
@@ -191,9 +230,10 @@ impl Encoder {
             encoded.ids.push(self.vocabulary.eos());
         }
         let extent = lines.extent()?;
-        let Encoded { mut ids, oov } = encoded;
+        let Encoded { mut ids, oov, marked } = encoded;
         ids.shrink_to_fit();
-        Ok(Split { ids, oov, lines: extent.lines, bytes: extent.bytes, sha256: extent.sha256() })
+        let (lines, bytes, sha256) = (extent.lines, extent.bytes, extent.sha256());
+        Ok(Split { ids, oov, marked, lines, bytes, sha256 })
     }
 
     /// The text of ids: words with spaces between them, `<eos>` as a line break.
@@ -218,14 +258,16 @@ impl Encoder {
         if let Kind::Bpe(bpe) = &self.kind {
             return bpe.encode(line, &mut out.ids).map_err(Stop::Tokenizer);
         }
-        each_type(line, self.unit(), |word| self.push_type(word, out))
+        let content = if self.unit() == Unit::Word { without_marks(line) } else { line };
+        out.marked += u64::from(content.len() < line.len());
+        each_type(content, self.unit(), |word| self.push_type(word, out))
     }
 
     fn push_type(&self, word: &str, out: &mut Encoded) -> Result<(), Stop> {
         let id = match self.vocabulary.id(word) {
             Some(id) => id,
             None => {
-                out.oov += 1;
+                out.oov += u64::from(!is_unknown(word));
                 self.vocabulary.unk().ok_or_else(|| Stop::Unknown(word.to_owned()))?
             }
         };
@@ -241,6 +283,8 @@ pub struct Encoded {
     pub ids: Vec<u32>,
     /// How many tokens became `<unk>`.
     pub oov: u64,
+    /// Lines of which marks of a sentence's begin or end were left out.
+    pub marked: u64,
 }
 
 /// Why a line could not be encoded; the caller knows the place.
@@ -258,19 +302,50 @@ impl Stop {
     }
 }
 
-fn count(source: &Source, unit: Unit) -> Result<Counts, Error> {
-    let mut counts = Counts::default();
+/// The types of a text, and how often each foreign spelling of the unknown word came.
+fn count(
+    source: &Source,
+    unit: Unit,
+    unk: Option<&str>,
+    limits: Limits,
+) -> Result<(Counts, BTreeMap<String, u64>), Error> {
+    let (mut counts, mut foreign) = (Counts::default(), BTreeMap::new());
     let mut lines = source.open()?;
     while let Some(line) = lines.next()? {
-        let mut add = |word: &str| {
-            counts.add(word);
-            Ok::<_, Error>(())
-        };
-        each_type(line, unit, &mut add)?;
-        add(EOS)?;
+        let content = if unit == Unit::Word { without_marks(line) } else { line };
+        let counted = each_type(content, unit, |word| {
+            let is_unknown = unk == Some(word) || is_unknown(word);
+            if is_unknown && word != UNK {
+                *foreign.entry(word.to_owned()).or_insert(0) += 1;
+            }
+            let is_long = word.len() > MOST_BYTES;
+            if is_long && !limits.are_set() {
+                return Err(word.len());
+            }
+            counts.add(if is_unknown || is_long { UNK } else { word });
+            Ok(())
+        });
+        if let Err(bytes) = counted {
+            let (path, line) = (source.path().into(), lines.number());
+            return Err(Error::LongWord { path, line, bytes, most: MOST_BYTES });
+        }
+        counts.add(EOS);
     }
     lines.extent()?;
-    Ok(counts)
+    Ok((counts, foreign))
+}
+
+/// A line of words without `<s>` at its begin and `</s>` or `<eos>` at its end, with which some programs mark what the
+/// line end says already.
+fn without_marks(line: &str) -> &str {
+    let whole = line;
+    let line = line.trim();
+    let word_ends = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
+    let word_begins = |rest: &str| rest.is_empty() || rest.ends_with(char::is_whitespace);
+    let begun = line.strip_prefix("<s>").filter(|rest| word_ends(rest)).unwrap_or(line);
+    let end = |mark| begun.strip_suffix(mark).filter(|rest| word_begins(rest));
+    let ended = end("</s>").or_else(|| end(EOS)).unwrap_or(begun);
+    if ended.len() < line.len() { ended } else { whole }
 }
 
 /// The words or the characters of a line.

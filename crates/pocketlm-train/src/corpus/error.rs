@@ -1,5 +1,6 @@
 //! What can be wrong with a text, and how to mend it.
 
+use super::source::SPLITS;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,30 @@ pub enum Error {
         /// The first bad byte, counted from 0 at the start of the file.
         offset: u64,
     },
+    /// A file is no text.
+    #[error("{}: is no plain text but {kind}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and how to make a text of it.
+        kind: &'static str,
+    },
+    /// A word is longer than any model takes, and there is no `<unk>` to stand in for it.
+    #[error(
+        "{}: line {line}: a word of {bytes} bytes, at most {most} can be a type: is the text broken into words? \
+         With --max-vocab or --min-count such words become <unk>",
+        path.display()
+    )]
+    LongWord {
+        /// The text.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// Bytes of the word.
+        bytes: usize,
+        /// The most that a word may have.
+        most: usize,
+    },
     /// The training text has one type only.
     #[error(
         "{}: a vocabulary of one word (`{word}`): there is nothing to predict; \
@@ -71,9 +96,10 @@ pub enum Error {
     },
     /// A word is not in the vocabulary and there is no `<unk>` to stand in for it.
     #[error(
-        "{}: line {line}: `{word}` is not in the vocabulary, which has no <unk> for unknown words; \
+        "{}: line {line}: `{}` is not in the vocabulary, which has no <unk> for unknown words; \
          train with --max-vocab or --min-count, which adds <unk>",
-        path.display()
+        path.display(),
+        shortened(word)
     )]
     UnknownWord {
         /// The text (`the given text` where it came from no file).
@@ -141,6 +167,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// An [`Error::NoSplit`], with what the folder has.
+    pub(super) fn no_split(folder: &Path, split: &'static str) -> Self {
+        let found = SPLITS.into_iter().filter(|name| folder.join(format!("{name}.txt")).is_file());
+        Self::NoSplit { path: folder.into(), split, found: found.collect() }
+    }
+
     pub(super) fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
@@ -152,6 +184,15 @@ impl Error {
     pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
+    }
+}
+
+/// The begin of a long word.
+fn shortened(word: &str) -> String {
+    const MOST: usize = 60;
+    match word.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &word[..at]),
+        None => word.to_owned(),
     }
 }
 

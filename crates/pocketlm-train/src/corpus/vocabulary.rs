@@ -1,9 +1,9 @@
 //! The types of a text and their ids.
 
 use super::error::Error;
+use pocketlm::pack::write_file_with;
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,22 +75,8 @@ impl Vocabulary {
         words: impl IntoIterator<Item = W>,
         path: &Path,
     ) -> Result<Self, Error> {
-        let words: Vec<Arc<str>> = words.into_iter().map(Into::into).collect();
-        let bad = |line, reason: &str| Error::BadVocabulary {
-            path: path.into(),
-            line,
-            reason: reason.into(),
-        };
-        let mut ids = HashMap::with_capacity(words.len());
-        for (id, word) in words.iter().enumerate() {
-            if word.is_empty() || word.contains('\n') {
-                return Err(bad(id + 1, "an empty type"));
-            }
-            if ids.insert(word.clone(), id as u32).is_some() {
-                return Err(bad(id + 1, &format!("`{word}` comes twice")));
-            }
-        }
-        let eos = *ids.get(EOS).ok_or_else(|| bad(words.len(), "no line is <eos>"))?;
+        let (words, ids) = indexed(words, path)?;
+        let eos = *ids.get(EOS).ok_or_else(|| bad(path, words.len(), "no line is <eos>"))?;
         if words.len() == 1 {
             return Err(Error::OneWord { path: path.into(), word: words[0].to_string() });
         }
@@ -98,10 +84,30 @@ impl Vocabulary {
         Ok(Self { words, ids, eos, unk })
     }
 
+    /// The same, with the ids of the end of a line and of the unknown word given, whatever these are called.
+    ///
+    /// # Errors
+    /// Those of [`Vocabulary::from_words`] but for a missing `<eos>`.
+    ///
+    /// # Panics
+    /// If an id is none of a type.
+    pub fn with_ids<W: Into<Arc<str>>>(
+        words: impl IntoIterator<Item = W>,
+        eos: u32,
+        unk: Option<u32>,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let (words, ids) = indexed(words, path)?;
+        assert!(unk.into_iter().chain([eos]).all(|id| (id as usize) < words.len()), "ids of types");
+        Ok(Self { words, ids, eos, unk })
+    }
+
     /// Reads `vocab.txt`: one type per line, line number (from 0) = id.
     ///
     /// Lines end in a bare line feed, since any other character, a carriage return or a space
-    /// among them, may be a type of a character model.
+    /// among them, may be a type of a character model. Where every line ends in a carriage
+    /// return too, as some programs rewrite text files, that is none, nor is a byte order mark
+    /// before the first type.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Read`], [`Error::Empty`], [`Error::NotUtf8`], and those of
@@ -112,7 +118,13 @@ impl Vocabulary {
         if text.is_empty() {
             return Err(Error::Empty { path: path.into() });
         }
-        Self::from_words(text.strip_suffix('\n').unwrap_or(text).split('\n'), path)
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let unmarked = text.strip_prefix('\u{feff}').filter(|rest| !rest.starts_with(['\n', '\r']));
+        let text = unmarked.unwrap_or(text);
+        if text.split('\n').all(|line| line.len() > 1 && line.ends_with('\r')) {
+            return Self::from_words(text.split('\n').map(|line| &line[..line.len() - 1]), path);
+        }
+        Self::from_words(text.split('\n'), path)
     }
 
     /// Writes `vocab.txt`, to a temporary name first.
@@ -120,39 +132,40 @@ impl Vocabulary {
     /// # Errors
     /// [`Error::Write`].
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        write_atomically(path, |file| {
-            self.words.iter().try_for_each(|word| writeln!(file, "{word}"))
-        })
+        let words = &self.words;
+        write_file_with(path, |file| words.iter().try_for_each(|word| writeln!(file, "{word}")))
+            .map_err(Error::writing(path))
     }
+}
+
+fn bad(path: &Path, line: usize, reason: &str) -> Error {
+    Error::BadVocabulary { path: path.into(), line, reason: reason.into() }
+}
+
+type Indexed = (Vec<Arc<str>>, HashMap<Arc<str>, u32>);
+
+/// Types in their order and their ids.
+fn indexed<W: Into<Arc<str>>>(
+    words: impl IntoIterator<Item = W>,
+    path: &Path,
+) -> Result<Indexed, Error> {
+    let words: Vec<Arc<str>> = words.into_iter().map(Into::into).collect();
+    let mut ids = HashMap::with_capacity(words.len());
+    for (id, word) in words.iter().enumerate() {
+        if word.is_empty() || word.contains('\n') {
+            return Err(bad(path, id + 1, "an empty type"));
+        }
+        if ids.insert(word.clone(), id as u32).is_some() {
+            return Err(bad(path, id + 1, &format!("`{word}` comes twice")));
+        }
+    }
+    Ok((words, ids))
 }
 
 fn not_utf8(path: &Path, bytes: &[u8], error: std::str::Utf8Error) -> Error {
     let offset = error.valid_up_to();
     let line = 1 + bytes[..offset].iter().filter(|&&byte| byte == b'\n').count() as u64;
     Error::NotUtf8 { path: path.into(), line, offset: offset as u64 }
-}
-
-/// Writes a whole file beside `path`, then renames it, so that a reader never sees a part of it.
-pub(crate) fn write_atomically(
-    path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are private by default; what is kept is readable like any other file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        let mut buffer = std::io::BufWriter::new(file.as_file_mut());
-        fill(&mut buffer)?;
-        buffer.flush()?;
-        drop(buffer);
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(Error::writing(path))
 }
 
 /// Counts the types of a training text and makes a vocabulary of them.
@@ -206,7 +219,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    fn are_set(self) -> bool {
+    pub(super) fn are_set(self) -> bool {
         self.max_vocab.is_some() || self.min_count.is_some()
     }
 

@@ -161,7 +161,7 @@ impl Pair {
 
     fn check_evaluation(&mut self) {
         let ids: Vec<u32> = (0..300).map(|i| ((i * 37 + i * i) % VOCABULARY) as u32).collect();
-        let split = Split { ids, lines: 0, bytes: 300, oov: 0, sha256: String::new() };
+        let split = Split { ids, lines: 0, bytes: 300, oov: 0, marked: 0, sha256: String::new() };
         let want = evaluate(&self.network, &self.weights, &split, 2).unwrap();
         let got = self.twin.evaluate(&self.weights, &split, 2).unwrap();
         let name = self.case.name;
@@ -308,6 +308,7 @@ fn trained(recipe: &str, device: Option<Rc<dyn Accelerator>>) -> Vec<Validation>
         is_in_second.set(events.get() > 5);
     };
     trainer.run(&|| is_in_second.get(), &mut observe).unwrap();
+    drop(trainer);
     Trainer::resume(&corpus, options).unwrap().run(&|| false, &mut |_| ()).unwrap();
     validations(folder.path()).unwrap()
 }

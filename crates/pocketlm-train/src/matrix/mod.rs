@@ -189,6 +189,13 @@ pub struct LeafForm {
     pub precision: Precision,
 }
 
+impl LeafForm {
+    /// Whether its numbers are floating-point and none was taken out, so that nothing is lost by another form.
+    pub fn is_free(self) -> bool {
+        self.sparsity == Sparsity::None && matches!(self.precision, Precision::F32 | Precision::F16)
+    }
+}
+
 fn kept() -> Sparsity {
     Sparsity::None
 }

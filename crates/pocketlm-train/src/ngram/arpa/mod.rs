@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use read::{FLOOR, Import, Options, Unknown, read, read_from};
-pub use write::{save, write};
+pub use write::{check, write};
 
 /// The begin of a sentence.
 const BEGIN: &str = "<s>";

@@ -10,14 +10,11 @@ use pocketlm::{MAX_WORD, Unit};
 use super::contexts::{Gram, fill};
 use super::lines::{Lines, fields};
 use super::{BEGIN, END};
-use crate::corpus::{EOS, UNK};
+use crate::corpus::{EOS, UNK, is_unknown};
 use crate::error::Result;
 
 /// log10 p of the unknown word where a file has none: what KenLM takes.
 pub const FLOOR: f64 = -100.0;
-
-/// Spellings of the unknown word besides `<unk>`, in lower case.
-const UNKNOWN: [&str; 3] = [UNK, "[unk]", "<unknown>"];
 
 /// How an ARPA file is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -263,8 +260,6 @@ fn unigrams(
 /// The unknown word among those `found`, added there if it must be, and where it comes from.
 fn unknown(found: &mut Vec<Word>, options: Options) -> Parsed<(Option<String>, Unknown)> {
     let has = |wanted: &str| found.iter().any(|word| word.text == wanted);
-    let lower = |word: &Word| word.text.to_lowercase();
-    let spelled = |spelling: &&str| found.iter().find(|word| lower(word) == **spelling);
     if let Some(wanted) = options.unknown {
         let missing = || format!("`{wanted}`, the unknown word, is not among the 1-grams");
         // As an id it is the end of lines.
@@ -274,7 +269,7 @@ fn unknown(found: &mut Vec<Word>, options: Options) -> Parsed<(Option<String>, U
     if has(UNK) {
         return Ok((Some(UNK.into()), Unknown::Given));
     }
-    if let Some(word) = UNKNOWN.iter().find_map(spelled) {
+    if let Some(word) = found.iter().find(|word| is_unknown(&word.text)) {
         let word = word.text.clone();
         return Ok((Some(word.clone()), Unknown::Spelled(word)));
     }

@@ -7,15 +7,14 @@ use pocketlm::ngram::Table;
 
 use super::lines::GAPS;
 use super::{BEGIN, END};
-use crate::corpus::write_atomically;
 use crate::error::{Error, Result};
 use crate::ngram::links::{Node, children};
 
-/// Writes the model as an ARPA file, to a temporary name first.
+/// Whether the model can be written as the ARPA file `path`.
 ///
 /// # Errors
-/// [`Error::Arpa`] if a word cannot stand in such a file, [`Error::Corpus`] if it cannot be written.
-pub fn save(table: &Table, path: &Path) -> Result<()> {
+/// [`Error::Arpa`] if a word cannot stand in such a file.
+pub fn check(table: &Table, path: &Path) -> Result<()> {
     // Other white space is part of a word, for KenLM as for `read`.
     let bad = |word: &&String| word.contains(GAPS) || [BEGIN, END].contains(&word.as_str());
     if let Some(word) = table.words.iter().find(bad) {
@@ -25,7 +24,7 @@ pub fn save(table: &Table, path: &Path) -> Result<()> {
         );
         return Err(Error::Arpa { path: path.into(), line: 0, what });
     }
-    Ok(write_atomically(path, |file| write(table, file))?)
+    Ok(())
 }
 
 /// Writes the model as the text of an ARPA file: n-grams in the order of their words' bytes, numbers with ten digits,

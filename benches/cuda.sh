@@ -15,10 +15,10 @@ LD_LIBRARY_PATH=$(IFS=:; echo "${folders[*]}")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PA
 export LD_LIBRARY_PATH
 
 if [[ -z ${POCKETLM:-} ]]; then
-    cargo build --release
+    cargo build --release --features cuda
     POCKETLM=${CARGO_TARGET_DIR:-target}/release/pocketlm
 fi
-tests=(cargo test --release -p pocketlm-train --lib --)
+tests=(cargo test --release -p pocketlm-train --features cuda --lib --)
 [[ -n ${TESTS:-} ]] && tests=("$TESTS")
 
 mkdir -p "$out"

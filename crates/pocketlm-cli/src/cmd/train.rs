@@ -132,7 +132,7 @@ impl TextArgs {
 #[derive(clap::Args)]
 pub struct DeviceArgs {
     /// What to compute on: cpu, cuda (an NVIDIA GPU), or cuda-tf32 (the same, with products whose factors are rounded
-    /// to TF32).
+    /// to TF32); a GPU needs a program built with --features cuda.
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
     pub device: Device,
 }

@@ -8,11 +8,18 @@
 //! Where nothing but the optimiser stands between a gradient and the next weights, both stay on the device between two
 //! saves ([`Twin::hold`]): sending them would take as long as the window.
 //!
-//! The driver, cuBLAS and NVRTC are found when they are asked for, so a program built without CUDA has it. The kernels
+//! What talks to the GPU is the feature `cuda`; the driver, cuBLAS and NVRTC are found when they are asked for, so none
+//! is needed to build it. The kernels
 //! are one text, `kernels.cu`, which NVRTC compiles then. The operations of a window are noted as a graph when its
 //! shape comes again, since there are hundreds of small ones.
 
+#![cfg_attr(
+    not(feature = "cuda"),
+    allow(dead_code, reason = "what is compiled for the emulator of the tests alone")
+)]
+
 mod accelerator;
+#[cfg(feature = "cuda")]
 mod driver;
 #[cfg(test)]
 mod emulator;

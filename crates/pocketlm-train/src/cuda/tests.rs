@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::accelerator::Accelerator;
+#[cfg(feature = "cuda")]
 use super::driver::{Gpu, compile, has_nvrtc};
 use super::emulator::Emulator;
 use super::{Device, Tokens, Twin};
@@ -208,6 +209,7 @@ fn emulated_twin_agrees_with_the_network() {
     }
 }
 
+#[cfg(feature = "cuda")]
 #[test]
 fn gpu_twin_agrees_with_the_network() {
     match Gpu::open(false) {
@@ -220,6 +222,7 @@ fn gpu_twin_agrees_with_the_network() {
     }
 }
 
+#[cfg(feature = "cuda")]
 #[test]
 fn nvrtc_compiles_the_kernels() {
     if !has_nvrtc() {

@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use super::Device;
 use super::accelerator::{Accelerator, Buffer, Recording};
-use super::driver::Gpu;
 use super::held::Held;
 use super::pass::Pass;
 use super::plan::{Layout, Masks, Model, Plan, Task, group};
@@ -39,6 +38,18 @@ pub struct Tokens<'a> {
     pub targets: &'a [u32],
 }
 
+#[cfg(feature = "cuda")]
+fn gpu(tf32: bool) -> Result<Rc<dyn Accelerator>> {
+    Ok(Rc::new(super::driver::Gpu::open(tf32)?))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(_: bool) -> Result<Rc<dyn Accelerator>> {
+    Err(Error::device(
+        "this program was built without it: build it with --features cuda, or leave out --device",
+    ))
+}
+
 /// A [`Network`] on a device.
 pub struct Twin {
     /// Windows that were run, and their operations once they have come twice. Their memory is that of the others here.
@@ -64,7 +75,7 @@ impl Twin {
     pub fn open(device: Device, network: &Network, dense: &Parameters) -> Result<Option<Self>> {
         let Device::Cuda { tf32 } = device else { return Ok(None) };
         check(&network.config, dense)?;
-        Self::on(Rc::new(Gpu::open(tf32)?), network, dense).map(Some)
+        Self::on(gpu(tf32)?, network, dense).map(Some)
     }
 
     pub(super) fn on(

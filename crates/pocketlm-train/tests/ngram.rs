@@ -526,6 +526,65 @@ fn every_seed_of_the_fuzzer_is_read() {
     assert!(count >= 8, "seeds are missing");
 }
 
+/// What stands in ARPA files, and what should not.
+const PIECES: [&str; 16] = [
+    "\\data\\",
+    "\\1-grams:",
+    "\\2-grams:",
+    "\\end\\",
+    "ngram 2=2",
+    "<s>",
+    "</s>",
+    "<unk>",
+    "a",
+    "\t",
+    " ",
+    "\n",
+    "-99",
+    "1e39",
+    "-inf",
+    "\u{feff}",
+];
+
+/// A text with some lines or places changed.
+fn damaged(text: &[u8], changes: &[(u8, usize, usize)]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    for &(kind, at, other) in changes {
+        let (at, piece) = (at % (text.len() + 1), PIECES[other % PIECES.len()].bytes());
+        let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+        let (line, target) = (at % lines.len().max(1), other % lines.len().max(1));
+        match kind % 5 {
+            _ if lines.is_empty() => {}
+            0 => lines.swap(line, target),
+            1 => drop(lines.remove(line)),
+            2 => lines.insert(line, lines[target]),
+            3 => {
+                text.splice(at..at, piece);
+                continue;
+            }
+            _ => {
+                text.drain(at..(at + 1).min(text.len()));
+                continue;
+            }
+        }
+        text = lines.concat();
+    }
+    text
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_are_refused_or_read(
+        which in 0usize..8,
+        changes in proptest::collection::vec((0u8..5, 0usize..500, 0usize..500), 1..6),
+    ) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/arpa");
+        let mut seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+        seeds.sort();
+        exercise::exercise(&damaged(&fs::read(&seeds[which]).unwrap(), &changes));
+    }
+}
+
 #[test]
 fn words_that_an_arpa_file_cannot_hold() {
     let folder = tempfile::tempdir().unwrap();

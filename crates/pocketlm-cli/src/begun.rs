@@ -8,7 +8,7 @@ use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
 use pocketlm_train::cuda::Device;
 use pocketlm_train::recipe::Recipe;
-use pocketlm_train::train::{Options, Trainer};
+use pocketlm_train::train::{Options, Trainer, is_begun};
 use serde::Serialize;
 
 /// How far the training of a row is.
@@ -37,7 +37,7 @@ pub struct Begun<'a> {
 
 impl Begun<'_> {
     fn is_begun(&self) -> bool {
-        self.folder.join("training_state.safetensors").exists()
+        is_begun(self.folder)
     }
 
     /// The text, with the vocabulary of the training where it has begun.

@@ -10,6 +10,7 @@ use pocketlm::pack::write_file;
 use pocketlm_train::metrics::{Validation, validations};
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::sweep::Trial;
+use pocketlm_train::train::is_begun;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,7 +102,7 @@ impl Place {
 
     /// Whether there is something to resume.
     pub fn is_begun(&self) -> bool {
-        self.file("training_state.safetensors").exists()
+        is_begun(&self.folder)
     }
 
     /// Starts the process: `arguments` are those of `train` that all trials share. It stops, so that it can be

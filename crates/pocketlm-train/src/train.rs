@@ -719,7 +719,7 @@ fn begin_in(options: &Options) -> Result<Lock> {
     let out = &options.out;
     let refuse = |what: &str| Err(Error::checkpoint(out, what));
     let lock = Lock::acquire(out)?;
-    match (out.join(TRAINING_STATE).exists(), out.join(MODEL).exists()) {
+    match (is_begun(out), out.join(MODEL).exists()) {
         (true, true) => refuse(
             "holds a training already: add --resume to go on with it, or give another folder",
         ),
@@ -754,15 +754,20 @@ fn change(recipe: &mut Recipe, asked: &Recipe) -> Result<bool> {
     Ok(!differences.is_empty())
 }
 
+/// Whether a folder holds a training that can be resumed.
+pub fn is_begun(folder: &Path) -> bool {
+    folder.join(TRAINING_STATE).exists()
+}
+
 /// Checks that there is a training to be resumed.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] saying what there is instead.
 pub fn check_resumable(out: &Path) -> Result<()> {
-    let has = |name: &str| out.join(name).exists();
-    if has(TRAINING_STATE) {
+    if is_begun(out) {
         return Ok(());
     }
+    let has = |name: &str| out.join(name).exists();
     let what = if has(MODEL) {
         "has a model but no training state: it cannot be resumed; --from trains on from its weights"
     } else if has("config.json") {

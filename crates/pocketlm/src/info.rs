@@ -9,11 +9,12 @@ use core::ops::Range;
 use crate::error::{Error, Result};
 use crate::format::checksum::Crc32;
 use crate::format::container::Header;
-use crate::format::metadata;
-use crate::matrix::{Matrix, Scratch, factor_name};
+use crate::format::metadata::{self, Description};
+use crate::json::Value;
+use crate::matrix::{self, Matrix, Scratch, factor_name};
 use crate::model::{Kind, Model};
 use crate::ngram::OrderInfo;
-use crate::recurrent::{Form, Recurrent};
+use crate::recurrent::Recurrent;
 
 /// What the file holds of one matrix or bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,8 @@ impl Model {
     pub fn matrices(&self) -> Vec<MatrixInfo> {
         let Some(model) = self.recurrent() else { return Vec::new() };
         let matrices = model.named().into_iter();
-        let matrices = matrices.map(|(name, matrix)| model.info(name, matrix, &self.header));
+        let forms = forms(&self.header);
+        let matrices = matrices.map(|(name, matrix)| info(name, matrix, &forms, &self.header));
         let types = self.vocabulary.len();
         let biases = model.configuration.biases(types).into_iter().map(|bias| MatrixInfo {
             structure: "vector".into(),
@@ -91,30 +93,65 @@ impl Model {
     }
 }
 
-impl Recurrent {
-    fn info(&self, name: String, matrix: &Matrix, header: &Header) -> MatrixInfo {
-        let form = self.forms.iter().find(|(found, _)| *found == name);
-        let form = form.map(|(_, form)| form.clone()).unwrap_or_default();
-        let Form { structure, sparsity, precision, arrays } = form;
-        let factors = matrix.factors().into_iter().enumerate();
-        let factors =
-            factors.map(|(k, m)| self.info(factor_name(&name, &structure, k), m, header)).collect();
-        MatrixInfo {
-            file_bytes: header.file_bytes(&arrays),
-            rows: matrix.rows(),
-            columns: matrix.columns(),
-            parameters: matrix.parameters(),
-            bytes: matrix.bytes(),
-            factors,
-            name,
-            structure,
-            sparsity,
-            precision,
-        }
-    }
+/// What the file says of a matrix, in its words.
+#[derive(Clone, Default)]
+struct Form {
+    structure: String,
+    sparsity: String,
+    precision: String,
+    /// Its arrays, those of its factors among them.
+    arrays: Vec<String>,
+}
 
+fn info(name: String, matrix: &Matrix, forms: &[(String, Form)], header: &Header) -> MatrixInfo {
+    let form = forms.iter().find(|(found, _)| *found == name);
+    let form = form.map(|(_, form)| form.clone()).unwrap_or_default();
+    let Form { structure, sparsity, precision, arrays } = form;
+    let factors = matrix.factors().into_iter().enumerate();
+    let factors =
+        factors.map(|(k, m)| info(factor_name(&name, &structure, k), m, forms, header)).collect();
+    MatrixInfo {
+        file_bytes: header.file_bytes(&arrays),
+        rows: matrix.rows(),
+        columns: matrix.columns(),
+        parameters: matrix.parameters(),
+        bytes: matrix.bytes(),
+        factors,
+        name,
+        structure,
+        sparsity,
+        precision,
+    }
+}
+
+/// The form of every matrix and every factor of one.
+fn forms(header: &Header) -> Vec<(String, Form)> {
+    let form = |d: &Description<'_>| Form {
+        structure: d.structure.clone(),
+        sparsity: d.sparsity.clone(),
+        precision: d.precision.clone(),
+        arrays: d.arrays.clone(),
+    };
+    let mut forms = Vec::new();
+    for description in &metadata::matrices(&header.metadata).unwrap_or_default() {
+        let name = &description.name;
+        // What has no factors has none to list; what has, has been opened.
+        let factors = matrix::factors(description).unwrap_or_default();
+        let mut whole = form(description);
+        let order = description.fields.get("order").and_then(Value::string);
+        whole.arrays.extend(order.map(String::from));
+        for (k, factor) in factors.iter().enumerate() {
+            whole.arrays.extend(factor.arrays.iter().cloned());
+            forms.push((factor_name(name, &description.structure, k), form(factor)));
+        }
+        forms.push((name.clone(), whole));
+    }
+    forms
+}
+
+impl Recurrent {
     /// All matrices with their names.
-    pub(crate) fn named(&self) -> Vec<(String, &Matrix)> {
+    fn named(&self) -> Vec<(String, &Matrix)> {
         let mut list: Vec<(String, &Matrix)> = alloc::vec![("embedding".into(), &self.embedding)];
         for (k, layer) in self.layers.iter().enumerate() {
             list.push((format!("cell.{k}.input"), &layer.input));

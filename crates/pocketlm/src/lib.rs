@@ -101,8 +101,8 @@
 //!
 //! * Ids are ranks in the byte order of the words, so the words that start with a prefix are a range of ids. The
 //!   trainer's ids differ: go through [`Vocabulary`].
-//! * `<eos>` and `<unk>` are never suggested unless [`Session::hide`] says otherwise, but keep their share of the
-//!   probability.
+//! * `<eos>`, `<unk>` and words spelled `<s>` or `</s>` are never suggested unless [`Session::hide`] says otherwise, but
+//!   keep their share of the probability.
 //! * Entropy-coded files ([`pack::entropy_coded`]) are smaller, but their arrays are decoded into memory at opening
 //!   instead of being used in place.
 //! * A model file must not be rewritten in place while it is open ([`Model::open`]); replace it by renaming.

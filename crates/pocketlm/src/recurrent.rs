@@ -1,22 +1,16 @@
 //! A recurrent model: its configuration and matrices, over the bytes of the file.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::cell::Layer;
 use crate::configuration::{Configuration, Expected};
 use crate::error::{Error, Result};
 use crate::format::metadata::{self, Description};
-use crate::json::Value;
-use crate::matrix::{self, Leaves, Matrix, factor_name};
+use crate::matrix::{Leaves, Matrix};
 use crate::storage::Array;
 
 /// Bytes that a session or a batch takes for each unit of a width: four buffers of 32 vectors.
 const WIDTH: usize = 4 * 32 * size_of::<f32>();
-
-/// A token may take so many multiplications, and [`WORK_PER_BYTE`] more for each byte of the file.
-const WORK: usize = u32::MAX as usize;
-const WORK_PER_BYTE: usize = 256;
 
 /// What a recurrent model computes with.
 #[derive(Debug)]
@@ -28,18 +22,6 @@ pub(crate) struct Recurrent {
     /// `None` where the embedding is used.
     softmax: Option<Matrix>,
     pub(crate) softmax_bias: Array,
-    /// What the file says of each matrix and factor.
-    pub(crate) forms: Vec<(String, Form)>,
-}
-
-/// What the file says of a matrix, in its words.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Form {
-    pub(crate) structure: String,
-    pub(crate) sparsity: String,
-    pub(crate) precision: String,
-    /// Its arrays, those of its factors among them.
-    pub(crate) arrays: Vec<String>,
 }
 
 impl Recurrent {
@@ -54,6 +36,7 @@ impl Recurrent {
             expected: configuration.matrices(types),
             leaves,
         };
+        parts.once()?;
         // Every other width has a bias of its length in the file.
         let Configuration { embedding, cell_projection, projection, .. } = configuration;
         leaves.take("(all)", WIDTH * (embedding + cell_projection + projection))?;
@@ -65,29 +48,10 @@ impl Recurrent {
             projection: projection.transpose()?,
             softmax: softmax.transpose()?,
             softmax_bias: leaves.finite("softmax.bias", &[types])?,
-            forms: parts.forms(),
             configuration,
         };
-        parts.check()?;
-        model.check_work(leaves.storage.len())?;
+        parts.asked()?;
         Ok(model)
-    }
-
-    /// Refuses a model of which a token takes more work than a file of `bytes` bytes may ask for.
-    fn check_work(&self, bytes: usize) -> Result<()> {
-        let limit = bytes.saturating_mul(WORK_PER_BYTE).saturating_add(WORK);
-        let mut all = 0usize;
-        for (name, matrix) in self.named() {
-            all = all.saturating_add(matrix.operations());
-            if all > limit {
-                let problem = alloc::format!(
-                    "makes {all} multiplications a token with those before it: more than {WORK} and {WORK_PER_BYTE} \
-                     for each byte of the file"
-                );
-                return Err(Error::matrix(name, problem));
-            }
-        }
-        Ok(())
     }
 
     /// Numbers of a state: those of all layers.
@@ -108,7 +72,6 @@ impl Recurrent {
 
 /// What a model is put together from.
 struct Parts<'a> {
-    /// In the order of their names.
     descriptions: Vec<Description<'a>>,
     expected: Vec<Expected>,
     leaves: &'a Leaves<'a>,
@@ -119,15 +82,24 @@ impl Parts<'_> {
         self.descriptions.iter().find(|description| description.name == name)
     }
 
+    /// Refuses a matrix that is described twice. One more description than there are matrices has such a one, or one
+    /// that nobody asks for.
+    fn once(&self) -> Result<()> {
+        let some = self.descriptions.iter().take(self.expected.len() + 1);
+        for (at, d) in some.enumerate() {
+            if self.descriptions[..at].iter().any(|other| other.name == d.name) {
+                return Err(Error::matrix(&d.name, "is described twice"));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses matrices that the configuration does not ask for.
-    fn check(&self) -> Result<()> {
+    fn asked(&self) -> Result<()> {
         let is_asked = |d: &Description<'_>| self.expected.iter().any(|e| e.name == d.name);
         match self.descriptions.iter().find(|&description| !is_asked(description)) {
             None => Ok(()),
-            Some(d) => Err(Error::matrix(
-                &d.name,
-                "is described, but the configuration has no such matrix",
-            )),
+            Some(d) => Err(Error::matrix(&d.name, "is described, but nothing asks for it")),
         }
     }
 
@@ -143,7 +115,9 @@ impl Parts<'_> {
             let problem = alloc::format!("is {found:?}, but the configuration asks for {wanted:?}");
             return Err(Error::matrix(name, problem));
         }
-        Matrix::open(description, self.leaves)
+        let matrix = Matrix::open(description, self.leaves)?;
+        self.leaves.work(name, matrix.operations())?;
+        Ok(matrix)
     }
 
     fn layers(&self, configuration: &Configuration) -> Result<Vec<Layer>> {
@@ -166,30 +140,5 @@ impl Parts<'_> {
             })
         });
         layers.collect()
-    }
-
-    /// The form of every matrix and every factor of one.
-    fn forms(&self) -> Vec<(String, Form)> {
-        let form = |d: &Description<'_>| Form {
-            structure: d.structure.clone(),
-            sparsity: d.sparsity.clone(),
-            precision: d.precision.clone(),
-            arrays: d.arrays.clone(),
-        };
-        let mut forms = Vec::new();
-        for description in &self.descriptions {
-            let name = &description.name;
-            // What has no factors has none to list; what has, has been opened.
-            let factors = matrix::factors(description).unwrap_or_default();
-            let mut whole = form(description);
-            let order = description.fields.get("order").and_then(Value::string);
-            whole.arrays.extend(order.map(String::from));
-            for (k, factor) in factors.iter().enumerate() {
-                whole.arrays.extend(factor.arrays.iter().cloned());
-                forms.push((factor_name(name, &description.structure, k), form(factor)));
-            }
-            forms.push((name.clone(), whole));
-        }
-        forms
     }
 }

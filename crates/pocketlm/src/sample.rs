@@ -44,12 +44,12 @@ pub struct Sampling {
     /// Only the likeliest tokens that together have at least this probability are drawn (Holtzman et
     /// al. 2020, section 3.1, after temperature and top-k); 1 for all.
     pub top_p: f64,
-    /// Whether `<unk>` may be drawn.
+    /// Whether `<unk>` may be drawn; `<s>` and `</s>` never are.
     pub unknown: bool,
 }
 
 impl Default for Sampling {
-    /// The model's own distribution without `<unk>`.
+    /// The model's own distribution without `<unk>`, `<s>` and `</s>`.
     fn default() -> Self {
         Self { temperature: 1.0, top_k: 0, top_p: 1.0, unknown: false }
     }
@@ -62,6 +62,8 @@ pub struct Sampler {
     /// Log-probabilities, then weights, of all tokens.
     weights: Vec<f32>,
     order: Vec<u32>,
+    /// Ids that are never drawn.
+    excluded: Vec<u32>,
 }
 
 impl Sampler {
@@ -76,15 +78,18 @@ impl Sampler {
         if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
             return Err(Error::Sampling { problem: "top_p must be above 0 and at most 1" });
         }
-        let types = model.vocabulary().len();
-        Ok(Self { sampling, weights: vec![0.0; types], order: Vec::with_capacity(types) })
+        let vocabulary = model.vocabulary();
+        let types = vocabulary.len();
+        let is_drawn = |id: &u32| sampling.unknown && Some(*id) == vocabulary.unk();
+        let excluded: Vec<u32> = vocabulary.marks().filter(|id| !is_drawn(id)).collect();
+        Ok(Self { sampling, weights: vec![0.0; types], order: Vec::with_capacity(types), excluded })
     }
 
     /// Draws from `weights`, which hold log-probabilities.
-    fn draw(&mut self, unknown: Option<u32>, random: &mut Random) -> u32 {
+    fn draw(&mut self, random: &mut Random) -> u32 {
         let weights = &mut self.weights;
-        if let Some(unknown) = unknown.filter(|_| weights.len() > 1) {
-            weights[unknown as usize] = f32::NEG_INFINITY;
+        if self.excluded.len() < weights.len() {
+            self.excluded.iter().for_each(|&id| weights[id as usize] = f32::NEG_INFINITY);
         }
         let best = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let likeliest = weights.iter().position(|&weight| weight == best).unwrap_or(0) as u32;
@@ -104,7 +109,8 @@ impl Sampler {
 
     /// Leaves in `order` the tokens that `top_k` and `top_p` allow.
     fn restrict(&mut self) {
-        let Self { sampling: Sampling { top_k, top_p, .. }, ref weights, ref mut order } = *self;
+        let Self { sampling: Sampling { top_k, top_p, .. }, ref weights, ref mut order, .. } =
+            *self;
         let weight = |id: &u32| weights[*id as usize];
         let better = |a: &u32, b: &u32| weight(b).total_cmp(&weight(a)).then(a.cmp(b));
         order.clear();
@@ -146,7 +152,6 @@ impl<M: Borrow<Model>> Session<M> {
     /// model's numbers overflow.
     pub fn sample(&mut self, sampler: &mut Sampler, random: &mut Random) -> Result<u32> {
         self.log_probabilities(&mut sampler.weights)?;
-        let unknown = self.model().vocabulary().unk().filter(|_| !sampler.sampling.unknown);
-        Ok(sampler.draw(unknown, random))
+        Ok(sampler.draw(random))
     }
 }

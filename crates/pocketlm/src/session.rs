@@ -25,7 +25,7 @@ pub struct Session<M> {
 }
 
 impl<M: Borrow<Model>> Session<M> {
-    /// A session at the beginning of a text. `<eos>` and `<unk>` are [hidden](Self::hide).
+    /// A session at the beginning of a text. `<eos>`, `<unk>`, `<s>` and `</s>` are [hidden](Self::hide).
     #[must_use]
     pub fn new(model: M) -> Self {
         Self { stream: Stream::new(model.borrow()), model }

@@ -88,7 +88,7 @@ impl<M: Borrow<Model>> Session<M> {
         Ok(self.stream.suggestions(model, normaliser))
     }
 
-    /// Says which tokens are never suggested, instead of `<eos>` and `<unk>`: an empty list hides
+    /// Says which tokens are never suggested, instead of `<eos>`, `<unk>`, `<s>` and `</s>`: an empty list hides
     /// nothing. Scores, probabilities and samples do not change.
     pub fn hide(&mut self, tokens: &[u32]) {
         self.stream.hidden.clear();

@@ -182,6 +182,13 @@ impl Vocabulary {
         token == self.eos || Some(token) == self.unk
     }
 
+    /// What stands for no word of a text: `<unk>`, and words spelled as the marks of a sentence's begin and end that some
+    /// texts carry, `<s>` and `</s>`.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = u32> + '_ {
+        let marks = ["<s>", "</s>"].into_iter().filter_map(|word| self.id(word));
+        self.unk.into_iter().chain(marks).filter(|&id| id != self.eos)
+    }
+
     /// What a token is: a word or a character.
     #[must_use]
     pub fn unit(&self) -> Unit {

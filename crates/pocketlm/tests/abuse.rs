@@ -57,7 +57,7 @@ fn an_array_that_nothing_names_is_listed() {
 fn a_matrix_that_nobody_asked_for() {
     let more = r#"[{\"name\":\"evil\",\"rows\":1000000000000000000,\"columns\":3,\"structure\":\"who-knows\",\"sparsity\":\"none\",\"precision\":\"int8\",\"arrays\":[\"embedding\"]},{\"name\":\"embedding\""#;
     let bytes = replaced(&valid(), r#"[{\"name\":\"embedding\""#, more);
-    says(bytes, &["matrix `evil`", "no such matrix"]);
+    says(bytes, &["matrix `evil`", "nothing asks for it"]);
     let parts = Parts::random(configuration(CellKind::Lstm, 0, 0, false), 40, 0.5, 1);
     let kind = Kind::LowRank((Sparsity::None, Precision::F32), (Sparsity::None, Precision::F32));
     let bytes = Forms::one(parts, kind).bytes();
@@ -188,7 +188,7 @@ fn spectra_of_shared_arrays_count_each_time() {
     Session::new(Model::from_bytes(toeplitz(2)).unwrap()).suggest(1).unwrap();
     let bytes = toeplitz(64);
     assert!(bytes.len() < 1 << 20);
-    says(bytes, &["matrix `cell.", "bytes of memory", "67108864"]);
+    says(bytes, &["matrix `cell.", "more memory"]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn widths_that_nothing_in_the_file_backs() {
     for bias in configuration.biases(16) {
         packer.bias(&bias.name, &vec![0.0; bias.rows]).unwrap();
     }
-    says(packer.finish().unwrap(), &["bytes of memory"]);
+    says(packer.finish().unwrap(), &["more memory"]);
 }
 
 /// A layer of `hidden` units whose matrices are trains of these modes and this rank.
@@ -252,7 +252,7 @@ fn trains<const N: usize>(
 #[test]
 fn work_that_no_file_of_that_size_may_ask_for() {
     let bytes = trains(4096, [32, 12, 32], [32, 4, 32], 256);
-    says(bytes, &["matrix `cell.0.recurrent`", "multiplications a token"]);
+    says(bytes, &["matrix `cell.0.recurrent`", "more work"]);
 }
 
 #[test]

@@ -362,3 +362,25 @@ fn a_session_may_own_or_share_its_model() {
     assert_eq!(shared.log_probability("the"), handle.join().unwrap());
     assert_eq!(Session::new(tiny(Precision::F32)).suggest(1).unwrap().len(), 1);
 }
+
+#[test]
+fn marks_of_a_sentence_are_never_suggested_nor_drawn() {
+    let mut parts = tiny_parts();
+    for (at, mark) in [(5, "<s>"), (6, "</s>")] {
+        parts.words[at] = mark.into();
+    }
+    let model = parts.model(Precision::F32);
+    let is_mark = |word: &str| ["<s>", "</s>", "<unk>", "<eos>"].contains(&word);
+    let mut session = Session::new(&model);
+    let found = session.suggest(40).unwrap();
+    assert_eq!(found.len(), 36);
+    assert!(found.iter().all(|found| !is_mark(found.word)));
+    assert!(session.suggest_prefix("<", 5).unwrap().is_empty());
+    let mut sampler = Sampler::new(&model, Sampling::default()).unwrap();
+    let (mut random, mut buffer) = (Random::new(1), Vec::new());
+    for _ in 0..2000 {
+        let token = session.sample(&mut sampler, &mut random).unwrap();
+        let word = model.vocabulary().word(token, &mut buffer).unwrap();
+        assert!(word == "<eos>" || !is_mark(word), "{word}");
+    }
+}

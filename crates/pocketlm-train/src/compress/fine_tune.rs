@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::group_lasso::GroupLasso;
 use crate::recipe::{Draft, Recipe};
-use crate::train::{Outcome, Trainer};
+use crate::train::{Outcome, Trainer, is_begun};
 
 /// Trains on. Its keys are those of a recipe's table `[train]`, over the settings that the model was trained
 /// with; `prune` makes it prune on the way.
@@ -68,7 +68,7 @@ impl Method for FineTune {
         let corpus = context.corpus.expect("asked for by needs_text");
         let mut recipe = self.recipe(&model.config.recipe)?;
         let options = context.training(model.config.provenance.seed);
-        let mut trainer = if options.out.join("config.json").exists() {
+        let mut trainer = if is_begun(&options.out) {
             Trainer::resume(corpus, options.clone())?
         } else {
             // Without its own keys a training does not prune, whatever the one before did, nor shrink units.

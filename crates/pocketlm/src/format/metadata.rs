@@ -173,17 +173,12 @@ pub(crate) fn vocabulary(fields: &Fields) -> Result<VocabularyEntry> {
     })
 }
 
-/// The descriptions of all matrices, in the order of their names.
+/// The descriptions of all matrices.
 pub(crate) fn matrices(fields: &Fields) -> Result<Vec<Description<'_>>> {
     let Value::Array(items) = value(fields, "matrices")? else {
         return Err(Error::metadata("matrices", "is not a list"));
     };
-    let mut list = items.into_iter().map(description).collect::<Result<Vec<_>>>()?;
-    list.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    match list.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        None => Ok(list),
-        Some(pair) => Err(Error::matrix(&pair[0].name, "is described twice")),
-    }
+    items.into_iter().map(description).collect()
 }
 
 /// Reads the description of a matrix, or of a factor of one.

@@ -16,12 +16,16 @@ pub(crate) struct Leaves<'a> {
     /// What was decoded of them.
     pub(crate) decoded: &'a Arc<Storage>,
     /// Bytes of memory that what is still to be opened may take.
-    pub(crate) room: Cell<usize>,
+    room: Cell<usize>,
+    /// Multiplications that they may take for a token.
+    work: Cell<usize>,
 }
 
-/// A model may take this much memory besides its file, and [`PER_BYTE`] bytes more for each byte of the file.
-pub(crate) const ROOM: usize = 64 << 20;
-const PER_BYTE: usize = 64;
+/// A model may take this much memory besides its file, and more for each byte of the file.
+const ROOM: [usize; 2] = [64 << 20, 64];
+
+/// A token may take so many multiplications, and more for each byte of the file.
+const WORK: [usize; 2] = [u32::MAX as usize, 256];
 
 impl<'a> Leaves<'a> {
     /// The arrays of a file, of which `decoded` are in memory already.
@@ -30,22 +34,37 @@ impl<'a> Leaves<'a> {
         storage: &'a Arc<Storage>,
         decoded: &'a Arc<Storage>,
     ) -> Self {
-        let room = storage.len().saturating_mul(PER_BYTE).saturating_add(ROOM);
-        Self { header, storage, decoded, room: Cell::new(room.saturating_sub(decoded.len())) }
+        let limit =
+            |[all, each]: [usize; 2]| storage.len().saturating_mul(each).saturating_add(all);
+        let room = Cell::new(limit(ROOM).saturating_sub(decoded.len()));
+        Self { header, storage, decoded, room, work: Cell::new(limit(WORK)) }
     }
 
     /// Takes room for `bytes` bytes of memory that the matrix `name` is about to ask for.
     pub(crate) fn take(&self, name: &str, bytes: usize) -> Result<()> {
-        let Some(left) = self.room.get().checked_sub(bytes) else {
-            let problem = format!(
-                "takes {bytes} bytes of memory: with all before it more than {ROOM} and {PER_BYTE} times the file"
-            );
-            return Err(Error::matrix(name, problem));
-        };
-        self.room.set(left);
-        Ok(())
+        spend(&self.room, bytes).ok_or_else(|| {
+            let problem =
+                "takes more memory, with all before it, than a file of this size may ask for";
+            Error::matrix(name, problem)
+        })
     }
 
+    /// The same of multiplications that it makes for a token.
+    pub(crate) fn work(&self, name: &str, multiplications: usize) -> Result<()> {
+        spend(&self.work, multiplications).ok_or_else(|| {
+            let problem =
+                "makes more work, with all before it, than a file of this size may ask for";
+            Error::matrix(name, problem)
+        })
+    }
+}
+
+fn spend(left: &Cell<usize>, amount: usize) -> Option<()> {
+    left.set(left.get().checked_sub(amount)?);
+    Some(())
+}
+
+impl Leaves<'_> {
     /// The array `name`, if it has this dtype and shape.
     pub(crate) fn array(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Array> {
         let (array, found) = self.any(name, dtype)?;

@@ -74,6 +74,12 @@ pub struct Row {
     pub published: Option<String>,
     /// The base model.
     pub base: String,
+    /// The trained base model that the training starts from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The row whose trained model it compresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_by: Option<String>,
     /// Whether the base model's recipe is changed by the row.
     pub own_training: bool,
     /// Seed of the training.
@@ -171,7 +177,19 @@ fn find(suite: &str) -> Result<&'static Suite> {
 /// # Errors
 /// [`Error::Recipe`] listing the suites when there is none of that name.
 pub fn rows(suite: &str) -> Result<Vec<Row>> {
-    find(suite)?.rows.iter().map(|(name, text)| Row::parse(name, text)).collect()
+    let rows = find(suite)?.rows.iter().map(|(name, text)| Row::parse(name, text));
+    let mut rows: Vec<Row> = rows.collect::<Result<_>>()?;
+    for at in 0..rows.len() {
+        let Some(other) = rows[at].trained_by.clone() else { continue };
+        let found = rows.iter().find(|row| row.name == other);
+        let found = found.ok_or_else(|| Error::Recipe {
+            place: format!("row {}", rows[at].name),
+            what: format!("trained_by is {other:?}, which is no row"),
+        })?;
+        let (training, from) = (found.training.clone(), found.from.clone());
+        (rows[at].training, rows[at].from, rows[at].own_training) = (training, from, true);
+    }
+    Ok(rows)
 }
 
 /// The rows of [`FIELD`] on another base model, trained with seed 1, as far as they fit it: where embedding and
@@ -221,6 +239,8 @@ struct Head {
     paper: Option<Published>,
     published: Option<String>,
     base: String,
+    from: Option<String>,
+    trained_by: Option<String>,
     #[serde(default = "one")]
     seed: u64,
 }
@@ -239,7 +259,7 @@ impl Row {
         let mut table = parse_table(name, text)?;
         let head: Head = table.clone().try_into().map_err(|e| fault(e.to_string()))?;
         let steps = table.remove("step");
-        for key in ["title", "table", "paper", "published", "base", "seed"] {
+        for key in ["title", "table", "paper", "published", "base", "from", "trained_by", "seed"] {
             table.remove(key);
         }
         let own_training = !table.is_empty();
@@ -247,7 +267,7 @@ impl Row {
         let training = Draft::base(&head.base)?.file(name, &training)?.finish()?;
         let steps = Table::from_iter(steps.map(|steps| ("step".to_owned(), steps)));
         let compression = CompressionRecipe::from_table(name, text, &steps)?;
-        let Head { title, table, paper, published, base, seed } = head;
+        let Head { title, table, paper, published, base, from, trained_by, seed } = head;
         let name = name.to_owned();
         Ok(Self {
             name,
@@ -256,6 +276,8 @@ impl Row {
             paper,
             published,
             base,
+            from,
+            trained_by,
             own_training,
             seed,
             training,
@@ -265,17 +287,23 @@ impl Row {
 
     /// Whether its steps fit a model of the Penn Treebank's 10,000 types.
     fn fits(&self) -> bool {
-        let Ok(forms) = self.training.forms(10_000) else { return false };
+        self.outline().is_ok()
+    }
+
+    /// What its model will look like.
+    fn outline(&self) -> Result<Outline> {
+        let forms = self.training.forms(10_000)?;
         let model = self.training.model.clone();
         let mut outline = Outline { model, vocabulary: 10_000, forms };
-        let steps = &self.compression.step;
-        steps.iter().all(|step| step.method().declare(&mut outline).is_ok())
+        let mut steps = self.compression.step.iter();
+        steps.try_for_each(|step| step.method().declare(&mut outline))?;
+        Ok(outline)
     }
 
     /// Name of the folder of its training, which rows with the same training share.
     pub fn training_name(&self) -> String {
         if self.own_training {
-            self.name.clone()
+            self.trained_by.as_ref().unwrap_or(&self.name).clone()
         } else {
             format!("{}-seed{}", self.base, self.seed)
         }
@@ -309,9 +337,7 @@ mod tests {
     fn the_factored_models_are_as_large_as_published() {
         let count = |name: &str| {
             let row = rows("paper").unwrap().into_iter().find(|row| row.name == name).unwrap();
-            let forms = row.training.forms(10_000).unwrap();
-            let outline = Outline { model: row.training.model, vocabulary: 10_000, forms };
-            outline.parametrization().unwrap().1.data.len()
+            row.outline().unwrap().parametrization().unwrap().1.data.len()
         };
         for (name, published) in
             [("low-rank-650", 4.2e6), ("tensor-train-600", 12.6e6), ("low-rank-1500", 23.72e6)]

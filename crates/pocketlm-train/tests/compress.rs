@@ -175,6 +175,31 @@ fn full_rank_changes_nothing_and_lower_ranks_lose_more() {
 }
 
 #[test]
+fn a_tied_model_shares_its_projections_with_the_embedding() {
+    let corpus = corpus();
+    let tied = Draft::of(&recipe("")).set("hidden", "[12, 12]").unwrap().set("tied", "true");
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = tied.unwrap().finish().unwrap();
+    let mut trainer = Trainer::start(&corpus, recipe, options(folder.path())).unwrap();
+    assert!(sit(&mut trainer, usize::MAX));
+    let valid = |rank: usize, weighted: bool| {
+        let model = Checkpoint::load(folder.path()).unwrap();
+        let steps = format!(
+            "[[step]]\nmethod = \"shared-low-rank\"\nrank = {rank}\nweighted = {weighted}\n"
+        );
+        let (model, reports) = compressed(model, &corpus, &steps);
+        assert_eq!(model.config.recipe.model.embedding, rank);
+        let perplexity = |at: usize| reports[at].valid_perplexity.unwrap();
+        (perplexity(0), perplexity(1))
+    };
+    let (before, after) = valid(12, false);
+    assert!((after / before - 1.0).abs() < 1e-4, "{before} became {after}");
+    let (_, less) = valid(9, false);
+    let (_, weighted) = valid(9, true);
+    assert!(less < 1.5 * before && weighted < 1.5 * before, "{before} {less} {weighted}");
+}
+
+#[test]
 fn retraining_keeps_the_zeros_and_wins_back_what_pruning_lost() {
     let corpus = corpus();
     let (_folder, model) = trained(&corpus, "");

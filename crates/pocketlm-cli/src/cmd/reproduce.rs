@@ -52,6 +52,9 @@ pub struct Args {
     /// Folder for the trainings.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     work: PathBuf,
+    /// Folder of trained base models, from which some rows start if they are not in --work.
+    #[arg(long, value_name = "DIR", default_value = "assets")]
+    assets: PathBuf,
     /// Folder for the results: paper/ROW.json, field/BASE/ROW.json or bases.json below it.
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
@@ -137,8 +140,16 @@ impl Args {
     }
 
     /// The training in a folder.
-    fn begun<'a>(&'a self, folder: &'a Path) -> Begun<'a> {
-        Begun { data: &self.data, folder, from: None, device: self.device.device }
+    fn begun<'a>(&'a self, folder: &'a Path, from: Option<&'a Path>) -> Begun<'a> {
+        Begun { data: &self.data, folder, from, device: self.device.device }
+    }
+
+    /// The trained model that a row's training starts from: the one of the suite `bases`, or else the stored one.
+    fn start_of(&self, row: &Row) -> Option<PathBuf> {
+        let name = row.from.as_ref()?;
+        let trained = self.work.join(name);
+        let is_trained = trained.join("model.safetensors").exists();
+        Some(if is_trained { trained } else { self.assets.join(name) })
     }
 
     /// Where the rows of this table are stored.
@@ -203,7 +214,7 @@ impl Args {
         if config.recipe.model != row.training.model {
             bail!("{} is no {}: give a model of that shape", model.display(), row.base);
         }
-        let corpus = self.begun(model).corpus()?;
+        let corpus = self.begun(model, None).corpus()?;
         let measured = self.compress(row, &corpus, model, stop)?;
         self.store(&Report::of(row, config.recipe.train.epochs, None, measured))
     }
@@ -222,7 +233,8 @@ impl Args {
             return Ok(Outcome::Finished);
         }
         note!("{}: {}", row.name, row.title);
-        let begun = self.begun(&training);
+        let from = self.start_of(row);
+        let begun = self.begun(&training, from.as_deref());
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &row.training, row.seed)?;
         if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
@@ -276,7 +288,8 @@ impl Args {
 
     fn estimate(&self, row: &Row, updates: u64) -> Result<()> {
         let folder = self.work.join(format!("{}-estimate", row.name));
-        let begun = self.begun(&folder);
+        let from = self.start_of(row);
+        let begun = self.begun(&folder, from.as_deref());
         let (seconds, hours) = estimate(&begun, &row.training, row.seed, updates)?;
         note!("{}: about {hours:.1} hours on this machine", row.name);
         self.store(&Report {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Rewrites the tables of figures of README.md and docs/methods.md from results/*.json; figures come from nowhere else.
+"""Rewrites the figures of README.md and docs/ from results/*.json; they come from nowhere else.
 
     render_results.py            rewrite what lies between <!-- results:NAME --> and <!-- /results:NAME -->
-    render_results.py --check    fail if that would change anything
+    render_results.py --check    fail if that would change anything in any of the documents
 
 A block whose files are missing stays as it is.
 """
@@ -44,6 +44,33 @@ def where(machine: dict, commit: str) -> str:
 
 def megabytes(count: float | None) -> str:
     return f"{count / 1e6:,.1f}" if count else "–"
+
+
+# The model of the front page, and the precision that it is packed in there.
+FRONT = ("keyboard", "int8")
+
+
+def front() -> str | None:
+    """What the front page promises: size, quality and speed of one packed model, and the size of the library."""
+    base, form = FRONT
+    row, size = load(f"field/{base}/{form}.json"), load("library_size.json")
+    run = next((run for run in runs_of(load(f"field/{base}/speed.json")) if form in run["rows"]), None)
+    trained = next((row for row in (load("bases.json") or {"rows": []})["rows"] if row["name"] == base), None)
+    if not (row and size and run and trained):
+        return None
+    library = {target: f"{found['library_bytes'] / 1e3:.0f} KB" for target, found in size["targets"].items()}
+    cores = run["setting"]["threads"]
+    thread = "one thread" if cores == 1 else f"{cores} threads"
+    return "\n".join([
+        f"| `{base}`, a model of 10,000 words for a phone's keyboard | |",
+        "| --- | --- |",
+        f"| size of its file, {form} | {row['bytes'] / 1e6:.2f} MB |",
+        f"| quality on the Penn Treebank (test) | perplexity {row['test_perplexity']:.2f}; the next word is among the "
+        f"first three suggestions {100 * trained['recall_at_3']:.0f} % of the time |",
+        f"| speed, each word with the probabilities of all words | {run['rows'][form]['tokens_per_second']:,.0f} "
+        f"words/s on {thread} of an {run['machine']['cpu']} |",
+        f"| size of the library in a program | {library['aarch64']} (AArch64), {library['x86_64']} (x86-64) |",
+    ])
 
 
 def ptb() -> str | None:
@@ -143,7 +170,7 @@ def paper() -> str | None:
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
     parts = [table(header, [paper_row(row) for row in found])]
     if (RESULTS / "paper.svg").exists():
-        parts.append("![Size against perplexity](results/paper.svg)")
+        parts.append("![Size against perplexity](../results/paper.svg)")
     return "\n\n".join([*parts, "; ".join(sorted(machines)) + "."])
 
 
@@ -193,7 +220,7 @@ def methods(base: str) -> str | None:
               "time to compress")
     parts = [table(header, rows)]
     if (RESULTS / f"field-{base}.svg").exists():
-        parts.append(f"![Size against perplexity](results/field-{base}.svg)")
+        parts.append(f"![Size against perplexity](../results/field-{base}.svg)")
     if base == FIELD_BASES[0]:
         parts.append(published(found))
     machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
@@ -396,7 +423,7 @@ def peer_row(name: str, sizes: list[dict]) -> list[str]:
     return cells
 
 
-# The rows of results/ngram.json that the README shows: order, pruning, bits.
+# The rows of results/ngram.json that docs/ngrams.md shows: order, pruning, bits.
 NGRAMS = ((3, 0, 8), (5, 0, 32), (5, 0, 8), (5, 0, 4), (5, 1e-8, 8), (5, 1e-7, 8), (5, 3e-7, 8), (5, 1e-6, 8))
 
 
@@ -464,8 +491,11 @@ def entropy() -> str | None:
 
 
 DOCUMENTS = {
-    ROOT / "README.md": {"ptb": ptb, "ngram": ngram, "bases": bases, "paper": paper, "field": field, "speed": speed},
-    ROOT / "docs/methods.md": {"entropy": entropy, "forms": forms},
+    ROOT / "README.md": {"front": front},
+    ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "field": field},
+    ROOT / "docs/benchmarks.md": {"speed": speed},
+    ROOT / "docs/ngrams.md": {"ngram": ngram},
+    ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},
 }
 
 

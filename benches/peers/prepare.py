@@ -84,7 +84,7 @@ def check_ours(size: int) -> None:
     expected = torch_lm.score(torch_lm.load(folder), tokens, len(tokens)) / (len(tokens) - 1)
     text = " ".join(words[i] for i in ids)
     for precision in PRECISIONS:
-        found = run_json([POCKETLM, "score", ours(precision, size), text, "--json"])
+        found = run_json([POCKETLM, "score", "-m", ours(precision, size), text, "--json"])
         error = abs(found["nll"] / found["tokens"] - expected)
         print(f"2x{size} pocketlm {precision}: nats per word within {error:.1e}", flush=True)
         if not (error < NLL_BOUNDS[precision] and found["tokens"] == len(tokens) - 1):

@@ -36,7 +36,7 @@ def measure_peer(peer: Peer, size: int) -> dict:
 def measure_ours(precision: str, size: int) -> dict:
     model = ours(precision, size)
     begin = time.monotonic()
-    suggest = [POCKETLM, "suggest", model, "w1", "--json"]
+    suggest = [POCKETLM, "suggest", "-m", model, "w1", "--json"]
     subprocess.run(suggest, check=True, stdout=subprocess.DEVNULL)
     first_ms = 1e3 * (time.monotonic() - begin)
     one = run_json([POCKETLM, "bench", model, "--json"])

@@ -15,7 +15,7 @@ use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::ngram::mix;
 use serde::Serialize;
 
-use crate::model::Loaded;
+use crate::model::{Loaded, check_exists};
 
 /// Stands for a split where a single file is measured whole.
 pub const WHOLE: &str = "all";
@@ -69,6 +69,7 @@ pub struct Mixture {
 /// Evaluates a checkpoint or a packed file on some splits of `data`: a checkpoint by the trainer's own network on the
 /// device, a packed file by the runtime on its bytes.
 pub fn rows(path: &Path, data: &Path, splits: &[&'static str], device: Device) -> Result<Vec<Row>> {
+    check_exists(path)?;
     if path.is_dir() {
         let model = Checkpoint::load(path)?;
         let eos = model.encoder.vocabulary().eos();

@@ -26,6 +26,7 @@ mod bases;
 mod begun;
 mod cmd;
 mod evaluation;
+mod help;
 mod input;
 mod machine;
 mod model;
@@ -33,22 +34,23 @@ mod ngram_file;
 mod numbers;
 mod output;
 mod progress;
+mod shell;
 mod subword;
 mod table;
 mod trial;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use pocketlm_train::error::Error;
 
-/// Language models that fit on a phone: train, evaluate, use.
+/// Language models that fit on a phone: train them on your own text, compress them, use them.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "pocketlm", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Threads to compute with (default: one to use a model or to measure its speed, else one per core).
+    /// Number of threads (default: 1 to use a model or to measure its speed, otherwise one per core).
     #[arg(long, global = true, value_name = "N", value_parser = numbers::threads)]
     threads: Option<usize>,
 }
@@ -72,10 +74,13 @@ enum Command {
     Reproduce(cmd::reproduce::Args),
     Bench(cmd::bench::Args),
     BenchTrain(cmd::bench_train::Args),
+    Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = help::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let threads = cli.threads.unwrap_or_else(|| cli.command.threads());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     // The command itself runs on one of the threads, so that no product waits for another to wake up.
@@ -115,6 +120,8 @@ impl Command {
             Self::Reproduce(args) => args.run(),
             Self::Bench(args) => args.run(),
             Self::BenchTrain(args) => args.run(),
+            Self::Completions(args) => args.run(),
+            Self::Man(args) => args.run(),
         }
     }
 }
@@ -130,6 +137,18 @@ impl std::fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
+
+/// A wrong request that only the command itself can see.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// Exit code 130 for what was interrupted, 2 for a wrong request, 1 for what failed; a reader that went away is no failure.
 fn report(error: &anyhow::Error) -> ExitCode {
@@ -151,7 +170,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
     let recipe =
         matches!(error.downcast_ref::<Error>(), Some(Error::Config { .. } | Error::Recipe { .. }));
     let sampling = matches!(error.downcast_ref(), Some(pocketlm::Error::Sampling { .. }));
-    ExitCode::from(if recipe || sampling { 2 } else { 1 })
+    let usage = error.is::<Usage>();
+    ExitCode::from(if recipe || sampling || usage { 2 } else { 1 })
 }
 
 /// An error with its causes, but for those that it quotes itself.

@@ -1,12 +1,65 @@
 //! A model for use, whether it is a checkpoint or a packed file: both run on the runtime.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Unit};
 use pocketlm_train::pack::pack_in_memory;
+
+use crate::{Usage, shell};
+
+/// The model of a command that uses one, so that its arguments are texts.
+#[derive(clap::Args)]
+pub struct ModelArg {
+    /// Model to use: a .plm file or the folder of a checkpoint.
+    #[arg(short, long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+}
+
+impl ModelArg {
+    /// The model's path. Without one, an error that says the command with it; a first text that is a model is taken for
+    /// the one that was meant.
+    pub fn path(&self, texts: &[String]) -> Result<&Path> {
+        if let Some(path) = &self.model {
+            return Ok(path);
+        }
+        let is_model = |text: &&String| {
+            let path = Path::new(text);
+            path.extension().is_some_and(|end| end == "plm") || path.exists()
+        };
+        let command = match texts.first().filter(is_model) {
+            Some(text) => shell::with_flag("-m", Some(text)),
+            None => shell::with_flag("-m MODEL", None),
+        };
+        Err(Usage(format!("give the model by -m: {command}")).into())
+    }
+}
+
+/// Refuses a model that is not there, with the likest name beside it.
+pub fn check_exists(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let near = nearest(path).map(|near| format!(": did you mean {}?", near.display()));
+    let near = near.unwrap_or_else(|| "; check the path".to_owned());
+    bail!("{}: no such file or folder{near}", path.display())
+}
+
+/// What lies in the same folder under a name that is nearly that of `path`.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    const LEAST: f64 = 0.85;
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let there = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let likeness = |other: &str| strsim::jaro_winkler(&name, other);
+    let names = there.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let near = names.filter(|other| likeness(other) >= LEAST);
+    // Of equals the first by name, whatever the order of the folder.
+    let best = near.min_by(|a, b| likeness(b).total_cmp(&likeness(a)).then_with(|| a.cmp(b)))?;
+    Some(path.with_file_name(best))
+}
 
 /// A model ready to run.
 pub struct Loaded {
@@ -19,6 +72,7 @@ pub struct Loaded {
 impl Loaded {
     /// Opens a checkpoint's folder or a `.plm` file.
     pub fn open(path: &Path) -> Result<Self> {
+        check_exists(path)?;
         if !path.is_dir() {
             return Ok(Self { model: Model::open(path)?, encoder: None });
         }

@@ -83,7 +83,7 @@ fn compress_by_flags_and_by_recipe() {
     let row = json(&here, "eval smaller --data text --split valid", &[]);
     let packed = json(&here, "eval b.plm --data text --split valid", &[]);
     near(&row["perplexity"], &packed["perplexity"], 1e-4);
-    print(&here, "suggest b.plm the -k 2", &[]);
+    print(&here, "suggest -m b.plm the -k 2", &[]);
 }
 
 fn inspect(here: &Path, file: &str, precision: &str, evaluated: &Value) {
@@ -117,16 +117,16 @@ fn several_models_and_splits_make_a_table() {
 #[test]
 fn suggestions_from_arguments_and_from_standard_input() {
     for model in ["open-model", "packed.plm"] {
-        let answer = json(shared(), &format!("suggest {model} -k 3"), &["the cat"]);
+        let answer = json(shared(), &format!("suggest -m {model} -k 3"), &["the cat"]);
         assert_eq!(answer["context"], "the cat");
         let list = answer["suggestions"].as_array().unwrap();
         assert_eq!((list.len(), &list[0]["word"]), (3, &Value::from("sat")));
         let sum: f64 = list.iter().map(|s| s["probability"].as_f64().unwrap()).sum();
         assert!(sum > 0.3 && sum <= 1.0 + 1e-6, "{answer}");
-        let answer = json(shared(), &format!("suggest {model} --prefix m"), &["sat on the"]);
+        let answer = json(shared(), &format!("suggest -m {model} --prefix m"), &["sat on the"]);
         assert_eq!(answer["suggestions"].as_array().unwrap().len(), 1);
         assert_eq!(answer["suggestions"][0]["word"], "mat");
-        let lines = command(shared(), &format!("suggest {model} --json"), &[])
+        let lines = command(shared(), &format!("suggest -m {model} --json"), &[])
             .write_stdin("the cat\na dog\n")
             .assert()
             .success();
@@ -139,10 +139,10 @@ fn suggestions_from_arguments_and_from_standard_input() {
 
 #[test]
 fn completion_takes_the_last_word_as_its_beginning() {
-    let answer = json(shared(), "complete packed.plm", &["the cat s"]);
+    let answer = json(shared(), "complete -m packed.plm", &["the cat s"]);
     assert_eq!(answer["suggestions"][0]["word"], "sat");
     assert_eq!(answer["prefix"], "s");
-    command(shared(), "complete packed.plm", &["the zz"])
+    command(shared(), "complete -m packed.plm", &["the zz"])
         .assert()
         .success()
         .stderr(predicate::str::contains("no word of the vocabulary starts with \"zz\""));
@@ -150,7 +150,7 @@ fn completion_takes_the_last_word_as_its_beginning() {
 
 #[test]
 fn scores_count_the_end_and_unknown_words() {
-    let score = |model: &str, text| json(shared(), &format!("score {model}"), &[text]);
+    let score = |model: &str, text| json(shared(), &format!("score -m {model}"), &[text]);
     for model in ["open-model", "packed.plm"] {
         let known = score(model, "the cat sat on the mat");
         assert_eq!((&known["tokens"], &known["oov"]), (&Value::from(7), &Value::from(0)));
@@ -167,14 +167,15 @@ fn same_seed_same_text() {
     let draw = |seed: &str| {
         print(
             shared(),
-            &format!("generate packed.plm -n 5 --tokens 20 --temperature 5 --seed {seed}"),
+            &format!("generate -m packed.plm -n 5 --tokens 20 --temperature 5 --seed {seed}"),
             &["the"],
         )
     };
     assert_eq!(draw("3"), draw("3"));
     assert_ne!(draw("3"), draw("4"));
     assert_eq!(draw("3").lines().count(), 5);
-    let greedy = print(shared(), "generate packed.plm --temperature 0.001 --top-k 1", &["the cat"]);
+    let greedy =
+        print(shared(), "generate -m packed.plm --temperature 0.001 --top-k 1", &["the cat"]);
     assert!(greedy.starts_with("the cat sat"), "{greedy}");
 }
 
@@ -191,10 +192,12 @@ fn characters_and_byte_pairs_train_and_speak_from_the_checkpoint() {
     splits(&here, "text", &common::closed_text());
     for (unit, more) in [("char", ""), ("bpe", "--max-vocab 280")] {
         print(&here, &format!("train --data text --out {unit} --unit {unit} {more} {SMALL}"), &[]);
-        let answer = json(&here, &format!("suggest {unit} -k 4"), &["the ca"]);
+        let answer = json(&here, &format!("suggest -m {unit} -k 4"), &["the ca"]);
         assert_eq!(answer["suggestions"].as_array().unwrap().len(), 4, "{answer}");
-        has(&json(&here, &format!("score {unit}"), &["the cat"]), "nll perplexity tokens");
-        assert!(print(&here, &format!("generate {unit} --tokens 30"), &["the"]).starts_with("the"));
+        has(&json(&here, &format!("score -m {unit}"), &["the cat"]), "nll perplexity tokens");
+        assert!(
+            print(&here, &format!("generate -m {unit} --tokens 30"), &["the"]).starts_with("the")
+        );
         has(&json(&here, &format!("eval {unit} --data text"), &[]), EVALUATION);
     }
     print(&here, "pack char -o char.plm", &[]);

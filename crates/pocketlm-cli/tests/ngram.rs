@@ -30,17 +30,17 @@ fn made_measured_and_used_as_any_model() {
     assert_eq!(inspected["bytes"], report["written"]["bytes"]);
     assert_eq!(inspected["orders"].as_array().unwrap().len(), 4);
     assert!(print(&here, "inspect four.plm", &[]).contains("bits of back-off"));
-    let found = json(&here, "suggest four.plm the -k 4", &[]);
+    let found = json(&here, "suggest -m four.plm the -k 4", &[]);
     assert_eq!(found["suggestions"].as_array().unwrap().len(), 4);
-    let found = json(&here, "complete four.plm", &["the d"]);
+    let found = json(&here, "complete -m four.plm", &["the d"]);
     for suggestion in found["suggestions"].as_array().unwrap() {
         assert!(suggestion["word"].as_str().unwrap().starts_with('d'));
     }
-    let score = json(&here, "score four.plm", &["the dogs bark"]);
+    let score = json(&here, "score -m four.plm", &["the dogs bark"]);
     assert_eq!(score["tokens"], 4);
-    let drawn = print(&here, "generate four.plm --seed 3 -n 2", &[]);
+    let drawn = print(&here, "generate -m four.plm --seed 3 -n 2", &[]);
     assert_eq!(drawn.lines().count(), 2);
-    assert_eq!(drawn, print(&here, "generate four.plm --seed 3 -n 2", &[]));
+    assert_eq!(drawn, print(&here, "generate -m four.plm --seed 3 -n 2", &[]));
     let speed = json(&here, "bench four.plm --seconds 0.1", &[]);
     assert!(speed["tokens_per_second"].as_f64().unwrap() > 0.0);
     assert!(speed["bound_tokens_per_second"].is_null());
@@ -78,8 +78,8 @@ fn mixed_with_a_recurrent_model() {
     }
     let [first, second, half] = ["", "three.plm", "--mix three.plm"].map(|how| {
         let line = match how {
-            "three.plm" => "score three.plm".to_owned(),
-            how => format!("score model {how}"),
+            "three.plm" => "score -m three.plm".to_owned(),
+            how => format!("score -m model {how}"),
         };
         nll(&json(&here, &line, &["the dogs bark"]))
     });
@@ -102,7 +102,8 @@ fn notes(here: &std::path::Path, line: &str) -> String {
 fn an_import_keeps_the_numbers_of_the_file_unless_it_is_asked_to_mend_them() {
     let here = folder("ngram-import");
     fs::write(here.join("small.arpa"), ARPA).unwrap();
-    let nll = |name: &str| json(&here, &format!("score {name} no"), &[])["nll"].as_f64().unwrap();
+    let nll =
+        |name: &str| json(&here, &format!("score -m {name} no"), &[])["nll"].as_f64().unwrap();
     // no after <s>, then the end after no.
     let wanted = (0.2 + 1.1 + 0.25 + 0.9) * std::f64::consts::LN_10;
     for bits in [4, 8, 16, 32] {
@@ -123,13 +124,13 @@ fn an_import_says_what_it_filled_in_or_left_out() {
     fs::write(here.join("small.arpa"), ARPA).unwrap();
     let said = notes(&here, "import small.arpa -o o.plm");
     assert!(said.contains("log10 p = -100") && said.contains("--unk"), "{said}");
-    let score = json(&here, "score o.plm", &["zebra"]);
+    let score = json(&here, "score -m o.plm", &["zebra"]);
     let wanted = (0.2 + 100.0 + 0.9) * std::f64::consts::LN_10;
     assert!((score["nll"].as_f64().unwrap() - wanted).abs() < 1e-3, "{score}");
     assert_eq!(score["oov"], 1);
     // A model that is to have no unknown word gets an error, and no advice that cannot be followed.
     assert!(notes(&here, "import small.arpa -o closed.plm --closed").contains("no unknown word"));
-    let output = command(&here, "score closed.plm zebra", &[]).output().unwrap();
+    let output = command(&here, "score -m closed.plm zebra", &[]).output().unwrap();
     assert!(!output.status.success() && !stderr(&output).contains("train"), "{}", stderr(&output));
     let marks = ARPA
         .replace("ngram 2=2", "ngram 2=4")
@@ -137,7 +138,7 @@ fn an_import_says_what_it_filled_in_or_left_out() {
     fs::write(here.join("marks.arpa"), marks.replace("\tno\t", "\t<UNK>\t")).unwrap();
     let said = notes(&here, "import marks.arpa -o marks.plm");
     assert!(said.contains("left out 2 n-grams") && said.contains("\"<UNK>\""), "{said}");
-    let found = json(&here, "suggest marks.plm yes -k 9", &[]);
+    let found = json(&here, "suggest -m marks.plm yes -k 9", &[]);
     let words = found["suggestions"].as_array().unwrap().iter().map(|found| found["word"].clone());
     assert_eq!(words.collect::<Vec<_>>(), ["yes"]);
 }

@@ -35,8 +35,8 @@ fn a_standard_error_that_is_full_or_closed_ends_nothing() {
         format!("train --data text --out bar {SMALL} --progress bar"),
         "sweep s.toml --data text --out sweep".to_owned(),
         format!("compress {model} --prune 0.5 -o x.plm"),
-        format!("suggest {model} zzz"),
-        format!("complete {model} zzz"),
+        format!("suggest -m {model} zzz"),
+        format!("complete -m {model} zzz"),
         "ngram --data text --order 2 -o n.plm".to_owned(),
     ] {
         let output = shell(&here, &format!("exec \"$0\" {line} 2> /dev/full"));
@@ -134,7 +134,7 @@ fn paths_that_are_no_utf8() {
 #[test]
 fn texts_are_written_as_they_are_drawn() {
     let here = shared();
-    let line = "\"$0\" generate packed.plm -n 100000000 --tokens 3 | head -2";
+    let line = "\"$0\" generate -m packed.plm -n 100000000 --tokens 3 | head -2";
     let output = shell(here, line);
     assert_eq!(text(&output.stdout).lines().count(), 2);
 }
@@ -143,7 +143,7 @@ fn texts_are_written_as_they_are_drawn() {
 fn lines_of_standard_input_from_other_systems() {
     let output = shell(
         shared(),
-        r"printf '\xef\xbb\xbfthe cat\r\nthe dog\r\n' | $0 score packed.plm --json",
+        r"printf '\xef\xbb\xbfthe cat\r\nthe dog\r\n' | $0 score -m packed.plm --json",
     );
     let lines: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -154,8 +154,8 @@ fn lines_of_standard_input_from_other_systems() {
 #[test]
 fn a_text_that_is_a_file_gets_a_note() {
     let here = shared();
-    let output = command(here, "score packed.plm open/test.txt", &[]).output().unwrap();
+    let output = command(here, "score -m packed.plm open/test.txt", &[]).output().unwrap();
     assert!(output.status.success() && stderr(&output).contains("scored as a text"), "{output:?}");
-    let hidden = command(here, "suggest packed.plm the --prefix <", &[]).output().unwrap();
+    let hidden = command(here, "suggest -m packed.plm the --prefix <", &[]).output().unwrap();
     assert!(stderr(&hidden).contains("only special words"), "{}", stderr(&hidden));
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use comfy_table::Table;
 use memmap2::MmapMut;
 use pocketlm::{Model, Random, Sampler, Sampling, Session};
 use pocketlm_kernels::bytes::{as_i32, sum_words};
@@ -16,24 +17,28 @@ use crate::evaluation::packed_split;
 use crate::machine::{Machine, peak_bytes};
 use crate::model::Loaded;
 use crate::numbers::{seconds, texts};
+use crate::table::table;
 
-/// Measure a packed model's speed: one word at a time with the full distribution, on one thread unless --threads
-/// asks for more.
+/// Measure the speed of models: one word after the other, each with the whole distribution.
 ///
-/// Example: pocketlm bench small.plm
+/// On one thread unless --threads says otherwise. Models are measured one after the other, a row for each. The bound is
+/// the speed at which this machine can read the model's weights.
+///
+/// Example: pocketlm bench small.plm smaller.plm
 ///
 /// Example: pocketlm bench ngram.plm --data data/ptb
 #[derive(clap::Args)]
 pub struct Args {
-    /// A .plm file, or a checkpoint, which is packed in memory in f32.
-    model: PathBuf,
-    /// Seconds to measure.
+    /// Models: .plm files, or folders of checkpoints, which are packed in memory in f32.
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<PathBuf>,
+    /// Seconds to measure each model for.
     #[arg(long, default_value = "3", value_parser = seconds)]
     seconds: Duration,
-    /// Score so many texts at once instead, for throughput.
+    /// Score batches of N texts instead.
     #[arg(long, value_name = "N", value_parser = texts)]
     batch: Option<usize>,
-    /// Score this text (of a folder its test.txt) instead, again and again, without its recall.
+    /// Score this text again and again instead: a file, or the test.txt of a folder.
     #[arg(long, value_name = "PATH", conflicts_with = "batch")]
     data: Option<PathBuf>,
     /// Print one JSON object.
@@ -51,6 +56,7 @@ struct Report {
     p50_us: f64,
     p99_us: f64,
     open_ms: f64,
+    /// None for the models after the first, whose memory cannot be told from what was there before.
     peak_bytes: Option<u64>,
     /// Bytes of weights that one word reads: all but the embedding, of which it reads a row. None for an n-gram
     /// model, which reads here and there.
@@ -64,8 +70,26 @@ struct Report {
 impl Args {
     /// Measures and prints.
     pub fn run(self) -> Result<()> {
+        let mut reports = Vec::new();
+        for path in &self.models {
+            let mut report = self.measure(path)?;
+            report.peak_bytes = report.peak_bytes.filter(|_| reports.is_empty());
+            reports.push(report);
+        }
+        match (self.json, &reports[..]) {
+            (true, [report]) => say!("{}", serde_json::to_string_pretty(report)?),
+            (true, reports) => {
+                let object = serde_json::json!({ "results": reports });
+                say!("{}", serde_json::to_string_pretty(&object)?);
+            }
+            (false, reports) => say!("{}", as_table(reports)),
+        }
+        Ok(())
+    }
+
+    fn measure(&self, path: &Path) -> Result<Report> {
         let start = Instant::now();
-        let model = Loaded::open(&self.model)?.model;
+        let model = Loaded::open(path)?.model;
         let mut session = Session::new(&model);
         black_box(session.suggest(3)?.len());
         let open_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -82,8 +106,8 @@ impl Args {
         let bytes = bytes_per_token(&model);
         let bandwidth = bytes.map(bandwidth).transpose()?;
         let bound = bandwidth.zip(bytes).map(|(bandwidth, bytes)| bandwidth / bytes as f64);
-        let report = Report {
-            model: self.model.clone(),
+        Ok(Report {
+            model: path.to_owned(),
             // Products with several vectors are not shared out.
             threads: if self.batch.is_some() { 1 } else { rayon::current_num_threads() },
             batch: self.batch.unwrap_or(1),
@@ -96,8 +120,7 @@ impl Args {
             bandwidth,
             bound_tokens_per_second: bound,
             machine: Machine::here(),
-        };
-        self.print(&report)
+        })
     }
 
     fn batches(&self, model: &Model, n: usize) -> Result<Vec<f64>> {
@@ -136,23 +159,23 @@ impl Args {
             }
         }
     }
+}
 
-    fn print(&self, report: &Report) -> Result<()> {
-        if self.json {
-            say!("{}", serde_json::to_string_pretty(report)?);
-            return Ok(());
-        }
-        let bound = report.bound_tokens_per_second.map(|bound| format!(" (bound {bound:.0})"));
-        say!(
-            "{:.0} tokens/s{}, p50 {:.1} us, p99 {:.1} us, open to first suggestion {:.2} ms",
-            report.tokens_per_second,
-            bound.unwrap_or_default(),
-            report.p50_us,
-            report.p99_us,
-            report.open_ms
-        );
-        Ok(())
+fn as_table(reports: &[Report]) -> Table {
+    let header = ["model", "tokens/s", "bound", "p50 us", "p99 us", "open ms"];
+    let mut table = table(&header, 1);
+    for report in reports {
+        let bound = report.bound_tokens_per_second.map(|bound| format!("{bound:.0}"));
+        table.add_row([
+            report.model.display().to_string(),
+            format!("{:.0}", report.tokens_per_second),
+            bound.unwrap_or_else(|| "–".to_owned()),
+            format!("{:.1}", report.p50_us),
+            format!("{:.1}", report.p99_us),
+            format!("{:.2}", report.open_ms),
+        ]);
     }
+    table
 }
 
 /// Seconds of each of as many words as `seconds` have room for: fed, then one probability, which takes the sum

@@ -1,9 +1,9 @@
 //! `pocketlm demo`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use pocketlm::Sampling;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Corpus, Split};
@@ -18,25 +18,33 @@ use super::train::interruptible;
 use crate::Interrupted;
 use crate::model::Loaded;
 use crate::progress::{Mode, Progress};
+use crate::shell;
 
-/// Train, evaluate and use a small model on a built-in corpus whose exact entropy is known; takes about a
-/// minute and a half.
+/// Train, measure and use a small model on a built-in text: a minute or two.
+///
+/// The text is drawn from a grammar of English, whose entropy is known exactly. So you see how near the model comes to
+/// the best possible one.
 ///
 /// Example: pocketlm demo
+///
+/// Example: pocketlm demo --write-text text --tokens 20000
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of the checkpoint (default: one beside other temporary files, replaced at each run).
+    /// Folder for the checkpoint (default: a temporary one, replaced at each run).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Training tokens.
-    #[arg(long, default_value_t = 400_000)]
+    /// Number of tokens to train on.
+    #[arg(long, value_name = "N", default_value_t = 400_000)]
     tokens: usize,
-    /// Passes over them.
-    #[arg(long, default_value_t = 6)]
+    /// Number of passes over the text.
+    #[arg(long, value_name = "N", default_value_t = 6)]
     epochs: usize,
-    /// What to show while training (default: a bar on a terminal, else plain).
+    /// How to show progress (default: a bar on a terminal, otherwise plain).
     #[arg(long, value_enum)]
     progress: Option<Mode>,
+    /// Write the text into this folder as train.txt, valid.txt and test.txt, and stop.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "epochs"])]
+    write_text: Option<PathBuf>,
 }
 
 const CONTEXTS: [&str; 3] = ["the", "the dogs near the barn", "carmen trusts"];
@@ -44,6 +52,9 @@ const CONTEXTS: [&str; 3] = ["the", "the dogs near the barn", "carmen trusts"];
 impl Args {
     /// Trains, evaluates, suggests, generates.
     pub fn run(self) -> Result<()> {
+        if let Some(folder) = &self.write_text {
+            return write_text(folder, self.tokens);
+        }
         let corpus = grammar::corpus(1, self.tokens)?;
         let floor = floor(&corpus, &corpus.test);
         say!(
@@ -61,14 +72,7 @@ impl Args {
         let test = evaluate(&checkpoint.network, &checkpoint.parameters, &corpus.test, eos)?;
         say!("\nTest perplexity {:.2}; the floor is {floor:.2}.", test.perplexity);
         show(&Loaded::open(&out)?)?;
-        let out = out.display();
-        say!(
-            "\nThe model is in {out}. What to try next:\n  \
-             pocketlm suggest {out} \"the old\"\n  \
-             pocketlm pack {out} -o demo.plm --precision int8 && pocketlm bench demo.plm\n  \
-             pocketlm train --data YOUR.txt --max-vocab 10000 --out runs/mine"
-        );
-        Ok(())
+        next_steps(&out)
     }
 
     fn folder(&self) -> Result<PathBuf> {
@@ -83,7 +87,7 @@ impl Args {
     }
 
     /// Whether the training came to its end.
-    fn train(&self, corpus: &Corpus, out: &std::path::Path) -> Result<bool> {
+    fn train(&self, corpus: &Corpus, out: &Path) -> Result<bool> {
         let recipe = Draft::base("zaremba-small")?
             .file("the demo's recipe", include_str!("demo.toml"))?
             .set("epochs", &self.epochs.to_string())?
@@ -96,6 +100,31 @@ impl Args {
         let stop = interruptible();
         Ok(trainer.run(&stop, &mut |event| progress.observe(event))? == Outcome::Finished)
     }
+}
+
+/// Commands to try, which work as they are printed.
+fn next_steps(out: &Path) -> Result<()> {
+    let (program, model) = (shell::program(), shell::quoted(&out.to_string_lossy()));
+    let packed = shell::quoted(&out.join("demo.plm").to_string_lossy());
+    say!(
+        "\nThe model is in {}. What to try next:\n  \
+         {program} suggest -m {model} \"the old\"\n  \
+         {program} pack {model} -o {packed} --precision int8 && {program} bench {packed}\n  \
+         {program} train --data YOUR.txt --max-vocab 10000 --out runs/mine",
+        out.display()
+    );
+    Ok(())
+}
+
+/// Writes the three splits into a folder where there are none.
+fn write_text(folder: &Path, tokens: usize) -> Result<()> {
+    let is_there = |split: &&str| folder.join(format!("{split}.txt")).exists();
+    if let Some(split) = ["train", "valid", "test"].into_iter().find(is_there) {
+        bail!("{}: there is a {split}.txt already: give another folder", folder.display());
+    }
+    grammar::write_splits(folder, 1, tokens)?;
+    say!("{}: train.txt, valid.txt and test.txt", folder.display());
+    Ok(())
 }
 
 /// Perplexity of the split under the grammar that made it.

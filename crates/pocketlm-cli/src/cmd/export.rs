@@ -8,6 +8,7 @@ use pocketlm::Model;
 use pocketlm_train::ngram::arpa;
 use serde_json::json;
 
+use crate::model::check_exists;
 use crate::ngram_file::counts;
 use crate::output::Output;
 
@@ -34,6 +35,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let output = Output::new(&self.output, self.force)?;
         output.check_json(self.json)?;
+        check_exists(&self.model)?;
         if self.model.is_dir() {
             bail!("{} is a checkpoint; only n-gram models have an ARPA form", self.model.display());
         }

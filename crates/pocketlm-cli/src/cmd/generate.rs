@@ -1,43 +1,46 @@
 //! `pocketlm generate`
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use pocketlm::{Random, Sampler, Sampling};
 use serde_json::json;
 
-use crate::model::Loaded;
+use crate::model::{Loaded, ModelArg};
 
-/// Draw texts from a model.
+/// Generate texts: draw the next word again and again.
 ///
-/// Example: pocketlm generate runs/small "the company" --temperature 0.8 --seed 3
+/// Each argument is a context, with which the texts begin; without one they begin a sentence. A text ends with its
+/// sentence, or after --tokens.
+///
+/// Example: pocketlm generate -m runs/small "the company" --temperature 0.8 --seed 3
 #[derive(clap::Args)]
+#[command(override_usage = "pocketlm generate -m <MODEL> [OPTIONS] [CONTEXT]...")]
 pub struct Args {
-    /// Checkpoint or .plm file.
-    model: PathBuf,
-    /// What the text begins with.
-    #[arg(default_value = "")]
-    context: String,
-    /// Number of texts.
-    #[arg(short, long, default_value_t = 1)]
+    /// What the texts begin with.
+    #[arg(value_name = "CONTEXT")]
+    context: Vec<String>,
+    #[command(flatten)]
+    model: ModelArg,
+    /// Number of texts for each context.
+    #[arg(short, long = "count", alias = "n", default_value_t = 1)]
     n: usize,
-    /// Longest text in tokens; it ends earlier at the end of a sentence.
-    #[arg(long, default_value_t = 50)]
+    /// Longest text, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 50)]
     tokens: usize,
-    /// Below 1 prefers the likely, above 1 the unlikely.
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    /// Temperature: below 1 likely words are drawn more often, above 1 less often.
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
-    /// Draw from the K likeliest only; 0 for all.
+    /// Draw from the K likeliest words only; 0 for all.
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: usize,
-    /// Draw from the likeliest that together have probability P; 1 for all.
+    /// Draw from the likeliest words that together have probability P; 1 for all.
     #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f64,
-    /// The same seed draws the same texts.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the random numbers; the same seed draws the same texts.
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Print a JSON object a text.
+    /// Print one JSON object for each text.
     #[arg(long)]
     json: bool,
 }
@@ -45,19 +48,25 @@ pub struct Args {
 impl Args {
     /// Draws the texts.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(&self.model)?;
+        let loaded = Loaded::open(self.model.path(&self.context)?)?;
+        if self.context.is_empty() {
+            return self.draw(&loaded, "");
+        }
+        self.context.iter().try_for_each(|context| self.draw(&loaded, context))
+    }
+
+    fn draw(&self, loaded: &Loaded, context: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let mut show = |text: String| {
             if self.json {
-                writeln!(out, "{}", json!({ "context": self.context, "text": text }))?;
+                writeln!(out, "{}", json!({ "context": context, "text": text }))?;
             } else {
-                let gap = if self.context.is_empty() { "" } else { " " };
-                writeln!(out, "{}{gap}{text}", self.context)?;
+                let gap = if context.is_empty() { "" } else { " " };
+                writeln!(out, "{context}{gap}{text}")?;
             }
             Ok(())
         };
-        let most = (self.n, self.tokens);
-        each_drawn(&loaded, &self.context, most, self.sampling(), self.seed, &mut show)
+        each_drawn(loaded, context, (self.n, self.tokens), self.sampling(), self.seed, &mut show)
     }
 
     fn sampling(&self) -> Sampling {

@@ -2,12 +2,14 @@
 
 pub mod bench;
 pub mod bench_train;
+pub mod completions;
 pub mod compress;
 pub mod demo;
 pub mod eval;
 pub mod export;
 pub mod generate;
 pub mod inspect;
+pub mod man;
 pub mod ngram;
 pub mod pack;
 pub mod reproduce;

@@ -9,6 +9,7 @@ use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Source, Unit};
 use pocketlm_train::pack::pack;
 
+use crate::model::check_exists;
 use crate::output::Output;
 
 /// Pack a checkpoint into one file for the device.
@@ -57,6 +58,7 @@ fn help() -> String {
 
 /// A checkpoint to pack or to compress; says what else was given.
 pub fn trainable(path: &Path) -> Result<Checkpoint> {
+    check_exists(path)?;
     if path.is_file() {
         bail!(
             "{} is a file: give the folder of a checkpoint, from which packed files are made",

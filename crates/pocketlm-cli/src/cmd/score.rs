@@ -10,27 +10,31 @@ use serde_json::json;
 
 use super::eval::share;
 use crate::evaluation::Pair;
-use crate::input::each_text;
-use crate::model::Loaded;
+use crate::input::{Asked, each_text};
+use crate::model::{Loaded, ModelArg};
 
-/// Score texts: negative log-likelihood in nats and perplexity, the end of the sentence included.
+/// Score texts: negative log-likelihood in nats and perplexity, with the end of the sentence.
 ///
-/// Example: pocketlm score runs/small "the cat sat on the mat"
+/// Each argument is a text, scored from its beginning. Without arguments, each line of standard input is one.
 ///
-/// Example: pocketlm score small.plm --mix ngram.plm --weight 0.3 < sentences.txt
+/// Example: pocketlm score -m runs/small "the cat sat on the mat"
+///
+/// Example: pocketlm score -m small.plm --mix ngram.plm --weight 0.3 < sentences.txt
 #[derive(clap::Args)]
+#[command(override_usage = "pocketlm score -m <MODEL> [OPTIONS] [TEXT]...")]
 pub struct Args {
-    /// Checkpoint or .plm file.
-    model: PathBuf,
-    /// Texts; without them, lines of standard input.
+    /// Text to score; without it, lines of standard input.
+    #[arg(value_name = "TEXT")]
     text: Vec<String>,
-    /// Mix the model with this one, over the same words.
+    #[command(flatten)]
+    model: ModelArg,
+    /// Mix the model with this one, which must have the same words.
     #[arg(long, value_name = "MODEL")]
     mix: Option<PathBuf>,
-    /// Share of the second model in a mixture, 0 to 1.
+    /// Weight of the second model in the mixture, from 0 to 1.
     #[arg(long, default_value_t = 0.5, requires = "mix", value_parser = share)]
     weight: f64,
-    /// Print a JSON object a text.
+    /// Print one JSON object for each text.
     #[arg(long)]
     json: bool,
 }
@@ -38,9 +42,10 @@ pub struct Args {
 impl Args {
     /// Scores every text from the beginning.
     pub fn run(self) -> Result<()> {
+        let path = self.model.path(&self.text)?;
         if let Some(second) = &self.mix {
-            let pair = Pair::open(&self.model, second)?;
-            return each_text(&self.text, |text| {
+            let pair = Pair::open(path, second)?;
+            return each_text(&self.text, |&Asked { text, .. }| {
                 let (mut ids, oov) = pair.first.tokens(text)?;
                 ids.push(pair.first.model.vocabulary().eos());
                 let (first, second) = pair.log_probabilities(&ids)?;
@@ -55,9 +60,9 @@ impl Args {
                  give < {file}"
             );
         }
-        let loaded = Loaded::open(&self.model)?;
+        let loaded = Loaded::open(path)?;
         let mut session = Session::new(&loaded.model);
-        each_text(&self.text, |text| {
+        each_text(&self.text, |&Asked { text, .. }| {
             let (mut ids, oov) = loaded.tokens(text)?;
             ids.push(loaded.model.vocabulary().eos());
             session.reset();

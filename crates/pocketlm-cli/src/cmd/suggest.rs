@@ -1,50 +1,61 @@
 //! `pocketlm suggest` and `pocketlm complete`
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use pocketlm::{Suggestions, Unit};
 use serde_json::json;
 
-use crate::input::each_text;
-use crate::model::Loaded;
+use crate::input::{Asked, each_text};
+use crate::model::{Loaded, ModelArg};
 use crate::numbers::suggestions;
 use crate::subword;
 
-/// Suggest the words that are likely to come next.
+/// Suggest the words that may come next.
 ///
-/// Example: pocketlm suggest runs/small "the company said"
+/// Each argument is a context, the text so far. Without arguments, each line of standard input is one.
+///
+/// Example: pocketlm suggest -m small.plm "the company said" "he said"
 #[derive(clap::Args)]
+#[command(override_usage = "pocketlm suggest -m <MODEL> [OPTIONS] [CONTEXT]...")]
 pub struct Args {
-    /// Checkpoint or .plm file.
-    model: PathBuf,
-    /// What was written so far; without it, lines of standard input, one answer each.
+    /// Text so far, of which the next word is suggested; without it, lines of standard input.
+    #[arg(value_name = "CONTEXT")]
     context: Vec<String>,
-    /// How many.
-    #[arg(short, long, default_value = "5", value_parser = suggestions)]
-    k: usize,
-    /// Only words that start so; the probabilities are those among such words.
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    shown: Shown,
+    /// Suggest only words that begin with this text; probabilities are relative to those words.
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
-    /// Print a JSON object an answer.
-    #[arg(long)]
-    json: bool,
 }
 
-/// Complete the word that is being typed: the last word of the text is its beginning.
+/// Complete the word that is being typed.
 ///
-/// Example: pocketlm complete small.plm "the company sa"
+/// Each argument is a text whose last word is still being typed; a text that ends in a space asks for the next word.
+/// Without arguments, each line of standard input is one.
+///
+/// Example: pocketlm complete -m small.plm "the company sa"
 #[derive(clap::Args)]
+#[command(override_usage = "pocketlm complete -m <MODEL> [OPTIONS] [TEXT]...")]
 pub struct CompleteArgs {
-    /// Checkpoint or .plm file.
-    model: PathBuf,
-    /// What was typed so far; without it, lines of standard input, one answer each.
+    /// Text whose last word is to be completed; without it, lines of standard input.
+    #[arg(value_name = "TEXT")]
     text: Vec<String>,
-    /// How many.
-    #[arg(short, long, default_value = "5", value_parser = suggestions)]
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// What is printed of an answer.
+#[derive(clap::Args)]
+struct Shown {
+    /// Number of suggestions.
+    #[arg(short, long = "top", visible_alias = "count", alias = "k", default_value = "5", value_parser = suggestions)]
     k: usize,
-    /// Print a JSON object an answer.
+    /// Print one JSON object for each text.
     #[arg(long)]
     json: bool,
 }
@@ -52,33 +63,49 @@ pub struct CompleteArgs {
 impl Args {
     /// Answers every context.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(&self.model)?;
+        let loaded = Loaded::open(self.model.path(&self.context)?)?;
         let prefix = self.prefix.as_deref().unwrap_or("");
-        each_text(&self.context, |context| answer(&loaded, context, prefix, self.k, self.json))
+        each_text(&self.context, |asked| {
+            self.shown.head(asked)?;
+            answer(&loaded, asked.text, prefix, &self.shown)
+        })
     }
 }
 
 impl CompleteArgs {
     /// Completes every text.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(&self.model)?;
-        let words = loaded.model.vocabulary().unit() == Unit::Word;
-        each_text(&self.text, |text| {
-            let (context, prefix) = if loaded.byte_pairs().is_some() {
-                // A piece has the space before it.
-                text.split_at(text.rfind(char::is_whitespace).unwrap_or(0))
-            } else if words {
-                let space = text.char_indices().rev().find(|(_, char)| char.is_whitespace());
-                text.split_at(space.map_or(0, |(at, char)| at + char.len_utf8()))
-            } else {
-                (text, "")
-            };
-            answer(&loaded, context, prefix, self.k, self.json)
+        let loaded = Loaded::open(self.model.path(&self.text)?)?;
+        each_text(&self.text, |asked| {
+            self.shown.head(asked)?;
+            let (context, prefix) = split(&loaded, asked.text);
+            answer(&loaded, context, prefix, &self.shown)
         })
     }
 }
 
-fn answer(loaded: &Loaded, context: &str, prefix: &str, k: usize, as_json: bool) -> Result<()> {
+impl Shown {
+    /// What tells one answer from the next; JSON objects hold their context.
+    fn head(&self, asked: &Asked) -> Result<()> {
+        if self.json { Ok(()) } else { asked.head() }
+    }
+}
+
+/// The context and the beginning of the word that is being typed.
+fn split<'a>(loaded: &Loaded, text: &'a str) -> (&'a str, &'a str) {
+    if loaded.byte_pairs().is_some() {
+        // A piece has the space before it.
+        text.split_at(text.rfind(char::is_whitespace).unwrap_or(0))
+    } else if loaded.model.vocabulary().unit() == Unit::Word {
+        let space = text.char_indices().rev().find(|(_, char)| char.is_whitespace());
+        text.split_at(space.map_or(0, |(at, char)| at + char.len_utf8()))
+    } else {
+        (text, "")
+    }
+}
+
+fn answer(loaded: &Loaded, context: &str, prefix: &str, shown: &Shown) -> Result<()> {
+    let Shown { k, json: as_json } = *shown;
     let mut session = loaded.session(context)?;
     if let Some(encoder) = loaded.byte_pairs() {
         let found = subword::suggest(&loaded.model, encoder, &mut session, prefix, k)?;

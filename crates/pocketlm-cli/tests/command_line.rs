@@ -1,0 +1,195 @@
+//! The shape of the command line: how models and texts are given, what is printed for several, help and its kin.
+
+mod common;
+
+use std::fs;
+
+use common::{command, folder, json, print, shared, stderr};
+use serde_json::Value;
+
+/// What a command that is refused as wrong usage says.
+fn refused(line: &str, extra: &[&str]) -> String {
+    let output = command(shared(), line, extra).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{line}: {}", stderr(&output));
+    assert!(output.stdout.is_empty(), "{line}");
+    stderr(&output)
+}
+
+#[test]
+fn a_model_given_as_the_first_argument_gets_the_command_that_works() {
+    for name in ["suggest", "complete", "score", "generate"] {
+        for model in ["packed.plm", "open-model"] {
+            let said = refused(&format!("{name} {model}"), &["the cat"]);
+            let wanted =
+                format!("error: give the model by -m: pocketlm {name} -m {model} \"the cat\"");
+            assert!(said.starts_with(&wanted), "{said}");
+        }
+        let said = refused(name, &["the cat"]);
+        let wanted = format!("error: give the model by -m: pocketlm {name} -m MODEL \"the cat\"");
+        assert!(said.starts_with(&wanted), "{said}");
+    }
+    assert!(
+        refused("score", &[]).starts_with("error: give the model by -m: pocketlm score -m MODEL")
+    );
+}
+
+#[test]
+fn several_contexts_are_told_apart() {
+    let one = |text| print(shared(), "suggest -m packed.plm -k 2", &[text]);
+    let (cat, dog) = (one("the cat"), one("a dog"));
+    assert_eq!(cat.lines().count(), 2, "{cat}");
+    let both = format!("the cat\n{cat}\na dog\n{dog}");
+    assert_eq!(print(shared(), "suggest --model packed.plm --top 2", &["the cat", "a dog"]), both);
+    let typed = |input: &str, name: &str| {
+        let mut command = command(shared(), &format!("{name} -m packed.plm --count 2"), &[]);
+        String::from_utf8(command.write_stdin(input).output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(typed("the cat\na dog\n", "suggest"), both);
+    assert_eq!(typed("the cat\n", "suggest"), cat);
+    assert!(typed("the cat s\na dog r", "complete").starts_with("the cat s\n"));
+    assert!(typed("\nthe cat\n", "suggest").starts_with("\"\"\n"));
+    let lines = print(shared(), "suggest -m packed.plm --json", &["the cat", "a dog"]);
+    let contexts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let contexts: Vec<_> = contexts.map(|object| object["context"].clone()).collect();
+    assert_eq!(contexts, ["the cat", "a dog"]);
+    let drawn = print(shared(), "generate -m packed.plm -n 2", &["the cat", "a dog"]);
+    let begins: Vec<_> = drawn.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(begins, ["the", "the", "a", "a"]);
+}
+
+/// A program that writes a line and waits for its answer before the next one.
+#[test]
+fn a_line_is_answered_before_the_next_one_comes() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("pocketlm"))
+        .current_dir(shared())
+        .args(["suggest", "-m", "packed.plm", "-k", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    writeln!(input, "the cat").unwrap();
+    assert!(lines.next().unwrap().ends_with("sat"));
+    writeln!(input, "a dog").unwrap();
+    drop(input);
+    let rest: Vec<_> = lines.collect();
+    assert_eq!(rest[..2], ["", "a dog"]);
+    assert!(rest[2].ends_with("ran"), "{rest:?}");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_model_that_is_not_there_gets_the_likest_name() {
+    let here = folder("near");
+    fs::copy(shared().join("packed.plm"), here.join("keyboard.plm")).unwrap();
+    for line in [
+        "suggest -m keybord.plm the",
+        "score -m keybord.plm the",
+        "eval keybord.plm --data text",
+        "inspect keybord.plm",
+        "bench keybord.plm",
+        "export keybord.plm -o x.arpa",
+        "pack keybord.plm -o x.plm",
+    ] {
+        let output = command(&here, line, &[]).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(
+            said.contains("keybord.plm: no such file or folder: did you mean keyboard.plm?"),
+            "{said}"
+        );
+    }
+    let output = command(&here, "inspect nothing-like-it", &[]).output().unwrap();
+    assert!(
+        stderr(&output).contains("no such file or folder; check the path"),
+        "{}",
+        stderr(&output)
+    );
+    let elsewhere = here.join("keybord.plm").display().to_string();
+    let output = command(shared(), "inspect", &[&elsewhere]).output().unwrap();
+    let wanted = here.join("keyboard.plm").display().to_string();
+    assert!(stderr(&output).contains(&format!("did you mean {wanted}?")), "{}", stderr(&output));
+}
+
+#[test]
+fn bench_has_a_row_for_each_model() {
+    let table = print(shared(), "bench packed.plm open-model --seconds 0.05", &[]);
+    let rows: Vec<_> = table.lines().skip(2).collect();
+    assert!(
+        rows.len() == 2 && rows[0].contains("packed.plm") && rows[1].contains("open-model"),
+        "{table}"
+    );
+    let report = json(shared(), "bench packed.plm open-model --seconds 0.05", &[]);
+    let names: Vec<_> =
+        report["results"].as_array().unwrap().iter().map(|row| &row["model"]).collect();
+    assert_eq!(names, ["packed.plm", "open-model"]);
+}
+
+#[test]
+fn help_lists_the_commands_in_groups() {
+    let help = print(shared(), "--help", &[]);
+    let at = |part: &str| help.find(part).unwrap_or_else(|| panic!("no {part:?} in {help}"));
+    let order = [
+        "\nUse a model:",
+        "\n  suggest ",
+        "\nMake a model:",
+        "\n  train ",
+        "\nOptions:",
+        "--threads",
+    ];
+    assert!(order.map(at).is_sorted(), "{help}");
+    assert_eq!(help, print(shared(), "-h", &[]));
+    let suggest = print(shared(), "suggest --help", &[]);
+    assert!(suggest.contains("-k, --top <K>") && suggest.contains("--count"), "{suggest}");
+    let version = format!("pocketlm {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(print(shared(), "--version", &[]), version);
+}
+
+#[test]
+fn completions_and_manual_pages() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = print(shared(), &format!("completions {shell}"), &[]);
+        assert!(script.contains("suggest") && script.contains("max-vocab"), "{shell}");
+    }
+    let page = print(shared(), "man", &[]);
+    assert!(page.starts_with(".") && page.contains("pocketlm\\-suggest(1)"), "{page}");
+    let page = print(shared(), "man suggest", &[]);
+    assert!(page.contains("\\-\\-prefix") && !page.contains("max\\-vocab"), "{page}");
+    let here = folder("man");
+    print(&here, "man --out pages", &[]);
+    for name in ["pocketlm", "pocketlm-suggest", "pocketlm-bench-train"] {
+        assert!(here.join(format!("pages/{name}.1")).is_file(), "{name}");
+    }
+    assert!(refused("man sugest", &[]).contains("there is no command sugest"));
+}
+
+/// What the demo says to try next must work as it is printed, wherever the program lies.
+#[cfg(unix)]
+#[test]
+fn the_hints_of_the_demo_can_be_copied() {
+    let here = folder("hints");
+    let line = "demo --tokens 2000 --epochs 1 --progress plain --out";
+    let said = print(&here, line, &["a folder"]);
+    let hints: Vec<_> = said.lines().filter(|line| line.contains("a folder\"")).collect();
+    assert_eq!(hints.len(), 2, "{said}");
+    for hint in hints {
+        let hint = hint.replace("bench ", "bench --seconds 0.05 ");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &hint]).current_dir(&here).env("PATH", "/usr/bin:/bin");
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{hint}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_text_of_the_demo_can_be_written() {
+    let here = folder("write-text");
+    print(&here, "demo --write-text text --tokens 2000", &[]);
+    let read = |name: &str| fs::read_to_string(here.join("text").join(name)).unwrap();
+    assert!(read("train.txt").split_whitespace().count() > 1000 && !read("test.txt").is_empty());
+    let again = command(&here, "demo --write-text text", &[]).output().unwrap();
+    assert!(stderr(&again).contains("there is a train.txt already"), "{}", stderr(&again));
+}

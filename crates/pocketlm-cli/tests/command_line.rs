@@ -93,6 +93,7 @@ fn a_model_that_is_not_there_gets_the_likest_name() {
         "bench keybord.plm",
         "export keybord.plm -o x.arpa",
         "pack keybord.plm -o x.plm",
+        "train --data text --from keybord.plm --out x",
     ] {
         let output = command(&here, line, &[]).output().unwrap();
         let said = stderr(&output);

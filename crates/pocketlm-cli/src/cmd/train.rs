@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::Interrupted;
 use crate::input::read_text;
 use crate::machine::{Machine, peak_bytes};
+use crate::model::check_exists;
 use crate::numbers::minutes;
 use crate::progress::{Mode, Progress};
 
@@ -160,6 +161,7 @@ struct Report {
 impl Args {
     /// Trains, then evaluates the best model.
     pub fn run(self) -> Result<()> {
+        self.from.as_deref().map_or(Ok(()), check_exists)?;
         let recipe = self.recipe()?;
         if self.dry_run {
             say!("{}", toml::to_string(&recipe)?.trim_end());

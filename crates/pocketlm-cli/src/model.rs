@@ -142,7 +142,9 @@ impl Loaded {
         let mut session = Session::new(&self.model);
         let (ids, oov) = self.tokens(context)?;
         if oov > 0 {
-            note!("note: {oov} words of the context are not in the vocabulary, read as <unk>");
+            let words =
+                if oov == 1 { "word of the context is" } else { "words of the context are" };
+            note!("note: {oov} {words} not in the vocabulary, read as <unk>");
         }
         ids.into_iter().try_for_each(|id| session.feed(id))?;
         Ok(session)

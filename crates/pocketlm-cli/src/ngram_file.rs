@@ -15,7 +15,7 @@ use crate::output::Output;
 /// Where and how small to write.
 #[derive(clap::Args)]
 pub struct Packing {
-    /// The file to write; - for standard output.
+    /// File to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
     /// Bits of each probability and back-off weight, 1 to 16; 32 keeps every f32.

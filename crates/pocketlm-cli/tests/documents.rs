@@ -223,16 +223,32 @@ fn the_guide_is_true() {
 
 include!("library/readme.rs");
 
+#[allow(dead_code, reason = "it opens a file of the guide's folder")]
+mod guide {
+    include!("library/guide.rs");
+}
+
+/// The first block of Rust in a document.
+fn rust_of(name: &str) -> String {
+    let document = fs::read_to_string(repository().join(name)).unwrap();
+    let block = document.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.unwrap().to_owned()
+}
+
+#[test]
+fn the_rust_of_the_guide_compiles() {
+    assert_eq!(rust_of("docs/guide.md"), include_str!("library/guide.rs"));
+}
+
 /// The Rust of the front page is that of a function which is compiled and run here.
 #[test]
 fn the_rust_of_the_front_page_runs() {
-    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    let block = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let block = rust_of("README.md");
     let trimmed = |text: &str| -> Vec<String> {
         text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
     };
     let compiled = trimmed(include_str!("library/readme.rs"));
-    for line in trimmed(block) {
+    for line in trimmed(&block) {
         assert!(compiled.contains(&line), "{line:?} is not in tests/library/readme.rs");
     }
     print_next_words(&common::shared().join("packed.plm"), "the cat").unwrap();

@@ -19,32 +19,32 @@ use serde::Serialize;
 use crate::cmd::train::DeviceArgs;
 use crate::machine::{Machine, peak_bytes};
 
-/// Time one training step: forward, backward, gradient-norm clipping, SGD; or all that a base model's recipe does.
+/// Measure the speed of training: one step, or the whole update of a recipe.
 ///
 /// Example: pocketlm bench-train --hidden 650 --layers 2 --steps 20
 #[derive(clap::Args)]
 pub struct Args {
-    /// A base model by its recipe: shape, batch, window, dropout, losses, clipping, optimiser.
+    /// Base model whose recipe to time: its shape, batch, window, dropout, losses, clipping and optimiser.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["hidden", "layers", "batch", "window"])]
     model: Option<String>,
-    /// Units of each layer and width of the embedding.
+    /// Number of units of each layer, and width of the embedding.
     #[arg(long, default_value_t = 200)]
     hidden: usize,
-    /// Recurrent layers.
+    /// Number of layers.
     #[arg(long, default_value_t = 2)]
     layers: usize,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Types.
+    /// Number of words.
     #[arg(long, default_value_t = 10_000)]
     vocabulary: usize,
-    /// Parallel streams.
+    /// Number of streams of text side by side.
     #[arg(long, default_value_t = 20)]
     batch: usize,
-    /// Tokens of each stream.
+    /// Number of tokens of each stream.
     #[arg(long, default_value_t = 35)]
     window: usize,
-    /// Training steps to time, after two to warm up.
+    /// Number of steps to time, after two to warm up.
     #[arg(long, default_value_t = 20)]
     steps: usize,
     /// Print one JSON object.

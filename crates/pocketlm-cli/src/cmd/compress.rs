@@ -22,38 +22,39 @@ use crate::output::Output;
 use crate::progress::show_epoch;
 use crate::table::table;
 
-/// Compress a checkpoint by the steps of a recipe, or by one step given by flags.
+/// Compress a trained model by the steps of a recipe, or by steps given as options.
 ///
 /// Example: pocketlm compress runs/small -o small.plm --data data/ptb --prune 0.9 --matrices softmax
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint.
+    /// Folder of the checkpoint.
+    #[arg(value_name = "CHECKPOINT")]
     checkpoint: PathBuf,
-    /// The file to write; - for standard output.
+    /// File to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm", required_unless_present = "plan")]
     output: Option<PathBuf>,
     /// Recipe (TOML): a list of `[[step]]`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prune", "quantise", "low_rank", "tensor_train", "entropy"])]
     recipe: Option<PathBuf>,
-    /// Set this share of the numbers to zero.
+    /// Set this share of the numbers to zero, those nearest to it.
     #[arg(long, value_name = "SHARE")]
     prune: Option<f64>,
-    /// Store in this precision.
+    /// Store numbers in this precision.
     #[arg(long, value_name = "PRECISION", value_parser = precision)]
     quantise: Option<Precision>,
-    /// Split into factors of this rank.
+    /// Replace matrices by two factors of this rank.
     #[arg(long, value_name = "RANK")]
     low_rank: Option<usize>,
-    /// Turn into tensor trains of three cores of at most this rank.
+    /// Replace matrices by tensor trains of three cores of at most this rank.
     #[arg(long, value_name = "RANK")]
     tensor_train: Option<usize>,
-    /// Entropy-code the file: fewer bytes to send and to keep, the same model to the bit.
+    /// Entropy-code the file: smaller, slower to open, the same model to the bit.
     #[arg(long)]
     entropy: bool,
-    /// Matrices for the flags above, `*` for any text.
+    /// Matrices that the options above apply to; `*` stands for any text.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "*")]
     matrices: Vec<String>,
-    /// Train on for so many epochs after the flags above (before --quantise), with --lr.
+    /// Train for this number of epochs after the steps above, but before --quantise.
     #[arg(long, value_name = "EPOCHS")]
     fine_tune: Option<usize>,
     /// Learning rate of --fine-tune.
@@ -61,17 +62,17 @@ pub struct Args {
     lr: f64,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Text: to calibrate and fine-tune on, and to measure each step.
+    /// Text to calibrate and fine-tune on, and to measure each step on.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Folder for the trainings of the recipe, which go on there when the command is given again
-    /// (default: NAME.compress beside the file).
+    /// Folder for the trainings of the recipe, which the same command resumes there (default: NAME.compress beside the
+    /// file).
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
-    /// Also write the compressed checkpoint, for more training.
+    /// Also write the compressed model as a checkpoint, to be trained further.
     #[arg(long, value_name = "DIR")]
     checkpoint_out: Option<PathBuf>,
-    /// Print the bytes that every option would leave of every matrix, and stop.
+    /// Print the size of every matrix in every form, and stop.
     #[arg(long)]
     plan: bool,
     /// Replace an existing file.

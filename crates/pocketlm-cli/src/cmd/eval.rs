@@ -12,26 +12,28 @@ use crate::evaluation::{Row, WHOLE, mixed_rows, rows};
 use crate::machine::Machine;
 use crate::table::table;
 
-/// Measure the perplexity of models on text.
+/// Measure the perplexity of models on a text.
+///
+/// Also recall (how often the next word was the likeliest, or among the three likeliest), unknown words and speed.
 ///
 /// Example: pocketlm eval runs/small --data data/ptb --split valid --split test
 ///
 /// Example: pocketlm eval small.plm --mix ngram.plm --weight 0.3 --data data/ptb
 #[derive(clap::Args)]
 pub struct Args {
-    /// Models.
+    /// Models: .plm files or folders of checkpoints.
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
     /// Text: a folder with test.txt, or one file, which is measured whole.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Splits to evaluate (default: test): files of a folder, or what a training would make of a single file.
+    /// Split to measure (default: test). Of a single file, the lines that a training would take for it.
     #[arg(long, value_enum)]
     split: Vec<Split>,
-    /// Mix each model with this one, over the same words.
+    /// Mix each model with this one, which must have the same words.
     #[arg(long, value_name = "MODEL")]
     mix: Option<PathBuf>,
-    /// Share of the second model in a mixture: 0 to 1, or auto for what suits the valid split best.
+    /// Weight of the second model in the mixture: 0 to 1, or auto for the one that makes the valid split likeliest.
     #[arg(long, default_value = "auto", requires = "mix", value_parser = weight)]
     weight: Weight,
     #[command(flatten)]

@@ -12,14 +12,14 @@ use crate::model::check_exists;
 use crate::ngram_file::counts;
 use crate::output::Output;
 
-/// Write a packed n-gram model as an ARPA file, which other programs read.
+/// Write a packed n-gram model as an ARPA file, for other programs.
 ///
 /// Example: pocketlm export model.plm -o model.arpa
 #[derive(clap::Args)]
 pub struct Args {
-    /// A .plm file with an n-gram model.
+    /// N-gram model: a .plm file.
     model: PathBuf,
-    /// The file to write; - for standard output.
+    /// File to write; - for standard output.
     #[arg(short, long, value_name = "FILE.arpa")]
     output: PathBuf,
     /// Replace an existing file.

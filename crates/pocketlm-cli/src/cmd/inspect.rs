@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::model::Loaded;
 use crate::table::table;
 
-/// Show what a packed model is made of, byte by byte.
+/// Show the matrices of a model and the map of its file.
 ///
 /// Example: pocketlm inspect small.plm
 #[derive(clap::Args)]
 pub struct Args {
-    /// A .plm file, or a checkpoint, which is packed in memory in f32.
+    /// Model: a .plm file, or the folder of a checkpoint, which is packed in memory in f32.
     model: PathBuf,
-    /// Check the checksum of the whole file too.
+    /// Also check the checksum of the whole file.
     #[arg(long)]
     verify: bool,
     /// Print one JSON object.

@@ -17,36 +17,36 @@ use crate::machine::Machine;
 use crate::ngram_file::{Packing, Text, counts};
 use crate::output::Output;
 
-/// Make an n-gram model of a text: modified Kneser-Ney smoothing, packed into one file.
+/// Make an n-gram model of a text, with modified Kneser-Ney smoothing.
 ///
 /// Example: pocketlm ngram --data data/ptb --order 5 --prune 1e-7 -o small.plm
 #[derive(clap::Args)]
 pub struct Args {
-    /// Text: a folder with train.txt, valid.txt and test.txt, or one file (cut in three).
+    /// Text: a folder with train.txt, valid.txt and test.txt, or one file, which is cut in three.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Tokens of the longest n-grams, 1 to 6.
+    /// Length of the longest n-grams, 1 to 6.
     #[arg(long, default_value_t = 5)]
     order: usize,
-    /// Leave out n-grams whose loss raises the training perplexity by less than this share; 1e-7 leaves two fifths of the file.
+    /// Leave out n-grams whose loss raises the training perplexity by less than this share.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     prune: f64,
-    /// Leave out n-grams that come so often or less, order by order; 0,0,1: 3-grams and longer that come once.
+    /// Leave out n-grams that occur at most N times, order by order; 0,0,1 leaves out 3-grams and longer that occur once.
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     cutoffs: Vec<u32>,
-    /// What a token is: word or char.
+    /// Kind of token: word or char.
     #[arg(long, default_value_t = Unit::Word)]
     unit: Unit,
-    /// Keep at most so many types, <eos> and <unk> included.
+    /// Keep the N most frequent words at most, <eos> and <unk> included; the others become <unk>.
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
-    /// Keep only types that come at least so often.
+    /// Keep only words that occur at least N times; the others become <unk>.
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
-    /// How the text writes its unknown words, if not as <unk>, <UNK>, [UNK] or <unknown>.
+    /// Mark of unknown words in the text, if not <unk>, <UNK>, [UNK] or <unknown>.
     #[arg(long, value_name = "WORD")]
     unk: Option<String>,
-    /// Write the model as an ARPA file too, before its numbers are rounded.
+    /// Also write the model as an ARPA file, before its numbers are rounded.
     #[arg(long, value_name = "FILE")]
     arpa: Option<PathBuf>,
     #[command(flatten)]
@@ -100,26 +100,27 @@ impl Args {
     }
 }
 
-/// Pack an n-gram model from an ARPA file, whichever program made it.
+/// Pack an n-gram model from an ARPA file of any program.
 ///
-/// The numbers are those of the file, rounded to --bits. What no sentence can reach is left out, contexts that the file
-/// lacks are added as KenLM does, and a note says so.
+/// The numbers are those of the file, rounded to --bits. N-grams that no sentence can reach are left out, and contexts
+/// that the file lacks are added, as KenLM does; a note says how many.
 ///
 /// Example: pocketlm import model.arpa -o model.plm
 #[derive(clap::Args)]
 pub struct ImportArgs {
-    /// The ARPA file, packed by gzip or not.
+    /// ARPA file, which may be compressed by gzip.
     arpa: PathBuf,
-    /// Measure the packed model on the valid and test splits of this text, and remember it in the file.
+    /// Measure the packed model on this text and store the figures in the file.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The word that stands for unknown ones (default: <unk>, [unk] or <unknown>, in capitals or not; else one is added).
+    /// Word of the file that stands for unknown words (default: <unk>, <UNK>, [UNK] or <unknown>; without one, <unk> is
+    /// added).
     #[arg(long, value_name = "WORD", conflicts_with = "closed")]
     unk: Option<String>,
-    /// Add no <unk> where the file has no unknown word: a word that it lacks then has no score.
+    /// Add no <unk> to a file without one; a text with an unknown word then has no score.
     #[arg(long)]
     closed: bool,
-    /// Set the back-off weights so that all distributions sum to one, whatever the file says.
+    /// Replace the back-off weights so that each distribution sums to one.
     #[arg(long)]
     renormalise: bool,
     #[command(flatten)]

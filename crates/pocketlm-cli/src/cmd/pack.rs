@@ -12,24 +12,25 @@ use pocketlm_train::pack::pack;
 use crate::model::check_exists;
 use crate::output::Output;
 
-/// Pack a checkpoint into one file for the device.
+/// Pack a trained model into one file for the device.
 ///
 /// Example: pocketlm pack runs/small -o small.plm --precision int8 --data data/ptb
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint.
+    /// Folder of the checkpoint.
+    #[arg(value_name = "CHECKPOINT")]
     checkpoint: PathBuf,
-    /// The file to write; - for standard output.
+    /// File to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm")]
     output: PathBuf,
     /// Precision of every matrix (default: int8; for a compressed checkpoint what its recipe says).
     #[arg(long, value_parser = precision, help = help())]
     precision: Option<Precision>,
-    /// Entropy-code the file: fewer bytes to send and to keep, the same model to the bit, decoded into memory when
-    /// it is opened.
+    /// Entropy-code the file: smaller, slower to open, the same model to the bit.
     #[arg(long)]
     entropy: bool,
-    /// Measure the packed model on this text (of a folder the valid and test splits), and remember it in the file.
+    /// Measure the packed model on this text and store the figures in the file: the valid and test splits of a folder,
+    /// or the whole of a file.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Replace an existing file.
@@ -51,7 +52,7 @@ fn names() -> String {
 
 fn help() -> String {
     format!(
-        "{}, for every matrix (default: int8, or what the recipe of a compressed one says)",
+        "Precision of every matrix: {} (default: int8; of a compressed model what its recipe says)",
         names()
     )
 }

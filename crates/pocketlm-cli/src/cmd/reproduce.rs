@@ -27,9 +27,9 @@ use crate::progress::show_epoch;
 /// The base model of the field where none is named.
 const SMALL: &str = "zaremba-small";
 
-/// Make the rows of a table: train, compress, measure, and store each as JSON.
+/// Make the rows of a table of results: train, compress, measure.
 ///
-/// What was begun goes on where it was left, so a table can take several sittings.
+/// Each row is stored as JSON. The same command resumes what was stopped.
 ///
 /// Example: pocketlm reproduce paper --data data/ptb --rows original,int8
 #[derive(clap::Args)]
@@ -133,7 +133,7 @@ impl Args {
         let stop = interruptible();
         for row in all.iter().filter(|row| self.is_wanted(&row.name)) {
             if self.row(row, &stop)? == Outcome::Stopped {
-                return Err(Interrupted("stopped; the same command goes on").into());
+                return Err(Interrupted("stopped; the same command continues").into());
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Args {
             } else if self.as_is {
                 folders.report(base)?;
             } else if folders.train(base, &stop)? == Outcome::Stopped {
-                return Err(Interrupted("stopped; the same command goes on").into());
+                return Err(Interrupted("stopped; the same command continues").into());
             }
         }
         Ok(())

@@ -24,14 +24,14 @@ use crate::trial::{Place, Standing, State};
 /// Time between two looks at the processes.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Search over settings: a training for each point of a grid, or for so many random ones.
+/// Search over settings: one training for each point of a grid, or for each random draw.
 ///
-/// The specification is a recipe (base = "inan-small", [model], [train]) with what varies: [grid] lists the values
-/// of settings, "train.lr" = [0.001, 0.003]; or trials = 20 and [random] says how they are drawn, "train.lr" = {
-/// log-uniform = [1e-4, 1e-2] }, { uniform = [0.0, 0.6] } or { choice = ["lstm", "gru"] }.
+/// The specification is a recipe (base = "inan-small", [model], [train]) and what varies. Either [grid] lists the values
+/// of settings: "train.lr" = [0.001, 0.003]. Or [random] says how to draw them and trials = 20 how many draws there are:
+/// "train.lr" = { log-uniform = [1e-4, 1e-2] }, { uniform = [0.0, 0.6] } or { choice = ["lstm", "gru"] }.
 ///
-/// Each trial is a process and a folder of its own. The same command goes on where a sweep was left: what is
-/// finished is never run again. The table is sorted by validation; the test split is not looked at.
+/// Each trial is a process and a folder of its own. After an interrupt the same command continues; finished trials are
+/// not run again. The table is sorted by validation perplexity; the test split is not used.
 ///
 /// Example: pocketlm sweep lr.toml --data data/ptb --out sweeps/lr --jobs 2
 #[derive(clap::Args)]
@@ -39,26 +39,26 @@ pub struct Args {
     /// Specification (TOML).
     #[arg(value_name = "SPEC")]
     spec: PathBuf,
-    /// Text: a folder with train.txt, valid.txt and test.txt, or one file (cut in three).
+    /// Text: a folder with train.txt, valid.txt and test.txt, or one file, which is cut in three.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Folder of the sweep: sweep.json, and a checkpoint for each trial.
+    /// Folder for sweep.json and for a checkpoint of each trial.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Trials at once, which share the cores of --threads (default: one a core).
+    /// Number of trials that run together, sharing the cores of --threads (default: one for each core).
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
     text: TextArgs,
-    /// Minutes between two saves of a trial within an epoch.
+    /// Minutes between saves of a trial within an epoch.
     #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
     save_every: Duration,
     /// Print the trials, and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Print one JSON object, that of sweep.json.
+    /// Print the content of sweep.json.
     #[arg(long)]
     json: bool,
 }
@@ -309,7 +309,7 @@ impl<'a> Run<'a> {
             );
         }
         if self.entries.iter().any(|entry| !entry.standing.is_final()) {
-            return Err(Interrupted("stopped; the same command goes on").into());
+            return Err(Interrupted("stopped; the same command continues").into());
         }
         Ok(())
     }

@@ -21,26 +21,29 @@ use crate::progress::{Mode, Progress};
 
 /// Train a model on text.
 ///
+/// The folder in --out holds the epoch that validated best. Ctrl-C stops and saves; --resume continues.
+///
 /// Example: pocketlm train --model zaremba-small --data data/ptb --out runs/small
 #[derive(clap::Args)]
 pub struct Args {
-    /// Text: a folder with train.txt, valid.txt and test.txt, or one file (cut in three).
+    /// Text: a folder with train.txt, valid.txt and test.txt, or one file, which is cut in three.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Folder of the checkpoint.
+    /// Folder for the checkpoint.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Base model: zaremba-small (the default), zaremba-medium, zaremba-large, melis-10m, awd, inan-small,
     /// inan-small-averaged, mogrifier, keyboard or urnn.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Start from the weights and the vocabulary of a trained model, and from its recipe where --model names none.
+    /// Start from the weights and words of a trained model, and from its recipe unless --model names another; a wider
+    /// shape makes the model grow.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Recipe file (TOML) over the base model.
+    /// Recipe (TOML) with settings over those of the base model.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// One setting over both, as in a recipe: `--set lr=0.5 --set model.hidden=[300,300]`
+    /// One setting over those of the recipe: `--set lr=0.5 --set model.hidden=[300,300]`
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Short for --set epochs=N.
@@ -59,20 +62,19 @@ pub struct Args {
     seed: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Resume the training in --out from its last save: give the same command again, with other --epochs or another
-    /// --lr if you like. All else stays as it was.
+    /// Resume the training in --out from its last save. Give the same command again; only --epochs and --lr may change.
     #[arg(long)]
     resume: bool,
     /// Print the recipe that would be trained, and stop.
     #[arg(long)]
     dry_run: bool,
-    /// Minutes between two saves within an epoch.
+    /// Minutes between saves within an epoch.
     #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
     save_every: Duration,
-    /// What to show while training (default: a bar on a terminal, else plain).
+    /// How to show progress (default: a bar on a terminal, otherwise plain).
     #[arg(long, value_enum)]
     progress: Option<Mode>,
-    /// Do not look at the test split, which need not be there: for choosing among trainings.
+    /// Do not use the test split, which may then be missing: for choosing among trainings.
     #[arg(long)]
     no_test: bool,
     /// Print the result as one JSON object.
@@ -89,13 +91,13 @@ pub struct TextArgs {
     /// What a token is: word (the default), char or bpe.
     #[arg(long)]
     unit: Option<Unit>,
-    /// Keep at most so many types; the rest become `<unk>`.
+    /// Keep the N most frequent words at most; the others become `<unk>`.
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
-    /// Keep only types that come at least so often; the rest become `<unk>`.
+    /// Keep only words that occur at least N times; the others become `<unk>`.
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
-    /// How the text writes its unknown words, if not as <unk>, <UNK>, [UNK] or <unknown>.
+    /// Mark of unknown words in the text, if not <unk>, <UNK>, [UNK] or <unknown>.
     #[arg(long, value_name = "WORD")]
     unk: Option<String>,
 }
@@ -131,8 +133,8 @@ impl TextArgs {
 /// What a network is trained and measured on.
 #[derive(clap::Args)]
 pub struct DeviceArgs {
-    /// What to compute on: cpu, cuda (an NVIDIA GPU), or cuda-tf32 (the same, with products whose factors are rounded
-    /// to TF32); a GPU needs a program built with --features cuda.
+    /// Device to compute on: cpu, cuda (an NVIDIA GPU) or cuda-tf32 (the same, with factors rounded to TF32); a GPU needs
+    /// a program built with --features cuda.
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
     pub device: Device,
 }
@@ -184,7 +186,10 @@ impl Args {
             if self.json {
                 self.report(&corpus, &trainer, outcome)?;
             }
-            return Err(Interrupted("stopped; add --resume to the same command to go on").into());
+            return Err(Interrupted(
+                "stopped and saved; add --resume to the same command to continue",
+            )
+            .into());
         }
         self.report(&corpus, &trainer, outcome)
     }

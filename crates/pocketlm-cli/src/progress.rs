@@ -77,14 +77,16 @@ impl Progress {
 /// A line on standard error for the end of an epoch of a training within a larger work.
 pub fn show_epoch(event: &Event) {
     if event.best.is_some() {
+        let left = event.seconds / event.epoch as f64 * (event.epochs - event.epoch) as f64;
         note!(
-            "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s",
+            "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s, {:.0} min left",
             event.epoch,
             event.epochs,
             event.split,
             event.perplexity,
             event.lr,
-            event.seconds
+            event.seconds,
+            left / 60.0
         );
     }
 }

@@ -76,7 +76,7 @@ fn text_that_is_not_utf8_gets_file_and_byte() {
 fn unknown_words_of_a_closed_vocabulary() {
     let here = place("unknown");
     fs::write(here.join("text/valid.txt"), "the cat\nthe zebra\n").unwrap();
-    train_fails(&here, "text", &["valid.txt: line 2: `zebra`", "--max-vocab or --min-count"]);
+    train_fails(&here, "text", &["valid.txt: line 2: \"zebra\"", "--max-vocab or --min-count"]);
     for command in ["score", "suggest", "generate"] {
         let line = format!("{command} -m closed-model");
         fails(shared(), &line, &["the zebra"], 1, &["\"zebra\"", "--max-vocab or --min-count"]);

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{SMALL, command, folder, json, print, stderr};
+use common::{SMALL, command, folder, json, print, splits, stderr};
 
 /// A folder with a text and an n-gram model of it.
 fn place(name: &str) -> std::path::PathBuf {
@@ -12,6 +12,29 @@ fn place(name: &str) -> std::path::PathBuf {
     pocketlm_train::grammar::write_splits(&here.join("text"), 1, 6_000).unwrap();
     json(&here, "ngram --data text --order 3 --min-count 2 -o three.plm --arpa three.arpa", &[]);
     here
+}
+
+/// Measuring goes by the ids of a file's special words, whatever these are called.
+#[test]
+fn special_words_go_by_their_ids() {
+    let here = folder("special");
+    let text = "the cat sat on the mat\nthe dog sat\n".repeat(20);
+    splits(&here, "text", &text.replace("dog", "<unk>"));
+    splits(&here, "asked", "the zebra sat\n");
+    print(&here, "ngram --data text --order 2 -o plain.plm --arpa plain.arpa", &[]);
+    let other = fs::read_to_string(here.join("plain.arpa")).unwrap().replace("<unk>", "rare");
+    fs::write(here.join("other.arpa"), other).unwrap();
+    print(&here, "import other.arpa -o other.plm --unk rare --bits 32", &[]);
+    print(&here, "import plain.arpa -o same.plm --bits 32", &[]);
+    let nll = |model: &str| {
+        let row = json(&here, &format!("eval {model} --data asked"), &[]);
+        assert_eq!(row["oov"], 1, "{model}");
+        row["nll"].as_f64().unwrap()
+    };
+    assert!((nll("other.plm") - nll("same.plm")).abs() < 1e-6);
+    let score = json(&here, "score -m other.plm", &["the zebra sat"]);
+    let mean = score["nll"].as_f64().unwrap() / score["tokens"].as_f64().unwrap();
+    assert!((mean - nll("other.plm")).abs() < 1e-6);
 }
 
 #[test]

@@ -67,7 +67,22 @@ impl Corpus {
     /// Any of [`Error`] but those of saved vocabularies and streams.
     pub fn open(path: &Path, options: &Options) -> Result<Self, Error> {
         let sources = Source::splits(path)?;
-        Self::encode(Encoder::train(&sources[0], options)?, &sources)
+        let encoder = Encoder::train(&sources[0], options)?;
+        if options.unit != Unit::Char {
+            return Self::encode(encoder, &sources);
+        }
+        // Of words that the training text lacks there are many, which a limit should make room for; a character more
+        // or less is no reason to stop.
+        match Self::encode(encoder.clone(), &sources) {
+            Err(Error::UnknownWord { path, line, word }) => {
+                let note = format!(
+                    "{}: line {line}: {word:?} is no character of the training text: such ones become {UNK}",
+                    path.display()
+                );
+                Self::encode(encoder.with_unknown(note), &sources)
+            }
+            other => other,
+        }
     }
 
     /// Opens a folder or a file as [`Corpus::open`] does, with a vocabulary that is already known.

@@ -395,6 +395,16 @@ fn marks_of_a_sentence_are_no_words() {
 }
 
 #[test]
+fn characters_that_the_training_text_lacks_become_unknown() {
+    let folder = splits("ab c\n", "a\tb\n");
+    let corpus = open(&folder, &CHARS).unwrap();
+    assert_eq!(types(&corpus.encoder), ["\u{20}", "<eos>", "a", "b", "c", "<unk>"]);
+    assert_eq!((corpus.valid.oov, corpus.test.oov), (1, 0));
+    assert!(corpus.notes[0].contains(r#"valid.txt: line 1: "\t""#), "{:?}", corpus.notes);
+    assert!(open(&splits("ab\n", "a\n"), &CHARS).unwrap().encoder.vocabulary().unk().is_none());
+}
+
+#[test]
 fn words_that_no_model_takes_are_refused_where_they_stand() {
     let text = format!("a b\n{} a\n", "x".repeat(5000));
     let source = Source::text("text", text.as_str());

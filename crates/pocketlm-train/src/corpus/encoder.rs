@@ -129,6 +129,13 @@ impl Encoder {
         Ok(Self { notes, ..Self::closed(unit, vocabulary) })
     }
 
+    /// The same with a type for unknown words, and a note that says why.
+    pub(super) fn with_unknown(self, note: String) -> Self {
+        let vocabulary = self.vocabulary.with_unknown();
+        let notes = [self.notes, vec![note]].concat();
+        Self { vocabulary, kind: self.kind, notes }
+    }
+
     /// What was taken for granted when the vocabulary was made, for people.
     pub fn notes(&self) -> &[String] {
         &self.notes

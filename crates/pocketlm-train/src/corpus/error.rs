@@ -96,7 +96,7 @@ pub enum Error {
     },
     /// A word is not in the vocabulary and there is no `<unk>` to stand in for it.
     #[error(
-        "{}: line {line}: `{}` is not in the vocabulary, which has no <unk> for unknown words; \
+        "{}: line {line}: {:?} is not in the vocabulary, which has no <unk> for unknown words; \
          train with --max-vocab or --min-count, which adds <unk>",
         path.display(),
         shortened(word)

@@ -102,6 +102,17 @@ impl Vocabulary {
         Ok(Self { words, ids, eos, unk })
     }
 
+    /// The same types and `<unk>` after them, if it is not among them.
+    pub(super) fn with_unknown(mut self) -> Self {
+        if self.unk.is_none() {
+            let id = self.words.len() as u32;
+            self.words.push(UNK.into());
+            self.ids.insert(UNK.into(), id);
+            self.unk = Some(id);
+        }
+        self
+    }
+
     /// Reads `vocab.txt`: one type per line, line number (from 0) = id.
     ///
     /// Lines end in a bare line feed, since any other character, a carriage return or a space

@@ -71,6 +71,9 @@ impl<M: Borrow<Model>> Session<M> {
         let all = 0..model.vocabulary().len();
         let sum = self.stream.find(model, all, k)?;
         let normaliser = self.stream.set_normaliser(sum);
+        // Nothing normalises what the file of an n-gram model calls logarithms of probabilities.
+        let best = self.stream.candidates.first().map_or(0.0, |best| f64::from(best.score));
+        self.stream.finite(model, exp(best - normaliser))?;
         Ok(self.stream.suggestions(model, normaliser))
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Encoder, Unit};
+use pocketlm_train::corpus::{Encoder, Unit, without_marks};
 use pocketlm_train::pack::pack_in_memory;
 
 use crate::{Usage, shell};
@@ -100,6 +100,8 @@ impl Loaded {
     /// Token ids of a text and the number of words that the vocabulary lacks.
     pub fn tokens(&self, text: &str) -> Result<(Vec<u32>, u64)> {
         let vocabulary = self.model.vocabulary();
+        let is_words = vocabulary.unit() == pocketlm::Unit::Word && self.encoder.is_none();
+        let text = if is_words { without_marks(text) } else { text };
         let Some(encoder) = &self.encoder else {
             let mut oov = 0;
             let ids = vocabulary.tokens(text).map(|token| {

@@ -103,14 +103,16 @@ impl Packing {
 }
 
 impl Written {
-    /// Prints it for people.
-    pub fn print(&self, output: &Output, ngrams: &[usize]) -> Result<()> {
+    /// Prints it for people: to standard error where standard output is a file that was written (`is_quiet`).
+    pub fn print(&self, is_quiet: bool, ngrams: &[usize]) -> Result<()> {
         let ngrams: Vec<_> = ngrams.iter().map(usize::to_string).collect();
-        let ngrams = ngrams.join(", ");
-        output.tell(&format!("{} bytes; n-grams of each length: {ngrams}", self.bytes))?;
-        for Measured { data, tokens, value } in &self.perplexity {
-            let line = format!("{data}: perplexity {value:.2} over {tokens} tokens");
-            if output.is_standard() { note!("{line}") } else { say!("{line}") }
+        let (output, bytes, ngrams) = (self.output.display(), self.bytes, ngrams.join(", "));
+        let first = format!("{output}: {bytes} bytes; n-grams of each length: {ngrams}");
+        let figures = self.perplexity.iter().map(|Measured { data, tokens, value }| {
+            format!("{data}: perplexity {value:.2} over {tokens} tokens")
+        });
+        for line in [first].into_iter().chain(figures) {
+            if is_quiet { note!("{line}") } else { say!("{line}") }
         }
         Ok(())
     }

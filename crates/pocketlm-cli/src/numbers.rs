@@ -39,6 +39,11 @@ pub fn suggestions(text: &str) -> Result<usize, String> {
     up_to(1_000_000, text)
 }
 
+/// How many of anything else.
+pub fn count(text: &str) -> Result<usize, String> {
+    up_to(usize::MAX, text)
+}
+
 fn up_to(most: usize, text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| format!("give a whole number from 1 to {most}"))

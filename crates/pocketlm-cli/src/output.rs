@@ -7,17 +7,35 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use pocketlm::pack::write_file_with;
+use pocketlm::pack::{create_file_with, write_file_with};
 
 /// A file to write, checked before any work begins.
 pub struct Output {
     path: PathBuf,
+    /// Whether what is there may be replaced.
+    force: bool,
 }
+
+/// Names of standard output among devices.
+const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Files of a checkpoint and of a folder of text.
+const READ: [&str; 9] = [
+    "config.json",
+    "vocab.txt",
+    "tokenizer.json",
+    "model.safetensors",
+    "training_state.safetensors",
+    "metrics.jsonl",
+    "train.txt",
+    "valid.txt",
+    "test.txt",
+];
 
 impl Output {
     /// Refuses what cannot be written, and what would be lost without `--force`.
     pub fn new(path: &Path, force: bool) -> Result<Self> {
-        let output = Self { path: path.to_owned() };
+        let output = Self { path: path.to_owned(), force };
         if output.is_standard() {
             return Ok(output);
         }
@@ -36,7 +54,38 @@ impl Output {
 
     /// Whether it is standard output, where nothing else may be printed.
     pub fn is_standard(&self) -> bool {
-        self.path == Path::new("-")
+        STANDARD.iter().any(|name| self.path == Path::new(name))
+    }
+
+    /// Refuses to write over what the command reads: files, or the files of checkpoints and of text in folders.
+    pub fn check_inputs(&self, inputs: &[&Path]) -> Result<()> {
+        let Ok(own) = self.path.canonicalize() else { return Ok(()) };
+        for input in inputs {
+            let Ok(read) = input.canonicalize() else { continue };
+            let is_within = own.parent() == Some(&read)
+                && own.file_name().is_some_and(|name| READ.iter().any(|known| name == *known));
+            if own == read || is_within {
+                bail!("{}: is read by this command: give another name", self.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses two outputs under one name.
+    pub fn check_apart(&self, other: &Self) -> Result<()> {
+        let place = |output: &Self| {
+            if output.is_standard() {
+                return PathBuf::from("-");
+            }
+            let folder = output.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().unwrap_or_default();
+            let name = output.path.file_name().unwrap_or_default();
+            output.path.canonicalize().unwrap_or_else(|_| folder.join(name))
+        };
+        if place(self) == place(other) {
+            bail!("{}: is named for two outputs: give one of them another", self.path.display());
+        }
+        Ok(())
     }
 
     /// Refuses `--json`, which prints to standard output, beside a file that is written there.
@@ -54,9 +103,21 @@ impl Output {
             fill(&mut out)?;
             return Ok(out.flush()?);
         }
-        write_file_with(&self.path, fill).map_err(|error| {
+        let written = match self.force {
+            true => write_file_with(&self.path, fill),
+            false => create_file_with(&self.path, fill),
+        };
+        written.map_err(|error| {
             let path = self.path.display();
-            anyhow!("{path}: {error}; check the folder, its permissions and the free space")
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    anyhow!("{path} exists: give --force to replace it")
+                }
+                io::ErrorKind::BrokenPipe => anyhow!(error),
+                _ => {
+                    anyhow!("{path}: {error}; check the folder, its permissions and the free space")
+                }
+            }
         })
     }
 

@@ -77,16 +77,17 @@ impl Progress {
 /// A line on standard error for the end of an epoch of a training within a larger work.
 pub fn show_epoch(event: &Event) {
     if event.best.is_some() {
-        let left = event.seconds / event.epoch as f64 * (event.epochs - event.epoch) as f64;
+        let remaining = (event.epochs - event.epoch) as f64;
+        let minutes = event.seconds / event.epoch as f64 * remaining / 60.0;
+        let left = if remaining > 0.0 { format!(", {minutes:.0} min left") } else { String::new() };
         note!(
-            "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s, {:.0} min left",
+            "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s{left}",
             event.epoch,
             event.epochs,
             event.split,
             event.perplexity,
             event.lr,
-            event.seconds,
-            left / 60.0
+            event.seconds
         );
     }
 }

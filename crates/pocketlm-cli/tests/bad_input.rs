@@ -263,7 +263,7 @@ fn resuming_what_is_not_there() {
     let from = |code: i32, parts: &[&str], more: &str| {
         fails(&here, &format!("train --data text {more}"), &[], code, parts);
     };
-    from(1, &["nowhere: is no checkpoint"], "--out new --from nowhere");
+    from(1, &["nowhere: no such file or folder"], "--out new --from nowhere");
     let narrower = ["model.hidden gives a width of 5 where the model to start from has 8"];
     from(2, &narrower, "--out new --from model --hidden 5");
     from(1, &["model: holds a training already"], "--out model --from model");

@@ -143,3 +143,82 @@ fn compressed_checkpoints_replace_no_model_unasked() {
     left.sort();
     assert_eq!(left, ["new", "other", "own", "text", "x.plm"]);
 }
+
+#[test]
+fn outputs_are_no_inputs_nor_one_another() {
+    let here = place("apart");
+    splits(&here, "text", &common::closed_text());
+    print(&here, &format!("train --data text --out model {SMALL}"), &[]);
+    fs::write(here.join("one.txt"), common::closed_text()).unwrap();
+    for line in [
+        "pack model -o model/model.safetensors --force",
+        "pack model -o one.txt --data one.txt --force",
+        "compress model --prune 0.5 -o model/config.json --force",
+        "ngram --data one.txt -o one.txt --force",
+        "ngram --data text -o text/train.txt --force",
+        "import a.arpa -o a.arpa --force",
+        "export a.plm -o a.plm --force",
+    ] {
+        refused(&here, line, "is read by this command");
+    }
+    for line in [
+        "ngram --data text -o same --arpa same",
+        "ngram --data text -o same --arpa ./same",
+        "ngram --data text -o - --arpa -",
+        "compress model --prune 0.5 -o same --checkpoint-out same",
+    ] {
+        refused(&here, line, "is named for two outputs");
+        assert!(!here.join("same").exists(), "{line}");
+    }
+    let output = command(&here, "ngram --data text --order 2 -o m.plm --arpa -", &[]).output();
+    let arpa = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(arpa.starts_with("\\data\\") && arpa.trim_end().ends_with("\\end\\"), "{arpa}");
+}
+
+/// A folder of somebody else's is no place for a training.
+#[test]
+fn a_training_replaces_no_files_of_other_programs() {
+    let here = folder("foreign-folder");
+    splits(&here, "text", &common::closed_text());
+    for name in ["config.json", "vocab.txt", "metrics.jsonl"] {
+        let app = here.join("app");
+        let _ = fs::remove_dir_all(&app);
+        fs::create_dir(&app).unwrap();
+        fs::write(app.join(name), "{\"port\": 8080}").unwrap();
+        refused(&here, &format!("train --data text --out app {SMALL}"), "something else");
+        assert_eq!(fs::read_to_string(app.join(name)).unwrap(), "{\"port\": 8080}");
+        assert_eq!(fs::read_dir(&app).unwrap().count(), 1, "nothing is left behind");
+    }
+}
+
+/// The folder of a compression's trainings goes by what it was made from, and goes when all is done.
+#[test]
+fn a_compression_is_of_the_model_that_was_given() {
+    let here = folder("made-from");
+    splits(&here, "text", &common::closed_text());
+    print(&here, &format!("train --data text --out one {SMALL}"), &[]);
+    print(&here, &format!("train --data text --out two {SMALL} --seed 2"), &[]);
+    let compress = |model: &str, more: &str| {
+        let line = format!("compress {model} --data text -o x.plm --force --fine-tune 1 {more}");
+        print(&here, &line, &[]);
+        fs::read(here.join("x.plm")).unwrap()
+    };
+    let first = compress("one", "--work w");
+    assert!(compress("one", "--work w") == first, "what is done is taken");
+    assert!(compress("one", "--work w --lr 0.5") != first, "another rate");
+    assert!(compress("two", "--work w") != first, "another model");
+    assert!(compress("one", "--work w") == first);
+    assert!(compress("one", "") == first);
+    assert!(!here.join("x.compress").exists());
+}
+
+#[test]
+fn standard_output_under_its_other_name() {
+    let here = place("dev-stdout");
+    let program = assert_cmd::cargo::cargo_bin!("pocketlm");
+    let line = "(echo head; \"$0\" export a.plm -o /dev/stdout; echo foot) > log";
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.arg("-c").arg(line).arg(program).current_dir(&here).status().unwrap().success());
+    let log = fs::read_to_string(here.join("log")).unwrap();
+    assert!(log.starts_with("head\n\\data\\") && log.ends_with("foot\n"), "{log}");
+}

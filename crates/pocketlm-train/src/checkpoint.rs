@@ -168,7 +168,9 @@ impl Checkpoint {
             let what = format!("has {types} types, {CONFIG} says {}", config.vocabulary);
             return Err(Error::checkpoint(&folder.join("vocab.txt"), what));
         }
-        let (network, parameters) = Network::new(&config.recipe.model, config.vocabulary)?;
+        let fault = |e: Error| Error::checkpoint(&folder.join(CONFIG), e.to_string());
+        let shape = &config.recipe.model;
+        let (network, parameters) = Network::new(shape, config.vocabulary).map_err(fault)?;
         let (parametrization, mut leaves) = Parametrization::new(&config.forms, &parameters)?;
         check_expansion(folder, leaves.data.len(), parameters.data.len())?;
         let path = folder.join(MODEL);
@@ -179,6 +181,11 @@ impl Checkpoint {
         let bytes = read(&path)?;
         let tensors = parse(&path, &bytes)?;
         fill(&path, &tensors, "", &mut leaves)?;
+        let is_foreign = |name: &&str| leaves.find(name).is_none();
+        if let Some(name) = tensors.names().into_iter().find(is_foreign) {
+            let what = format!("has a tensor {name:?}, which the model of {CONFIG} lacks");
+            return Err(Error::checkpoint(&path, what));
+        }
         let mut model = Self { config, encoder, network, parameters, leaves, parametrization };
         model.materialise()?;
         Ok(model)

@@ -33,7 +33,7 @@ mod streams;
 mod vocabulary;
 
 pub use bpe::DEFAULT_BPE_VOCAB;
-pub use encoder::{Encoded, Encoder, Options, Split, Unit, is_unknown};
+pub use encoder::{Encoded, Encoder, Options, Split, Unit, is_unknown, without_marks};
 pub use error::Error;
 pub use source::{Cut, SPLITS, Source};
 pub use streams::{Streams, Window};
@@ -105,9 +105,7 @@ impl Corpus {
         let test = sources.get(2).map(|test| encoder.read(test)).transpose()?.unwrap_or_default();
         let mut notes: Vec<String> = cut_note(sources).into_iter().collect();
         notes.extend_from_slice(encoder.notes());
-        for (source, split) in sources.iter().zip([&train, &valid, &test]) {
-            notes.extend(marks_note(source, split));
-        }
+        notes.extend(marks_notes(sources, &[&train, &valid, &test]));
         Ok(Self { encoder, train, valid, test, sources: sources.to_vec(), notes })
     }
 
@@ -143,9 +141,18 @@ fn cut_note(sources: &[Source]) -> Option<String> {
     ))
 }
 
-fn marks_note(source: &Source, split: &Split) -> Option<String> {
-    let (name, marked) = (source.path().display(), split.marked);
-    (marked > 0).then(|| {
-        format!("{name}: {marked} lines with <s>, </s> or <eos> around them, which were left out")
-    })
+/// The lines of each file of which marks were left out.
+fn marks_notes(sources: &[Source], splits: &[&Split]) -> Vec<String> {
+    let mut marked: Vec<(&Path, u64)> = Vec::new();
+    for (source, split) in sources.iter().zip(splits).filter(|(_, split)| split.marked > 0) {
+        match marked.iter_mut().find(|(path, _)| *path == source.path()) {
+            Some((_, lines)) => *lines += split.marked,
+            None => marked.push((source.path(), split.marked)),
+        }
+    }
+    let note = |(path, lines): (&Path, u64)| {
+        let name = path.display();
+        format!("{name}: {lines} lines with <s>, </s> or <eos> around them, which were left out")
+    };
+    marked.into_iter().map(note).collect()
 }

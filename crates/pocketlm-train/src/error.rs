@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Corpus(#[from] crate::corpus::Error),
     /// A file could not be read or written.
-    #[error("{}: {source}; check the path, its permissions and the free space", path.display())]
+    #[error("{}: {source}; {}", path.display(), io_mend(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -126,12 +126,19 @@ fn way_out(best: Option<usize>, folder: &Path) -> String {
     match best {
         Some(epoch) => format!(
             "{folder} keeps the model of epoch {epoch}; train another with a lower train.lr or a tighter train.clip, or \
-             add --resume --lr X to go on from the last save at a lower rate"
+             add --resume --lr X to resume from the last save at a lower rate"
         ),
         None => format!(
             "no epoch was validated, so there is no model in {folder}: remove that folder or give another --out, and \
              start again with a lower train.lr or a tighter train.clip"
         ),
+    }
+}
+
+fn io_mend(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "check the path",
+        _ => "check the path, its permissions and the free space",
     }
 }
 

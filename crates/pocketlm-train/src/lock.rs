@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-const NAME: &str = "lock";
+const NAME: &str = "pocketlm.lock";
 
 /// Held while a process writes in a folder. The system frees it when the process ends, however that happens.
 #[derive(Debug)]

@@ -11,12 +11,21 @@ const UNKNOWN: u128 = 1 << 40;
 /// [`Error::Config`] naming `field`, with both sizes.
 pub fn check(field: &str, what: &str, bytes: u128) -> Result<()> {
     let memory = total().unwrap_or(UNKNOWN);
-    if bytes <= memory {
+    if bytes <= memory && is_to_be_had(bytes) {
         return Ok(());
     }
     let (needed, memory) = (size(bytes), size(memory));
-    let what = format!("makes {what} of {needed}: this machine has {memory} of memory");
+    let what = format!(
+        "makes {what} of {needed}, which this process cannot have: the machine has {memory} of memory"
+    );
     Err(Error::config(field, what))
+}
+
+/// Whether the system gives so much memory to this process, which may be less than the machine has. Nothing of it is
+/// touched.
+fn is_to_be_had(bytes: u128) -> bool {
+    let mut probe: Vec<u8> = Vec::new();
+    usize::try_from(bytes).is_ok_and(|bytes| probe.try_reserve_exact(bytes).is_ok())
 }
 
 /// Bytes of memory of this machine, where it says so.

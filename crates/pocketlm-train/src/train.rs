@@ -720,15 +720,22 @@ fn begin_in(options: &Options) -> Result<Lock> {
     let refuse = |what: &str| Err(Error::checkpoint(out, what));
     let lock = Lock::acquire(out)?;
     match (is_begun(out), out.join(MODEL).exists()) {
-        (true, true) => refuse(
-            "holds a training already: add --resume to go on with it, or give another folder",
-        ),
+        (true, true) => {
+            refuse("holds a training already: add --resume to resume it, or give another folder")
+        }
         (true, false) => refuse(
-            "holds a training that has not finished an epoch yet: add --resume to go on with it; to start afresh, \
+            "holds a training that has not finished an epoch yet: add --resume to resume it; to start afresh, \
              remove the folder or give another",
         ),
         (false, true) => refuse("holds a model already: give another folder"),
         (false, false) => {
+            let has = |name: &str| out.join(name).exists();
+            let is_ours = !has("config.json") || Config::load(out).is_ok();
+            if !is_ours || (!has("config.json") && (has("vocab.txt") || has("metrics.jsonl"))) {
+                return refuse(
+                    "holds files of something else, which a training would replace: give another folder",
+                );
+            }
             let metrics = out.join("metrics.jsonl");
             if metrics.exists() {
                 std::fs::remove_file(&metrics).map_err(Error::io(&metrics))?;

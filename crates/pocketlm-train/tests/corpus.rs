@@ -352,6 +352,7 @@ fn what_is_no_text_is_named() {
         (b"\xff\xfea\0\n\0", "UTF-16"),
         (b"PK\x03\x04", "zip"),
         (b"\xfd7zXZ\0", "xz"),
+        (b"a\0 \0b\0\n\0c\0\n\0", "utf-16le"),
     ] {
         let folder = folder(&[]);
         let path = folder.path().join("all.txt");
@@ -389,6 +390,8 @@ fn marks_of_a_sentence_are_no_words() {
     assert_eq!(corpus.encoder.decode(&corpus.train.ids), "a b\na\nb\n\n");
     assert_eq!((corpus.train.marked, corpus.valid.marked, corpus.test.marked), (4, 1, 0));
     assert!(corpus.notes[0].contains("train.txt: 4 lines with <s>"), "{:?}", corpus.notes);
+    let many = encoder("<S> <bos> a </S> <EOS>\n</s> b <|endoftext|>\n", WORDS);
+    assert_eq!(types(&many), ["<eos>", "a", "b"]);
     // Only whole words are marks, and only at the ends.
     let within = encoder("<s>a </s> b\n", WORDS);
     assert_eq!(types(&within), ["</s>", "<eos>", "<s>a", "b"]);

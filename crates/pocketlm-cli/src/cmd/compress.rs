@@ -14,7 +14,7 @@ use pocketlm_train::lock::Lock;
 use pocketlm_train::pack::pack;
 use serde::Serialize;
 
-use crate::cmd::pack::{measure_splits, precision, trainable};
+use crate::cmd::pack::{inputs, measure_splits, precision, trainable};
 use crate::cmd::train::{DeviceArgs, interruptible};
 use crate::input::read_text;
 use crate::machine::Machine;
@@ -104,20 +104,29 @@ impl Args {
         let path = self.output.as_deref().context("give the file to write: -o NAME.plm")?;
         let output = Output::new(path, self.force)?;
         output.check_json(self.json)?;
+        let others = [self.data.as_deref(), self.recipe.as_deref()];
+        output.check_inputs(&inputs(&self.checkpoint, others))?;
         if let Some(folder) = &self.checkpoint_out {
+            if folder == path {
+                bail!("{}: is named for two outputs: give one of them another", path.display());
+            }
             self.check_checkpoint_out(folder)?;
         }
         let recipe = self.steps()?;
         let corpus = match &self.data {
             Some(data) => {
                 let corpus = Corpus::open_with(data, model.encoder.clone())?;
-                corpus.require_test(data)?;
                 corpus.notes.iter().for_each(|text| note!("note: {text}"));
                 Some(corpus)
             }
             None => None,
         };
-        let work = self.work.clone().unwrap_or_else(|| path.with_extension("compress"));
+        // A training that is stopped resumes from there; once the file is written there is nothing to resume.
+        let beside = match path.is_file() || (!output.is_standard() && !path.exists()) {
+            true => path.with_extension("compress"),
+            false => PathBuf::from("pocketlm.compress"),
+        };
+        let work = self.work.as_ref().unwrap_or(&beside).clone();
         let context = Context {
             corpus: corpus.as_ref(),
             work: &work,
@@ -140,6 +149,9 @@ impl Args {
         };
         let bytes = pack(&compressed, None, figures)?;
         output.write(|file| file.write_all(&bytes))?;
+        if self.work.is_none() && beside.is_dir() {
+            std::fs::remove_dir_all(&beside).with_context(|| beside.display().to_string())?;
+        }
         self.report(&output, path, &recipe, &reports)
     }
 
@@ -179,7 +191,7 @@ impl Args {
             say!("{}", serde_json::to_string_pretty(&report)?);
             return Ok(());
         }
-        let tables = format!("{}\n{}", matrix_table(steps), step_table(steps));
+        let tables = format!("{}\n\n{}", matrix_table(steps), step_table(steps));
         if file.is_standard() {
             note!("{tables}")
         } else {

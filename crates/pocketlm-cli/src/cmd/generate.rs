@@ -7,6 +7,7 @@ use pocketlm::{Random, Sampler, Sampling};
 use serde_json::json;
 
 use crate::model::{Loaded, ModelArg};
+use crate::numbers::count;
 
 /// Generate texts: draw the next word again and again.
 ///
@@ -23,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArg,
     /// Number of texts for each context.
-    #[arg(short, long = "count", alias = "n", default_value_t = 1)]
+    #[arg(short, long = "count", alias = "n", default_value = "1", value_parser = count)]
     n: usize,
     /// Longest text, in tokens.
     #[arg(long, value_name = "N", default_value_t = 50)]

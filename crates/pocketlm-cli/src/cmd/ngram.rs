@@ -59,6 +59,13 @@ impl Args {
         let output = self.packing.check()?;
         let arpa =
             self.arpa.as_ref().map(|path| Output::new(path, self.packing.force)).transpose()?;
+        output.check_inputs(&[&self.data])?;
+        if let Some(arpa) = &arpa {
+            arpa.check_inputs(&[&self.data])?;
+            arpa.check_apart(&output)?;
+            arpa.check_json(self.packing.json)?;
+        }
+        let is_quiet = output.is_standard() || arpa.as_ref().is_some_and(Output::is_standard);
         let Self { order, prune, ref cutoffs, .. } = self;
         let settings = Settings { order, cutoffs: cutoffs.clone(), prune, discounts: None };
         settings.check()?;
@@ -66,7 +73,6 @@ impl Args {
         let Self { unit, max_vocab, min_count, .. } = self;
         let options = Options { unit, max_vocab, min_count, unk: self.unk.clone() };
         let corpus = Corpus::open(&self.data, &options)?;
-        corpus.require_test(&self.data)?;
         corpus.notes.iter().for_each(|text| note!("note: {text}"));
         let Estimate { mut table, discounts, counted } =
             estimate(&corpus.encoder, &corpus.train, &settings)?;
@@ -90,7 +96,7 @@ impl Args {
             note!("note: too little text to estimate every discount; took 0.5, 1 and 1.5 there");
         }
         if !self.packing.json {
-            return written.print(&output, &kept);
+            return written.print(is_quiet, &kept);
         }
         let object = json!({ "written": written, "settings": settings, "ngrams": kept,
             "counted": counted, "discounts": discounts, "data_sha256": corpus.sha256(),
@@ -131,6 +137,7 @@ impl ImportArgs {
     /// Reads, packs and measures.
     pub fn run(self) -> Result<()> {
         let output = self.packing.check()?;
+        output.check_inputs(&[&self.arpa])?;
         let options = Reading { unknown: self.unk.as_deref(), closed: self.closed };
         let import = arpa::read(&self.arpa, options)?;
         notes(&import);
@@ -145,7 +152,7 @@ impl ImportArgs {
             self.data.as_deref().map(Text::Measured),
         )?;
         if !self.packing.json {
-            return written.print(&output, &kept);
+            return written.print(output.is_standard(), &kept);
         }
         let object = json!({ "written": written, "ngrams": kept, "left_out": left_out, "added": added,
             "unknown": table.unk.map(|id| &table.words[id as usize]), "unknown_added": unknown == Unknown::Added,

@@ -342,17 +342,25 @@ fn count(
     Ok((counts, foreign))
 }
 
-/// A line of words without `<s>` at its begin and `</s>` or `<eos>` at its end, with which some programs mark what the
-/// line end says already.
-fn without_marks(line: &str) -> &str {
-    let whole = line;
-    let line = line.trim();
-    let word_ends = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
-    let word_begins = |rest: &str| rest.is_empty() || rest.ends_with(char::is_whitespace);
-    let begun = line.strip_prefix("<s>").filter(|rest| word_ends(rest)).unwrap_or(line);
-    let end = |mark| begun.strip_suffix(mark).filter(|rest| word_begins(rest));
-    let ended = end("</s>").or_else(|| end(EOS)).unwrap_or(begun);
-    if ended.len() < line.len() { ended } else { whole }
+/// Marks of a sentence's begin and end, in lower case.
+const MARKS: [&str; 5] = ["<s>", "</s>", "<bos>", EOS, "<|endoftext|>"];
+
+/// A line of words without marks such as `<s>` and `</s>`, in capitals or not, at its ends, with which some programs mark
+/// what the line end says already.
+pub fn without_marks(line: &str) -> &str {
+    let is_mark = |word: &str| MARKS.iter().any(|mark| mark.eq_ignore_ascii_case(word));
+    let mut rest = line.trim();
+    let mut found = false;
+    loop {
+        let first = rest.split_whitespace().next().filter(|word| is_mark(word));
+        let last = rest.split_whitespace().next_back().filter(|word| is_mark(word));
+        rest = match (first, last) {
+            (Some(mark), _) => rest[mark.len()..].trim_start(),
+            (None, Some(mark)) => rest[..rest.len() - mark.len()].trim_end(),
+            (None, None) => return if found { rest } else { line },
+        };
+        found = true;
+    }
 }
 
 /// The words or the characters of a line.

@@ -203,6 +203,18 @@ fn foreign(begin: &[u8]) -> Option<&'static str> {
         (b"\xff\xfe", "UTF-16: convert it (iconv -f utf-16 -t utf-8)"),
         (b"\xfe\xff", "UTF-16: convert it (iconv -f utf-16 -t utf-8)"),
     ];
+    // Without a byte order mark every second byte of western text is 0.
+    let has_zeros = |at: usize| {
+        begin.get(..8).is_some_and(|first| {
+            first.iter().enumerate().all(|(place, &byte)| (byte == 0) == (place % 2 == at))
+        })
+    };
+    if has_zeros(1) {
+        return Some("UTF-16: convert it (iconv -f utf-16le -t utf-8)");
+    }
+    if has_zeros(0) {
+        return Some("UTF-16: convert it (iconv -f utf-16be -t utf-8)");
+    }
     let found = KINDS.into_iter().find(|(mark, _)| begin.starts_with(mark));
     // `BZh` alone could be a word.
     found

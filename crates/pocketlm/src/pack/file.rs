@@ -37,7 +37,26 @@ pub fn write_file_with(
     path: impl AsRef<Path>,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let path = resolve(path.as_ref())?;
+    write_by(path.as_ref(), true, fill)
+}
+
+/// The same where there is no file yet: one that appears in the meantime stays.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] for such a file; what else the operating system said.
+pub fn create_file_with(
+    path: impl AsRef<Path>,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    write_by(path.as_ref(), false, fill)
+}
+
+fn write_by(
+    path: &Path,
+    replaces: bool,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let path = resolve(path)?;
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(metadata) if !metadata.is_file() => {
@@ -47,17 +66,18 @@ pub fn write_file_with(
     }
     remove_abandoned(&path);
     let temporary = temporary(&path, &std::process::id().to_string());
-    let written = replace(&temporary, &path, fill);
-    if written.is_err() {
+    let written = put(&temporary, &path, replaces, fill);
+    if written.is_err() || !replaces {
         // The first error is the one to report; the temporary file may not even exist.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-fn replace(
+fn put(
     temporary: &Path,
     path: &Path,
+    replaces: bool,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
     let file = File::create(temporary)?;
@@ -65,8 +85,21 @@ fn replace(
     let _ = file.try_lock();
     let file = filled(file, fill)?;
     file.sync_all()?;
-    // Before the lock goes with the file.
-    fs::rename(temporary, path)?;
+    // All of it before the lock goes with the file.
+    if let Ok(there) = fs::metadata(path) {
+        fs::set_permissions(temporary, there.permissions())?;
+    }
+    if replaces {
+        fs::rename(temporary, path)?;
+    } else {
+        // A link takes no name that is taken; a file system without links has to do without.
+        match fs::hard_link(temporary, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+                fs::rename(temporary, path)?;
+            }
+            linked => linked?,
+        }
+    }
     sync_folder(path);
     Ok(())
 }
@@ -181,6 +214,29 @@ mod tests {
         fs::write(folder.0.join(".a.plm.notes.tmp"), b"somebody's").unwrap();
         write_file(&path, b"whole").unwrap();
         assert_eq!(folder.names(), [".a.plm.2.tmp", ".a.plm.notes.tmp", "a.plm"]);
+    }
+
+    #[test]
+    fn a_new_file_takes_no_name_that_is_taken() {
+        let folder = Folder::new("new");
+        let path = folder.0.join("a");
+        create_file_with(&path, |file| file.write_all(b"first")).unwrap();
+        let taken = create_file_with(&path, |file| file.write_all(b"second")).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(folder.names(), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_replaced_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("mode");
+        let path = folder.0.join("private");
+        write_file(&path, b"first").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        write_file(&path, b"second").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[cfg(unix)]

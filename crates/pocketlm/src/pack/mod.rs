@@ -59,7 +59,7 @@ pub use blocks::{circulant_fits, toeplitz_fits, unitary_fits};
 pub use dense::{round_trip, stored_bytes};
 pub use entropy::entropy_coded;
 #[cfg(feature = "std")]
-pub use file::{write_file, write_file_with};
+pub use file::{create_file_with, write_file, write_file_with};
 pub use form::{Factor, Form, Sparsity, factor_bytes, round_trip_factor};
 pub use notes::Notes;
 pub use product::Product;

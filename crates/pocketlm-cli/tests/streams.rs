@@ -159,3 +159,27 @@ fn a_text_that_is_a_file_gets_a_note() {
     let hidden = command(here, "suggest -m packed.plm the --prefix <", &[]).output().unwrap();
     assert!(stderr(&hidden).contains("only special words"), "{}", stderr(&hidden));
 }
+
+#[test]
+fn memory_that_a_process_cannot_have_is_refused_before_it_is_asked_for() {
+    let here = folder("memory");
+    splits(&here, "text", &common::closed_text());
+    let train = "train --data text --set embedding=8 --set batch=4 --epochs 1 --threads 1 --out";
+    let line = format!("ulimit -v 2000000; exec \"$0\" {train} large --hidden 9000");
+    let output = shell(&here, &line);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("which this process cannot have"), "{message}");
+    assert!(!here.join("large").exists(), "nothing is left behind");
+    print(&here, &format!("{} small --hidden 8", train.replace(" --threads 1", "")), &[]);
+    let config = here.join("small/config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let wide = text.replacen("\"hidden\": [\n        8", "\"hidden\": [\n        20000", 1);
+    let wide = if wide == text { text.replacen("      8\n", "      20000\n", 1) } else { wide };
+    assert_ne!(wide, text);
+    fs::write(&config, wide).unwrap();
+    let output = shell(&here, "ulimit -v 3000000; exec \"$0\" --threads 1 suggest -m small the");
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("small/config.json: "), "{message}");
+}

@@ -248,6 +248,9 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let length = Streams::new(&corpus.train.ids, 0, config.recipe.train.batch)?.len();
         let (network, dense) = Network::new(&config.recipe.model, config.vocabulary)?;
+        // A window has no more steps than the text.
+        let steps = config.recipe.train.steps.min(length);
+        check_memory(&network, dense.data.len(), steps, config.recipe.train.batch)?;
         let twin = Twin::open(options.device, &network, &dense)?;
         if let Some(twin) = &twin {
             config.provenance.add_device(twin.device());
@@ -255,9 +258,6 @@ impl<'a> Trainer<'a> {
         let train = &config.recipe.train;
         let (parametrization, parameters) = Parametrization::new(&config.forms, &dense)?;
         let dense = (!parametrization.is_plain()).then(|| (dense.zeros_like(), dense));
-        // A window has no more steps than the text.
-        let steps = train.steps.min(length);
-        check_memory(&network, parameters.data.len(), steps, train.batch)?;
         let mut window = network.window(steps, train.batch);
         window.penalties = train.penalties();
         let group_lasso = group_lasso(&config)?;

@@ -174,8 +174,9 @@ impl<'a> Trainer<'a> {
 
     fn begin(mut self) -> Result<Self> {
         self.parametrization.mask(&self.training.parameters);
-        self.corpus.encoder.save(&self.options.out)?;
+        // The configuration first: by it a start that is cut off is known as one.
         self.config.save(&self.options.out)?;
+        self.corpus.encoder.save(&self.options.out)?;
         self.save()?;
         Ok(self)
     }

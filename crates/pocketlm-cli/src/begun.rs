@@ -46,9 +46,7 @@ impl Begun<'_> {
             let encoder = Encoder::load(folder, Unit::Word)?;
             return Ok(Corpus::open_with(self.data, encoder)?);
         }
-        let options =
-            CorpusOptions { unit: Unit::Word, max_vocab: None, min_count: None, unk: None };
-        Ok(Corpus::open(self.data, &options)?)
+        Ok(Corpus::open(self.data, &CorpusOptions::default())?)
     }
 
     /// The training, resumed or started.

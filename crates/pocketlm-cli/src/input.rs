@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use pocketlm_train::corpus::Corpus;
 
 /// A text to be answered.
 pub struct Asked<'a> {
@@ -61,6 +62,11 @@ fn each_line(mut each: impl FnMut(&Asked) -> Result<()>) -> Result<()> {
         each(&Asked { text, number, is_alone })?;
     }
     Ok(())
+}
+
+/// Tells what was taken for granted when a text was read.
+pub fn show_notes(corpus: &Corpus) {
+    corpus.notes.iter().for_each(|text| note!("note: {text}"));
 }
 
 /// A text file without a byte order mark.

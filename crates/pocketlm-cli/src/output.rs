@@ -58,9 +58,9 @@ impl Output {
     }
 
     /// Refuses to write over what the command reads: files, or the files of checkpoints and of text in folders.
-    pub fn check_inputs(&self, inputs: &[&Path]) -> Result<()> {
+    pub fn check_inputs(&self, inputs: &[Option<&Path>]) -> Result<()> {
         let Ok(own) = self.path.canonicalize() else { return Ok(()) };
-        for input in inputs {
+        for input in inputs.iter().flatten() {
             let Ok(read) = input.canonicalize() else { continue };
             let is_within = own.parent() == Some(&read)
                 && own.file_name().is_some_and(|name| READ.iter().any(|known| name == *known));

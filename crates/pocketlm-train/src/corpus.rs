@@ -36,6 +36,7 @@ pub use bpe::DEFAULT_BPE_VOCAB;
 pub use encoder::{Encoded, Encoder, Options, Split, Unit, is_unknown, without_marks};
 pub use error::Error;
 pub use source::{Cut, SPLITS, Source};
+pub(crate) use source::{foreign, hex};
 pub use streams::{Streams, Window};
 pub use vocabulary::{EOS, UNK, Vocabulary};
 
@@ -126,7 +127,7 @@ impl Corpus {
         for (name, split) in splits.filter(|(_, split)| !split.ids.is_empty()) {
             digest.update(format!("{name}: {}\n", split.sha256));
         }
-        source::hex(&digest.finalize())
+        hex(&digest.finalize())
     }
 }
 

@@ -14,9 +14,9 @@ use pocketlm_train::lock::Lock;
 use pocketlm_train::pack::pack;
 use serde::Serialize;
 
-use crate::cmd::pack::{inputs, measure_splits, precision, trainable};
+use crate::cmd::pack::{measure_splits, precision, trainable};
 use crate::cmd::train::{DeviceArgs, interruptible};
-use crate::input::read_text;
+use crate::input::{read_text, show_notes};
 use crate::machine::Machine;
 use crate::output::Output;
 use crate::progress::show_epoch;
@@ -104,8 +104,8 @@ impl Args {
         let path = self.output.as_deref().context("give the file to write: -o NAME.plm")?;
         let output = Output::new(path, self.force)?;
         output.check_json(self.json)?;
-        let others = [self.data.as_deref(), self.recipe.as_deref()];
-        output.check_inputs(&inputs(&self.checkpoint, others))?;
+        let inputs = [Some(&*self.checkpoint), self.data.as_deref(), self.recipe.as_deref()];
+        output.check_inputs(&inputs)?;
         if let Some(folder) = &self.checkpoint_out {
             if folder == path {
                 bail!("{}: is named for two outputs: give one of them another", path.display());
@@ -116,7 +116,7 @@ impl Args {
         let corpus = match &self.data {
             Some(data) => {
                 let corpus = Corpus::open_with(data, model.encoder.clone())?;
-                corpus.notes.iter().for_each(|text| note!("note: {text}"));
+                show_notes(&corpus);
                 Some(corpus)
             }
             None => None,

@@ -35,7 +35,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let output = Output::new(&self.output, self.force)?;
         output.check_json(self.json)?;
-        output.check_inputs(&[&self.model])?;
+        output.check_inputs(&[Some(&self.model)])?;
         check_exists(&self.model)?;
         if self.model.is_dir() {
             bail!("{} is a checkpoint; only n-gram models have an ARPA form", self.model.display());

@@ -13,6 +13,7 @@ use pocketlm_train::ngram::{
 };
 use serde_json::json;
 
+use crate::input::show_notes;
 use crate::machine::Machine;
 use crate::ngram_file::{Packing, Text, counts};
 use crate::output::Output;
@@ -59,9 +60,9 @@ impl Args {
         let output = self.packing.check()?;
         let arpa =
             self.arpa.as_ref().map(|path| Output::new(path, self.packing.force)).transpose()?;
-        output.check_inputs(&[&self.data])?;
+        output.check_inputs(&[Some(&self.data)])?;
         if let Some(arpa) = &arpa {
-            arpa.check_inputs(&[&self.data])?;
+            arpa.check_inputs(&[Some(&self.data)])?;
             arpa.check_apart(&output)?;
             arpa.check_json(self.packing.json)?;
         }
@@ -73,7 +74,7 @@ impl Args {
         let Self { unit, max_vocab, min_count, .. } = self;
         let options = Options { unit, max_vocab, min_count, unk: self.unk.clone() };
         let corpus = Corpus::open(&self.data, &options)?;
-        corpus.notes.iter().for_each(|text| note!("note: {text}"));
+        show_notes(&corpus);
         let Estimate { mut table, discounts, counted } =
             estimate(&corpus.encoder, &corpus.train, &settings)?;
         if let (Some(file), Some(path)) = (&arpa, &self.arpa) {
@@ -137,7 +138,7 @@ impl ImportArgs {
     /// Reads, packs and measures.
     pub fn run(self) -> Result<()> {
         let output = self.packing.check()?;
-        output.check_inputs(&[&self.arpa])?;
+        output.check_inputs(&[Some(&self.arpa)])?;
         let options = Reading { unknown: self.unk.as_deref(), closed: self.closed };
         let import = arpa::read(&self.arpa, options)?;
         notes(&import);

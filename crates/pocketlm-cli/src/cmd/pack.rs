@@ -85,7 +85,7 @@ impl Args {
     /// Packs and writes.
     pub fn run(self) -> Result<()> {
         let output = Output::new(&self.output, self.force)?;
-        output.check_inputs(&inputs(&self.checkpoint, [self.data.as_deref()]))?;
+        output.check_inputs(&[Some(&self.checkpoint), self.data.as_deref()])?;
         let mut checkpoint = trainable(&self.checkpoint)?;
         checkpoint.config.forms.entropy |= self.entropy;
         let plain = checkpoint.config.forms.is_plain();
@@ -97,11 +97,6 @@ impl Args {
         let coded = if checkpoint.config.forms.entropy { ", entropy-coded" } else { "" };
         output.tell(&format!("{} bytes, {forms}{coded}", bytes.len()))
     }
-}
-
-/// The first path and those of the others that are given.
-pub fn inputs<'a, const N: usize>(first: &'a Path, others: [Option<&'a Path>; N]) -> Vec<&'a Path> {
-    [Some(first)].into_iter().chain(others).flatten().collect()
 }
 
 /// The perplexities of the packed model on the valid and test splits of `data`, if there is any.

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::Interrupted;
 use crate::cmd::train::{DeviceArgs, TextArgs, interruptible};
+use crate::input::show_notes;
 use crate::machine::Machine;
 use crate::numbers::minutes;
 use crate::table::table;
@@ -134,7 +135,7 @@ impl<'a> Run<'a> {
     /// Checks everything before any trial begins.
     fn new(args: &'a Args, sweep: Sweep, jobs: usize, threads: usize) -> Result<Self> {
         let corpus = Corpus::open(&args.data, &args.text.options())?;
-        corpus.notes.iter().for_each(|text| note!("note: {text}"));
+        show_notes(&corpus);
         let types = corpus.encoder.vocabulary().len();
         let data_sha256 = corpus.sha256();
         let mut run = Self { args, sweep, data_sha256, entries: Vec::new(), jobs, threads };

@@ -14,7 +14,7 @@ use pocketlm_train::train::{Options, Outcome, Trainer, check_resumable};
 use serde::Serialize;
 
 use crate::Interrupted;
-use crate::input::read_text;
+use crate::input::{read_text, show_notes};
 use crate::machine::{Machine, peak_bytes};
 use crate::model::check_exists;
 use crate::numbers::minutes;
@@ -267,7 +267,7 @@ impl Args {
             None if self.resume => Corpus::open_with(&self.data, self.resumed_encoder()?)?,
             None => Corpus::open(&self.data, &self.text.options())?,
         };
-        corpus.notes.iter().for_each(|text| note!("note: {text}"));
+        show_notes(&corpus);
         if from.is_some() {
             warn_of_unknown(&corpus.train);
         }

@@ -7,7 +7,7 @@ use toml::Table;
 
 use super::{Context, Method, Outline};
 use crate::checkpoint::Checkpoint;
-use crate::corpus::Corpus;
+use crate::corpus::{Corpus, hex};
 use crate::error::{Error, Result};
 use crate::group_lasso::GroupLasso;
 use crate::recipe::{Draft, Recipe};
@@ -39,7 +39,7 @@ fn origin(model: &Checkpoint, train: &Table, corpus: &Corpus) -> String {
     digest.update(bytemuck::cast_slice::<f32, u8>(&model.leaves.data));
     digest.update(train.to_string());
     digest.update(corpus.sha256());
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize())
 }
 
 /// Whether rounding to a precision is too slow to be done for every batch.

@@ -193,7 +193,7 @@ fn skip_mark(reader: &mut impl BufRead) -> std::io::Result<&'static [u8]> {
 }
 
 /// What a file is that begins so, where that is no text, with the mend.
-fn foreign(begin: &[u8]) -> Option<&'static str> {
+pub(crate) fn foreign(begin: &[u8]) -> Option<&'static str> {
     const KINDS: [(&[u8], &str); 7] = [
         (b"\x1f\x8b", "compressed by gzip: unpack it first (gunzip)"),
         (b"PK\x03\x04", "a zip archive: unpack it first (unzip)"),
@@ -218,7 +218,7 @@ fn foreign(begin: &[u8]) -> Option<&'static str> {
     let found = KINDS.into_iter().find(|(mark, _)| begin.starts_with(mark));
     // `BZh` alone could be a word.
     found
-        .filter(|(mark, _)| *mark != b"BZh" || begin.get(4..10) == Some(b"1AY&SY"))
+        .filter(|(mark, _)| *mark != b"BZh" || begin.get(4..7) == Some(b"1AY"))
         .map(|(_, kind)| kind)
 }
 
@@ -339,6 +339,7 @@ impl Extent {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// In hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

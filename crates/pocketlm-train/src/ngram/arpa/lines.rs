@@ -6,6 +6,7 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::corpus::foreign;
 use crate::error::{Error, Result};
 
 /// The longest line, in bytes: six words of 4,096 bytes and two numbers have far less.
@@ -35,15 +36,16 @@ impl<'a> Lines<'a> {
     pub(super) fn new(mut reader: impl BufRead + 'a, path: &'a Path) -> Result<Self> {
         let head = reader.fill_buf().map_err(Error::io(path))?;
         let is_compressed = head.starts_with(&[0x1f, 0x8b]);
-        let problem = foreign(head);
+        // What gzip made is unpacked here.
+        let foreign = foreign(head).filter(|_| !is_compressed);
         let reader: Box<dyn BufRead + 'a> = match is_compressed {
             true => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
             false => Box::new(reader),
         };
         let line = String::new();
         let mut lines = Self { path, reader, is_compressed, line, number: 0, is_put_back: false };
-        if let Some(problem) = problem {
-            return lines.fault_at(1, problem);
+        if let Some(kind) = foreign {
+            return lines.fault_at(1, format!("is no plain text but {kind}"));
         }
         if lines.read()? == 0 {
             lines.number = 0;
@@ -113,18 +115,4 @@ impl<'a> Lines<'a> {
 /// The fields of a line.
 pub(super) fn fields(line: &str) -> impl Iterator<Item = &str> {
     line.split(GAPS).filter(|field| !field.is_empty())
-}
-
-/// What a file is that begins so, where it is neither text nor what is unpacked here.
-fn foreign(head: &[u8]) -> Option<&'static str> {
-    let packed: [&[u8]; 3] = [b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd"];
-    if packed.iter().any(|magic| head.starts_with(magic)) {
-        return Some("the file is compressed: unpack it first (only gzip is read as it is)");
-    }
-    let utf16 = "the text is UTF-16; convert it with `iconv -f utf-16 -t utf-8`";
-    match head {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(utf16),
-        [0, b'\\', ..] | [b'\\', 0, ..] => Some(utf16),
-        _ => None,
-    }
 }

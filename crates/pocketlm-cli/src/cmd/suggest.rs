@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use anyhow::Result;
-use pocketlm::{Suggestions, Unit};
+use pocketlm::{Suggestion, Unit};
 use serde_json::json;
 
 use crate::input::{Asked, each_text};
 use crate::model::{Loaded, ModelArg};
 use crate::numbers::suggestions;
-use crate::subword;
+use crate::subword::{self, Found};
 
 /// Suggest the words that may come next.
 ///
@@ -105,52 +105,41 @@ fn split<'a>(loaded: &Loaded, text: &'a str) -> (&'a str, &'a str) {
 }
 
 fn answer(loaded: &Loaded, context: &str, prefix: &str, shown: &Shown) -> Result<()> {
-    let Shown { k, json: as_json } = *shown;
-    let mut session = loaded.session(context)?;
-    if let Some(encoder) = loaded.byte_pairs() {
-        let found = subword::suggest(&loaded.model, encoder, &mut session, prefix, k)?;
-        return show_pieces(&found, context, prefix, as_json);
-    }
-    let found =
-        if prefix.is_empty() { session.suggest(k)? } else { session.suggest_prefix(prefix, k)? };
+    let found = found(loaded, context, prefix, shown.k)?;
     let mut out = std::io::stdout().lock();
-    if as_json {
-        let object = json!({ "context": context, "prefix": prefix, "suggestions": list(&found) });
-        writeln!(out, "{object}")?;
-        return Ok(());
-    }
-    if found.is_empty() {
-        let words = loaded.model.vocabulary();
-        let is_known = words.words().any(|word| word.starts_with(prefix));
-        let what =
-            if is_known { "only special words start" } else { "no word of the vocabulary starts" };
-        note!("{what} with {prefix:?}");
-    }
-    for suggestion in found.iter() {
-        writeln!(out, "{:6.2} %  {}", suggestion.probability * 100.0, suggestion.word)?;
-    }
-    Ok(())
-}
-
-/// The same for byte pairs.
-fn show_pieces(found: &[subword::Found], context: &str, prefix: &str, as_json: bool) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    if as_json {
-        let list = |f: &subword::Found| json!({ "word": f.text, "probability": f.probability });
+    if shown.json {
+        let list = |f: &Found| json!({ "word": f.text, "probability": f.probability });
         let list: Vec<_> = found.iter().map(list).collect();
         let object = json!({ "context": context, "prefix": prefix, "suggestions": list });
         writeln!(out, "{object}")?;
         return Ok(());
     }
     if found.is_empty() {
-        note!("no text of a few pieces that begins with {prefix:?} was found");
+        note!("{} with {prefix:?}", nothing(loaded, prefix));
     }
-    for found in found {
-        writeln!(out, "{:6.2} %  {}", found.probability * 100.0, found.text)?;
+    for Found { text, probability } in found {
+        writeln!(out, "{:6.2} %  {text}", probability * 100.0)?;
     }
     Ok(())
 }
 
-fn list(found: &Suggestions) -> Vec<serde_json::Value> {
-    found.iter().map(|s| json!({ "word": s.word, "probability": s.probability })).collect()
+/// The likeliest words, or texts of a model of byte pairs.
+fn found(loaded: &Loaded, context: &str, prefix: &str, k: usize) -> Result<Vec<Found>> {
+    let mut session = loaded.session(context)?;
+    if let Some(encoder) = loaded.byte_pairs() {
+        return subword::suggest(&loaded.model, encoder, &mut session, prefix, k);
+    }
+    let found =
+        if prefix.is_empty() { session.suggest(k)? } else { session.suggest_prefix(prefix, k)? };
+    let of = |s: Suggestion| Found { text: s.word.to_owned(), probability: s.probability };
+    Ok(found.iter().map(of).collect())
+}
+
+/// Why nothing was found.
+fn nothing(loaded: &Loaded, prefix: &str) -> &'static str {
+    if loaded.byte_pairs().is_some() {
+        return "no text of a few pieces was found that begins";
+    }
+    let is_known = loaded.model.vocabulary().words().any(|word| word.starts_with(prefix));
+    if is_known { "only special words start" } else { "no word of the vocabulary starts" }
 }

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use pocketlm::pack::write_file;
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::cuda::Device;
-use pocketlm_train::metrics::validations;
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::reproduce::Base;
 use pocketlm_train::train::Outcome;
+use pocketlm_train::train::validations;
 use serde::Serialize;
 use serde_json::{Value, json};
 

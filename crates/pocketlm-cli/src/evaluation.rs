@@ -11,8 +11,8 @@ use pocketlm_kernels::activation::exp;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
 use pocketlm_train::cuda::{Device, Twin};
-use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::ngram::mix;
+use pocketlm_train::train::{Evaluation, evaluate_on};
 use serde::Serialize;
 
 use crate::model::{Loaded, check_exists};

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use pocketlm_train::metrics::Event;
+use pocketlm_train::train::Event;
 
 /// What to show on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,10 +7,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use pocketlm::pack::write_file;
-use pocketlm_train::metrics::{Validation, validations};
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::sweep::Trial;
 use pocketlm_train::train::is_begun;
+use pocketlm_train::train::{Validation, validations};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,36 +1,23 @@
 //! Training and compression.
-pub mod augmented;
-pub mod average;
-pub mod cell;
+//!
+//! Data flows one way: [`corpus`] reads text, [`recipe`] says what a model is and how it is made, [`train`] makes it,
+//! [`checkpoint`] keeps it, [`compress`] makes it small, [`pack`] writes it for the runtime.
+
 pub mod checkpoint;
 pub mod compress;
-pub mod config;
 pub mod corpus;
 pub mod cuda;
-pub mod dropout;
 pub mod error;
-pub mod evaluate;
 pub mod grammar;
-pub mod group_lasso;
-pub mod grow;
+pub mod linear;
 pub mod lock;
 pub mod matrix;
 mod memory;
-pub mod metrics;
-pub mod mogrifier;
 pub mod network;
 pub mod ngram;
-pub mod normalise;
-pub mod optimizer;
 pub mod pack;
-pub mod panels;
-pub mod parameters;
-pub mod product;
 pub mod recipe;
-pub mod regrowth;
 pub mod reproduce;
-pub mod sequence;
-pub mod softmax;
+pub mod settings;
 pub mod sweep;
 pub mod train;
-pub mod units;

@@ -4,12 +4,12 @@ use pocketlm::pack::{Factor, Form, Packer, Precision, entropy_coded};
 use pocketlm::{CellKind as PackedCell, Configuration, Perplexity, Provenance, Unit as PackedUnit};
 
 use crate::checkpoint::Checkpoint;
-use crate::compress::CompressionRecipe;
-use crate::config::CellKind;
 use crate::corpus::{EOS, UNK, Unit};
+use crate::linear::Entry;
 use crate::matrix::parametrization::factor;
 use crate::matrix::{LeafForm, Structure};
-use crate::parameters::Entry;
+use crate::recipe::CompressionRecipe;
+use crate::settings::CellKind;
 
 /// The configuration as the runtime has it.
 fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::compress::{CompressionRecipe, Outline};
 use crate::error::{Error, Result};
+use crate::recipe::{CompressionRecipe, Outline};
 use crate::recipe::{Draft, Recipe};
 
 /// A named list of rows.
@@ -296,7 +296,7 @@ impl Row {
         let model = self.training.model.clone();
         let mut outline = Outline { model, vocabulary: 10_000, forms };
         let mut steps = self.compression.step.iter();
-        steps.try_for_each(|step| step.method().declare(&mut outline))?;
+        steps.try_for_each(|step| step.settings().declare(&mut outline))?;
         Ok(outline)
     }
 

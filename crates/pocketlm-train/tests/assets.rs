@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::Corpus;
-use pocketlm_train::evaluate::evaluate;
+use pocketlm_train::train::evaluate;
 use serde_json::Value;
 
 fn root() -> PathBuf {

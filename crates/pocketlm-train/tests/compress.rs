@@ -12,17 +12,16 @@ use common::sit;
 use pocketlm::pack::Precision;
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::compress::{
-    CompressionRecipe, Context, Outline, StepReport, compress, packed_loss,
-};
+use pocketlm_train::compress::{Context, StepReport, compress, packed_loss};
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
-use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
 use pocketlm_train::matrix::Structure;
 use pocketlm_train::pack::pack;
+use pocketlm_train::recipe::CompressionRecipe;
 use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::train::evaluate;
 use pocketlm_train::train::{Options, Trainer};
 use tempfile::TempDir;
 
@@ -484,7 +483,7 @@ fn a_plan_foretells_the_bytes() {
     for steps in [RECIPES[3], RECIPES[5], fewer_units] {
         let model = Checkpoint::load(folder.path()).unwrap();
         let recipe = CompressionRecipe::parse("test", steps).unwrap();
-        let outline = recipe.check(&Outline::of(&model), Some(&corpus)).unwrap();
+        let outline = recipe.check(&model.outline(), Some(&corpus)).unwrap();
         let foretold = outline.bytes(|entry| entry.range.len()).unwrap();
         let (_, reports) = compressed(model, &corpus, steps);
         let bytes: usize = reports.last().unwrap().matrices.iter().map(|m| m.bytes).sum();

@@ -1,11 +1,10 @@
 //! Every gradient of the whole network, hence of the fused sequence operation, against central differences of
 //! its loss, under fixed dropout masks, with the penalties, and from a state that is not zero.
 
-use pocketlm_train::config::{Augmented, CellKind, ModelConfig};
-use pocketlm_train::dropout::{Dropout, Variational};
-use pocketlm_train::network::{Network, Penalties, State, Window, initialise};
-use pocketlm_train::parameters::{Entry, Parameters};
+use pocketlm_train::linear::{Entry, Parameters};
+use pocketlm_train::network::{Dropout, Network, State, Window, initialise};
 use pocketlm_train::recipe::Recipe;
+use pocketlm_train::settings::{Augmented, CellKind, ModelConfig, Penalties, Variational};
 
 const VOCABULARY: usize = 11;
 const STEPS: usize = 6;

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use pocketlm_train::config::{Augmented, Objective, OptimizerKind, TrainConfig};
+use pocketlm_train::linear::Parameters;
 use pocketlm_train::matrix::{Shape, Structure};
-use pocketlm_train::network::{Network, Penalties, State};
-use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
-use pocketlm_train::parameters::Parameters;
+use pocketlm_train::network::{Network, State};
 use pocketlm_train::recipe::Recipe;
+use pocketlm_train::settings::{Augmented, Objective, OptimizerKind, Penalties, TrainConfig};
+use pocketlm_train::train::{Optimizer, clip_scale, norm};
 use safetensors::SafeTensors;
 
 /// Largest error allowed, relative to the largest number of the tensor.

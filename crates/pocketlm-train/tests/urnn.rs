@@ -10,16 +10,17 @@ use std::time::Duration;
 use common::sit;
 use pocketlm::Model;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::compress::{CompressionRecipe, Context, compress, packed_loss};
+use pocketlm_train::compress::{Context, compress, packed_loss};
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::cuda::Device;
 use pocketlm_train::error::Error;
-use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar;
 use pocketlm_train::matrix::Parametrization;
 use pocketlm_train::network::Network;
 use pocketlm_train::pack::pack;
+use pocketlm_train::recipe::CompressionRecipe;
 use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::train::evaluate;
 use pocketlm_train::train::{Options, Trainer};
 use tempfile::TempDir;
 
@@ -51,7 +52,7 @@ fn trained(corpus: &Corpus, recipe: Recipe) -> (TempDir, Checkpoint) {
 fn distances_from_unitary(model: &Checkpoint) -> Vec<f64> {
     let entries = model.parameters.entries().iter();
     let recurrent = entries.filter(|entry| entry.name.ends_with("recurrent"));
-    let distance = |entry: &pocketlm_train::parameters::Entry| {
+    let distance = |entry: &pocketlm_train::linear::Entry| {
         let (u, size) = (&model.parameters.data[entry.range.clone()], entry.columns);
         let element = |at: usize| {
             let columns = (0..size).map(|k| [u[k * size + at / size], u[k * size + at % size]]);

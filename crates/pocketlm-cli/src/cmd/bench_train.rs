@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use pocketlm_kernels::probe::multiply_add;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::config::{CellKind, ModelConfig, OptimizerKind, TrainConfig};
 use pocketlm_train::corpus::{Corpus, Options as CorpusOptions};
 use pocketlm_train::cuda::Device;
 use pocketlm_train::network::{Network, initialise};
-use pocketlm_train::optimizer::{Optimizer, clip_scale, norm};
 use pocketlm_train::recipe::Recipe;
+use pocketlm_train::settings::{CellKind, ModelConfig, OptimizerKind, TrainConfig};
+use pocketlm_train::train::{Optimizer, clip_scale, norm};
 use pocketlm_train::train::{Options, Trainer};
 use serde::Serialize;
 

@@ -7,11 +7,12 @@ use comfy_table::Table;
 use pocketlm::Model;
 use pocketlm::pack::Precision;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::compress::plan::{Choice, plan};
-use pocketlm_train::compress::{CompressionRecipe, Context, Outline, StepReport, compress};
+use pocketlm_train::compress::{Choice, plan};
+use pocketlm_train::compress::{Context, StepReport, compress};
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::lock::Lock;
 use pocketlm_train::pack::pack;
+use pocketlm_train::recipe::CompressionRecipe;
 use serde::Serialize;
 
 use crate::cmd::pack::{measure_splits, precision, trainable};
@@ -230,7 +231,7 @@ impl Args {
     }
 
     fn print_plan(&self, model: &Checkpoint) -> Result<()> {
-        let choices = plan(&Outline::of(model))?;
+        let choices = plan(&model.outline())?;
         if self.json {
             say!("{}", serde_json::to_string_pretty(&choices)?);
         } else {

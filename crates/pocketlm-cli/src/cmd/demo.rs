@@ -8,9 +8,9 @@ use pocketlm::Sampling;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Corpus, Split};
 use pocketlm_train::cuda::Device;
-use pocketlm_train::evaluate::evaluate;
 use pocketlm_train::grammar::{self, Grammar};
 use pocketlm_train::recipe::Draft;
+use pocketlm_train::train::evaluate;
 use pocketlm_train::train::{Options, Outcome, Trainer};
 
 use super::generate::each_drawn;

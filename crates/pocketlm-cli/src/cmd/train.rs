@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Source, Split, Unit};
 use pocketlm_train::cuda::{Device, Twin};
-use pocketlm_train::evaluate::{Evaluation, evaluate_on};
 use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::train::{Evaluation, evaluate_on};
 use pocketlm_train::train::{Options, Outcome, Trainer, check_resumable};
 use serde::Serialize;
 

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use crate::checkpoint::Checkpoint;
 use crate::corpus::{Corpus, Streams, Window as Piece};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::linear::Parameters;
+use crate::linear::product::{View, Write, product};
 use crate::network::Window;
-use crate::parameters::Parameters;
-use crate::product::{View, Write, product};
+use crate::recipe::check_text;
 
 /// Tokens of the training text that are read.
 const TOKENS: usize = 60_000;
@@ -32,7 +33,7 @@ fn run(
     corpus: &Corpus,
     mut see: impl FnMut(&Piece, &mut Window),
 ) -> Result<()> {
-    check(corpus)?;
+    check_text(corpus)?;
     let ids = &corpus.train.ids[..corpus.train.ids.len().min(TOKENS)];
     let batch = BATCH.min(ids.len());
     let streams = Streams::new(ids, corpus.encoder.vocabulary().eos(), batch)?;
@@ -141,20 +142,6 @@ impl Calibration {
     pub fn row_weights(&self, matrix: &str) -> Option<&[f32]> {
         (matrix == "embedding").then_some(&self.frequencies)
     }
-}
-
-/// Refuses text from which nothing can be learnt about the model.
-///
-/// # Errors
-/// When the training text has no word that the model knows.
-pub fn check(corpus: &Corpus) -> Result<()> {
-    let text = &corpus.train;
-    let lines = text.ids.iter().filter(|&&id| id == corpus.encoder.vocabulary().eos()).count();
-    if text.oov as usize + lines < text.ids.len() {
-        return Ok(());
-    }
-    let what = "has no word that the model knows: give text like that it was trained on";
-    Err(Error::config("the calibration text", what))
 }
 
 fn add_moment(sum: &mut Vec<f64>, input: &[f32], width: usize) {

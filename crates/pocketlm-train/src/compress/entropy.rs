@@ -3,23 +3,12 @@
 //! Static range coding (rANS; Duda 2014) of every array that shrinks by it: `docs/format.md`, section 14. Han, Mao &
 //! Dally, *Deep compression* (2016) end with such a step, with Huffman codes.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Context, Method, Outline};
+use super::context::{Apply, Context};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
+use crate::recipe::Entropy;
 
-/// Packs the model entropy-coded. It has no keys, and its place among the steps does not matter.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entropy {}
-
-impl Method for Entropy {
-    fn declare(&self, outline: &mut Outline) -> Result<()> {
-        outline.forms.entropy = true;
-        Ok(())
-    }
-
+impl Apply for Entropy {
     fn apply(&self, model: &mut Checkpoint, _: &Context) -> Result<()> {
         model.config.forms.entropy = true;
         Ok(())

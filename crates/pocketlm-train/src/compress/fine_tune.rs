@@ -1,36 +1,15 @@
 //! Fine-tuning: training goes on in the forms that the model has by now.
 
-use pocketlm::pack::{Precision, write_file_with};
-use serde::{Deserialize, Serialize};
+use pocketlm::pack::write_file_with;
 use sha2::{Digest, Sha256};
 use toml::Table;
 
-use super::{Context, Method, Outline};
+use super::context::{Apply, Context};
 use crate::checkpoint::Checkpoint;
 use crate::corpus::{Corpus, hex};
 use crate::error::{Error, Result};
-use crate::group_lasso::GroupLasso;
-use crate::recipe::{Draft, Recipe};
+use crate::recipe::FineTune;
 use crate::train::{Outcome, Trainer, is_begun};
-
-/// Trains on. Its keys are those of a recipe's table `[train]`, over the settings that the model was trained
-/// with; `prune` makes it prune on the way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FineTune {
-    #[serde(flatten)]
-    train: Table,
-}
-
-impl FineTune {
-    /// The recipe of the training.
-    fn recipe(&self, base: &Recipe) -> Result<Recipe> {
-        let mut draft = Draft::of(base);
-        for (key, value) in &self.train {
-            draft = draft.value(&format!("train.{key}"), value.clone())?;
-        }
-        draft.finish()
-    }
-}
 
 /// What a training starts from and how it goes on, as one hash in hexadecimal.
 fn origin(model: &Checkpoint, train: &Table, corpus: &Corpus) -> String {
@@ -42,40 +21,7 @@ fn origin(model: &Checkpoint, train: &Table, corpus: &Corpus) -> String {
     hex(&digest.finalize())
 }
 
-/// Whether rounding to a precision is too slow to be done for every batch.
-fn is_found_anew(precision: Precision) -> bool {
-    matches!(precision, Precision::Product4 | Precision::Product8)
-}
-
-impl Method for FineTune {
-    fn declare(&self, outline: &mut Outline) -> Result<()> {
-        let mut leaves = outline.forms.leaves.iter();
-        if let Some((name, form)) = leaves.find(|(_, form)| is_found_anew(form.precision)) {
-            let what = format!(
-                "comes after {name} was made {}, whose vectors would be sought anew for every batch: tune first",
-                form.precision.name()
-            );
-            return Err(Error::config("fine-tune", what));
-        }
-        // Any base will do to see whether the keys are those of a training.
-        let recipe = self.recipe(&Recipe::base("zaremba-small")?)?;
-        if recipe.train.group_lasso > 0.0 {
-            GroupLasso::new(recipe.train.group_lasso, &outline.model, &outline.forms)?;
-        }
-        recipe.train.declare_sparsity(outline)
-    }
-
-    fn declare_untrained(&self, _: &mut Outline) -> Result<()> {
-        Err(Error::config(
-            "fine-tune",
-            "is a step of compression: from scratch there is nothing to tune",
-        ))
-    }
-
-    fn needs_text(&self) -> bool {
-        true
-    }
-
+impl Apply for FineTune {
     fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
         let corpus = context.corpus.expect("asked for by needs_text");
         let mut recipe = self.recipe(&model.config.recipe)?;

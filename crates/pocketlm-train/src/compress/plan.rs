@@ -3,9 +3,9 @@
 use pocketlm::pack::{Precision, Sparsity, factor_bytes};
 use serde::Serialize;
 
-use super::Outline;
 use crate::error::Result;
 use crate::matrix::{BlockCirculant, LowRank, Shape, Structure, TensorTrain, ToeplitzLike};
+use crate::recipe::Outline;
 
 /// The bytes that one option would leave of one matrix.
 #[derive(Clone, Debug, PartialEq, Serialize)]

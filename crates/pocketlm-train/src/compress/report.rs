@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{Context, packed_loss};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::linear::Parameters;
 use crate::pack::pack_in_memory;
-use crate::parameters::Parameters;
 
 /// The state of a model after a step.
 #[derive(Clone, Debug, Serialize)]

@@ -1,40 +1,31 @@
-//! What the steps share that give matrices a structure and nothing else.
+//! Structures: each matrix in the leaves that come nearest to it.
 
-use super::Outline;
-use super::low_rank::{carry, put};
+use super::context::{Apply, Context};
+use super::leaves::{carry, put};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::matrix::{Shape, Structure};
+use crate::recipe::Structural;
+use crate::recipe::step::declare::restructure;
 
-/// Notes the structure that `form` has for each matrix that `patterns` match.
-///
-/// # Errors
-/// When a pattern matches none, a matrix has a structure already, or the one of `form` does not fit.
-pub fn declare(
-    outline: &mut Outline,
-    patterns: &[String],
-    form: impl Fn(&str, Shape) -> Result<Structure>,
-) -> Result<()> {
-    for (name, shape) in outline.matrices(patterns)? {
-        super::must_be_dense(outline, &name)?;
-        let structure = form(&name, shape)?;
-        outline.forms.restructure(name, structure);
+impl<T: Structural> Apply for T {
+    fn apply(&self, model: &mut Checkpoint, _: &Context) -> Result<()> {
+        decompose(model, self.matrices(), |name, shape| self.form(name, shape))
     }
-    outline.parametrization().map(drop)
 }
 
 /// Gives the matrices that `patterns` match their structure, with the leaves that come nearest.
 ///
 /// # Errors
-/// As [`declare`], or when a matrix holds numbers that are not finite.
-pub fn apply(
+/// As [`restructure`], or when a matrix holds numbers that are not finite.
+pub(super) fn decompose(
     model: &mut Checkpoint,
     patterns: &[String],
     form: impl Fn(&str, Shape) -> Result<Structure>,
 ) -> Result<()> {
-    let mut outline = Outline::of(model);
+    let mut outline = model.outline();
     let chosen = outline.matrices(patterns)?;
-    declare(&mut outline, patterns, form)?;
+    restructure(&mut outline, patterns, form)?;
     let (_, mut leaves) = outline.parametrization()?;
     carry(&model.leaves, &mut leaves);
     for (name, shape) in chosen {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::product::Write;
+use crate::linear::product::Write;
 
 /// The kernels by their names in `kernels.cu`.
 pub const KERNELS: [&str; 18] = [

@@ -4,8 +4,8 @@ use super::accelerator::Buffer;
 use super::kernels::Kernels;
 use super::twin::{Twin, copy};
 use crate::error::Result;
-use crate::optimizer::Optimizer;
-use crate::parameters::Parameters;
+use crate::linear::Parameters;
+use crate::train::optimizer::Optimizer;
 
 /// Sums of squares that are brought back.
 const SUMS: usize = 1024;

@@ -1,9 +1,9 @@
 //! The kernels of `kernels.cu`, each as a function that checks its lengths.
 
 use super::accelerator::{Accelerator, Argument, Part, THREADS};
-use crate::config::CellKind;
 use crate::error::Result;
-use crate::optimizer::{EPSILON, Rule};
+use crate::settings::CellKind;
+use crate::train::optimizer::{EPSILON, Rule};
 
 /// A device's kernels.
 #[derive(Clone, Copy)]

@@ -6,11 +6,11 @@ use super::accelerator::{Accelerator, Matrix, Part};
 use super::kernels::{BackStep, Groups, Kernels, Logits, Near, Step, Top};
 use super::plan::{Layer, Layout, Model, Plan, Task};
 use super::room::{LayerRoom, Room};
-use crate::cell::Feed;
-use crate::config::Augmented;
 use crate::error::Result;
-use crate::network::Penalties;
-use crate::product::Write;
+use crate::linear::product::Write;
+use crate::network::cell::Feed;
+use crate::settings::Augmented;
+use crate::settings::Penalties;
 
 /// One window.
 pub struct Pass<'a> {

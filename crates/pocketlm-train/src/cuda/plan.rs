@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use crate::config::CellKind;
-use crate::dropout::{Dropout, Site};
-use crate::network::{Network, Penalties};
-use crate::parameters::Parameters;
+use crate::linear::Parameters;
+use crate::network::Network;
+use crate::network::dropout::{Dropout, Site};
+use crate::settings::CellKind;
+use crate::settings::Penalties;
 
 /// Most logits that are held at once, but in tests: 256 MB of them.
 const HELD: usize = 1 << 26;

@@ -28,7 +28,7 @@ pub struct Room {
     pub near: Buffer,
 }
 
-/// What the forward pass of a layer keeps for the backward pass, as [`Trace`](crate::sequence::Trace) does; slot 0 of
+/// What the forward pass of a layer keeps for the backward pass, as [`Trace`](crate::network::sequence::Trace) does; slot 0 of
 /// `memory` and `output` is the state before the window.
 pub struct LayerRoom {
     /// `[rows, blocks * hidden]`

@@ -10,15 +10,17 @@ use super::accelerator::Accelerator;
 use super::driver::{Gpu, compile, has_nvrtc};
 use super::emulator::Emulator;
 use super::{Device, Tokens, Twin};
-use crate::config::{Augmented, CellKind, ModelConfig};
 use crate::corpus::Split;
-use crate::dropout::{Dropout, Variational};
-use crate::evaluate::evaluate;
 use crate::grammar;
-use crate::metrics::{Event, Validation, validations};
-use crate::network::{Network, Penalties, State, initialise};
-use crate::parameters::Parameters;
+use crate::linear::Parameters;
+use crate::network::Dropout;
+use crate::network::{Network, State, initialise};
 use crate::recipe::{Draft, Recipe};
+use crate::settings::Penalties;
+use crate::settings::Variational;
+use crate::settings::{Augmented, CellKind, ModelConfig};
+use crate::train::evaluate::evaluate;
+use crate::train::{Event, Validation, validations};
 use crate::train::{Options, Trainer};
 
 /// More than a block's threads, and a multiple of nothing, as all that follows.

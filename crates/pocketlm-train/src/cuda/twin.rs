@@ -12,14 +12,15 @@ use super::held::Held;
 use super::pass::Pass;
 use super::plan::{Layout, Masks, Model, Plan, Task, group};
 use super::room::Room;
-use crate::config::{CellKind, ModelConfig};
 use crate::corpus::{Split, Streams};
-use crate::dropout::{Dropout, apply};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, STEPS};
-use crate::network::{Network, Penalties, State};
-use crate::parameters::Parameters;
-use crate::softmax::Prediction;
+use crate::linear::Parameters;
+use crate::network::dropout::{Dropout, apply};
+use crate::network::softmax::Prediction;
+use crate::network::{Network, State};
+use crate::settings::Penalties;
+use crate::settings::{CellKind, ModelConfig};
+use crate::train::evaluate::{Evaluation, STEPS};
 
 /// Numbers that one thread copies at a time.
 const CHUNK: usize = 1 << 18;
@@ -137,7 +138,7 @@ impl Twin {
         Ok(loss)
     }
 
-    /// [`evaluate`](crate::evaluate::evaluate) on the device.
+    /// [`evaluate`](crate::train::evaluate) on the device.
     ///
     /// # Errors
     /// When the split is empty or the device fails.

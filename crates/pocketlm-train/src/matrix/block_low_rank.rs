@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LeafShape, LowRank, Shape, Structured};
+use super::low_rank::LowRank;
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
 
 /// The sizes of the groups.

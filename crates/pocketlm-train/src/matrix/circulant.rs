@@ -6,7 +6,7 @@
 use pocketlm::pack::circulant_fits;
 use serde::{Deserialize, Serialize};
 
-use super::{LeafShape, Shape, Structured};
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
 
 /// The size of the blocks.

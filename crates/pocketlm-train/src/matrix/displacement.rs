@@ -9,8 +9,8 @@
 
 use nalgebra::{Complex, DMatrix, DVector};
 
-use super::svd::{Balance, decompose};
 use crate::error::Result;
+use crate::linear::svd::{Balance, decompose};
 
 /// Rounds of alternating least squares; they end early where they gain nothing.
 const ROUNDS: usize = 40;

@@ -15,7 +15,8 @@ use pocketlm_kernels::half;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LeafShape, Shape, Structured, precision_name};
+use super::names::precision_name;
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
 
 /// Codes of few bits with scales that are trained.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::svd::{Balance, decompose};
-use super::{LeafShape, Shape, Structured};
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
-use crate::product::{View, Write, product};
+use crate::linear::product::{View, Write, product};
+use crate::linear::svd::{Balance, decompose};
 
 /// The product of two thin matrices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

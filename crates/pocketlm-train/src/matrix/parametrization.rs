@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{Forms, LeafForm, Noise, Shape, Structure};
 use crate::error::{Error, Result};
-use crate::parameters::{Builder, Entry, Parameters, fill_uniform};
+use crate::linear::{Builder, Entry, Parameters, fill_uniform};
 
 /// How the leaves of a model make its matrices.
 #[derive(Clone, Debug)]

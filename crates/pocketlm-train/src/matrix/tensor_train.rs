@@ -9,10 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::svd::{Balance, decompose};
-use super::{LeafShape, Shape, Structured};
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
-use crate::product::{View, Write, product};
+use crate::linear::product::{View, Write, product};
+use crate::linear::svd::{Balance, decompose};
 
 /// The modes and ranks of a tensor train.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::TestCaseError;
 
-use super::{Shape, Structured};
+use super::structured::{Shape, Structured};
 
 /// Numbers from −1 to 1.
 pub fn numbers(length: usize, seed: u32) -> Vec<f32> {

@@ -11,7 +11,7 @@ use pocketlm::pack::toeplitz_fits;
 use serde::{Deserialize, Serialize};
 
 use super::displacement::project;
-use super::{LeafShape, Shape, Structured};
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
 
 /// Size and rank of the blocks.

@@ -11,7 +11,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LeafShape, Shape, Structured};
+use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
 
 /// Phases and reflections of a unitary matrix; its size says all.

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::noise::Noise;
-use super::{LeafShape, Shape, Stochastic, Structured};
+use super::structured::{LeafShape, Shape, Stochastic, Structured};
 use crate::error::{Error, Result};
 
 /// Numbers handled by one thread at a time.

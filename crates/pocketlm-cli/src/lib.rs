@@ -27,8 +27,6 @@ macro_rules! note {
     }};
 }
 
-mod bases;
-mod begun;
 mod cmd;
 mod evaluation;
 mod help;
@@ -54,7 +52,7 @@ pub use cmd::pack::measured;
 pub use cmd::train::{DeviceArgs, interruptible};
 pub use evaluation::{Row as Evaluated, rows as evaluate};
 pub use machine::{Machine, peak_bytes};
-pub use progress::show_epoch;
+pub use progress::{epoch_line, show_epoch};
 
 /// Language models that fit on a phone: train them on your own text, compress them, use them.
 #[derive(Parser)]
@@ -83,16 +81,18 @@ enum Command {
     Complete(cmd::suggest::CompleteArgs),
     Score(cmd::score::Args),
     Generate(cmd::generate::Args),
-    Reproduce(cmd::reproduce::Args),
     Bench(cmd::bench::Args),
-    BenchTrain(cmd::bench_train::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
 }
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let matches = help::command().get_matches();
+    let parsed = help::command().try_get_matches();
+    if let Some(usage) = parsed.as_ref().err().and_then(help::of_the_laboratory) {
+        return report(&usage.into());
+    }
+    let matches = parsed.unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let threads = cli.threads.unwrap_or_else(|| cli.command.threads());
     run_on(threads, || cli.command.run())
@@ -137,9 +137,7 @@ impl Command {
             Self::Complete(args) => args.run(),
             Self::Score(args) => args.run(),
             Self::Generate(args) => args.run(),
-            Self::Reproduce(args) => args.run(),
             Self::Bench(args) => args.run(),
-            Self::BenchTrain(args) => args.run(),
             Self::Completions(args) => args.run(),
             Self::Man(args) => args.run(),
         }

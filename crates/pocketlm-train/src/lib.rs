@@ -28,7 +28,6 @@ pub mod parameters;
 pub mod product;
 pub mod recipe;
 pub mod regrowth;
-pub mod reproduce;
 pub mod sequence;
 pub mod softmax;
 pub mod sweep;

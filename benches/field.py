@@ -1,4 +1,4 @@
-"""Words a second of the packed rows of `reproduce field`, all in one run.
+"""Words a second of the packed rows of `pocketlm-lab reproduce field`, all in one run.
 
 `python benches/field.py --base zaremba-small --work runs` takes the files BASE-ROW.plm that the rows left in that
 folder, measures them in rounds, one word at a time on one thread, and writes results/field/BASE/speed.json: for each

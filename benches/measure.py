@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 POCKETLM = Path(os.environ.get("POCKETLM", TARGET / "release/pocketlm"))
+LAB = Path(os.environ.get("POCKETLM_LAB", TARGET / "release/pocketlm-lab"))
 FLAGS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd")
 
 
@@ -52,18 +53,22 @@ def machine() -> dict:
     }
 
 
-def provenance(*packages: str) -> dict:
+# What makes either of our programs say in a moment where it is from.
+TINY = {
+    POCKETLM: ["bench", ROOT / "assets/keyboard", "--seconds", 0.01, "--json"],
+    LAB: ["bench-train", "--hidden", 16, "--vocabulary", 16, "--steps", 1, "--json"],
+}
+
+
+def provenance(*packages: str, program: Path = POCKETLM) -> dict:
     """The commit that our program was built from, the machine and the versions of the others."""
     versions = {package: importlib.metadata.version(package) for package in packages}
-    return {"commit": built_from(), "machine": machine(), "versions": versions}
+    return {"commit": built_from(program), "machine": machine(), "versions": versions}
 
 
-def built_from() -> str:
+def built_from(program: Path = POCKETLM) -> str:
     """What the program itself says, since the checkout may have moved on since it was built."""
-    if not POCKETLM.exists():
-        return "none"
-    tiny = ["--hidden", 16, "--vocabulary", 16, "--steps", 1, "--json"]
-    return run_json([POCKETLM, "bench-train", *tiny])["machine"]["commit"]
+    return run_json([program, *TINY[program]])["machine"]["commit"] if program.exists() else "none"
 
 
 def head() -> str:

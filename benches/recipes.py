@@ -7,8 +7,8 @@
 One step is all of what a recipe asks for in one update: masks, forward and backward pass, the losses, clipping
 and the optimiser, over 10,000 types in f32. Every round starts a fresh process of either side; the figures are
 medians over the rounds. Where PyTorch needs a loop over the steps, that loop is also run through torch.compile,
-and the faster of the two is the baseline. Build ours first (`cargo build --release`), or name another build in
-the environment variable POCKETLM.
+and the faster of the two is the baseline. Build ours first (`cargo build --release`), or name another build of
+`pocketlm-lab` in the environment variable POCKETLM_LAB.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measure import POCKETLM, ROOT, provenance, run_json, write_json
+from measure import LAB, ROOT, provenance, run_json, write_json
 from training_step import alternate, medians
 
 BASELINE = Path(__file__).parent / "torch_recipes.py"
@@ -25,7 +25,7 @@ NAMES = ("inan-small", "keyboard", "melis-10m", "awd")
 
 
 def ours(name: str, args: argparse.Namespace) -> dict:
-    command = [POCKETLM, "bench-train", "--model", name, "--steps", args.steps]
+    command = [LAB, "bench-train", "--model", name, "--steps", args.steps]
     return run_json([*command, "--threads", args.threads, "--json"])
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.sanity:
         args.rounds, args.steps = 1, 2
-    result = provenance("torch") | {
+    result = provenance("torch", program=LAB) | {
         "sanity_only": args.sanity,
         "setting": {"vocabulary": 10_000, "threads": args.threads, "rounds": args.rounds, "steps": args.steps},
         "recipes": {},

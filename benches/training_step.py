@@ -7,8 +7,8 @@
 One step is embedding, two LSTM layers, full softmax cross-entropy over 10,000 words, backward pass,
 clipping of the gradient's norm and SGD, on a batch of 20 x 35 in f32. Every round starts a fresh
 process of either side; the figures are medians over the rounds. Build ours first
-(`cargo build --release`), or name another build in the environment variable POCKETLM. The evaluation is of
-the validation split.
+(`cargo build --release`), or name other builds of `pocketlm-lab` and `pocketlm` in the environment variables
+POCKETLM_LAB and POCKETLM. The evaluation is of the validation split.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import POCKETLM, ROOT, provenance, run_json, write_json
+from measure import LAB, POCKETLM, ROOT, provenance, run_json, write_json
 
 SIZES = (200, 650)
 LAYERS, THREADS = 2, 2
@@ -30,7 +30,7 @@ def torch_training(hidden: int, steps: int) -> dict:
 
 
 def our_training(hidden: int, steps: int) -> dict:
-    command = [POCKETLM, "bench-train", "--hidden", hidden, "--layers", LAYERS]
+    command = [LAB, "bench-train", "--hidden", hidden, "--layers", LAYERS]
     return run_json([*command, "--steps", steps, "--threads", THREADS, "--json"])
 
 
@@ -115,7 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     if bool(args.checkpoint) != bool(args.data):
         parser.error("--checkpoint and --data go together")
-    result = provenance("torch", "numpy") | {
+    result = provenance("torch", "numpy", program=LAB) | {
         "setting": {"batch": 20, "steps": 35, "vocabulary": 10_000, "threads": THREADS},
         "training": {f"{LAYERS}x{hidden}": training(hidden, args) for hidden in SIZES},
     }

@@ -1,6 +1,6 @@
 //! What is done with every input that stands for a recipe: by the fuzzer, and by the ordinary tests with the seeds.
 
-use pocketlm_train::compress::CompressionRecipe;
+use pocketlm_train::recipe::CompressionRecipe;
 use pocketlm_train::recipe::Draft;
 use pocketlm_train::sweep::Sweep;
 

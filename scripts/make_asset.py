@@ -1,7 +1,6 @@
 """Keeps a trained checkpoint under assets/ in half precision, with a card that says what it is.
 
     python scripts/make_asset.py runs/inan-small --data ../shared/data/ptb
-    python scripts/make_asset.py runs/inan-small-averaged --from inan-small --data ../shared/data/ptb
 
 The model's numbers are rounded to f16 by `pocketlm compress`, and the perplexity in the card is measured on what
 was written. tests/assets.rs of the trainer measures it again.
@@ -12,6 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,10 +24,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="a finished training, its folder named as its base model")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--from", dest="start", metavar="NAME", help="the asset that the training started from")
     parser.add_argument("--pocketlm", type=Path, default=ROOT / "target/release/pocketlm")
     args = parser.parse_args()
     name = args.checkpoint.resolve().name
+    bases = tomllib.loads((ROOT / "crates/pocketlm-lab/bases.toml").read_text())["base"]
+    base = next((base for base in bases if base["name"] == name), None)
+    if not base:
+        sys.exit(f"{args.checkpoint}: crates/pocketlm-lab/bases.toml has no base model {name}: name the folder as one")
     asset = ROOT / "assets" / name
     shutil.rmtree(asset, ignore_errors=True)
     packed = args.checkpoint.resolve().parent / f"{name}-f16.plm"
@@ -40,7 +43,7 @@ def main() -> None:
     config = json.loads((asset / "config.json").read_text())
     finished = [json.loads(line) for line in (args.checkpoint / "metrics.jsonl").read_text().splitlines()]
     best = [event for event in finished if event["split"] == "valid" and event["best"]][-1]
-    start = f"--from assets/{args.start} " if args.start else ""
+    start = f"--from assets/{base['from']} " if "from" in base else ""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     card = {
         "name": name,

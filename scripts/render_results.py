@@ -11,13 +11,15 @@ import json
 import re
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
+LAB = ROOT / "crates/pocketlm-lab"
 
-# Test perplexity on Penn Treebank as published: Zaremba, Sutskever & Vinyals 2014, table 1.
-PUBLISHED = {"zaremba-small": 114.5, "zaremba-medium": 82.7, "zaremba-large": 78.4}
+# The base models, in the order of the tables.
+BASES = {base["name"]: base for base in tomllib.loads((LAB / "bases.toml").read_text())["base"]}
 
 
 def load(name: str) -> dict | None:
@@ -38,8 +40,12 @@ def where(machine: dict, commit: str) -> str:
     cores = machine.get("threads") or machine.get("cores")
     flags = ", ".join(machine.get("flags", []))
     flags = f" ({flags})" if flags else ""
+    return f"{machine['cpu']}{flags}, {cores} thread{'' if cores == 1 else 's'}; commit {short(commit)}"
+
+
+def short(commit: str) -> str:
     commit, plus, changes = commit.partition("+")
-    return f"{machine['cpu']}{flags}, {cores} thread{'' if cores == 1 else 's'}; commit `{commit[:9]}{plus}{changes}`"
+    return f"`{commit[:9]}{plus}{changes}`"
 
 
 def megabytes(count: float | None) -> str:
@@ -88,7 +94,7 @@ def ptb() -> str | None:
             str(run["config"]["train"]["epochs"]),
             f"{run['valid']['perplexity']:.2f}",
             f"**{run['test']['perplexity']:.2f}**",
-            str(PUBLISHED.get(name, "–")),
+            str(BASES.get(name, {}).get("published", "–")),
             f"{run['seconds'] / 3600:.2f}",
         ])
         data = run["config"]["provenance"]["data_sha256"][:12]
@@ -110,12 +116,8 @@ def packed() -> list[str]:
             table("model | split | tokens | perplexity", rows)]
 
 
-# The order of the rows of results/bases.json.
-BASES = ("inan-small", "inan-small-averaged", "keyboard", "melis-10m", "awd", "mogrifier")
-
-
 def bases() -> str | None:
-    """results/bases.json, written by `pocketlm reproduce bases`."""
+    """results/bases.json, written by `pocketlm-lab reproduce bases`."""
     rows = {row["name"]: row for row in (load("bases.json") or {"rows": []})["rows"]}
     found = [rows[name] for name in BASES if name in rows]
     if not found:
@@ -161,21 +163,34 @@ PAPER = ("original", "pruned", "pruned-retrained", "int8", "lstm-650", "lstm-150
 
 
 def paper() -> str | None:
-    """results/paper/ROW.json, written by `pocketlm reproduce paper`."""
+    """results/paper/ROW.json, written by `pocketlm-lab reproduce paper`."""
     found = [row for name in PAPER if (row := load(f"paper/{name}.json"))]
     if not found:
         return None
     header = ("row | paper MB | paper perplexity | MB of the file | MB without words | valid | test | words/s | "
               "state")
-    machines = {where(row["machine"], row["machine"]["commit"]) for row in found}
-    parts = [table(header, [paper_row(row) for row in found])]
+    machines = machines_of(found)
+    parts = [table(header, [paper_row(row, mark(machines.index(machine_of(row)))) for row in found])]
     if (RESULTS / "paper.svg").exists():
         parts.append("![Size against perplexity](../results/paper.svg)")
-    return "\n\n".join([*parts, "; ".join(sorted(machines)) + "."])
+    places = "; ".join(f"{mark(k)} {machine}".strip() for k, machine in enumerate(machines))
+    commits = ", ".join(sorted({short(row["machine"]["commit"]) for row in found}))
+    return "\n\n".join([*parts, f"Words/s and hours: {places}. Commits {commits}."])
 
 
-# The base models of the field, and the order of its rows.
-FIELD_BASES = ("zaremba-small", "keyboard", "inan-small-averaged")
+def machine_of(row: dict) -> str:
+    return where(row["machine"], "").partition(";")[0]
+
+
+def machines_of(rows: list[dict]) -> list[str]:
+    """The machines of some rows, that of the most rows first."""
+    counts = Counter(machine_of(row) for row in rows)
+    return sorted(counts, key=lambda machine: (-counts[machine], machine))
+
+
+# The base models of the field.
+FIELD_BASES = [name for name in BASES if (RESULTS / "field" / name).is_dir()]
+# The order of its rows.
 METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted",
            "shared-low-rank-100", "tensor-train", "prune-50", "prune-80", "panels-50",
            "low-rank-100-fisher", "block-low-rank", "kronecker", "block-circulant-4", "toeplitz-like-25", "binary3", "binary2",
@@ -185,7 +200,7 @@ METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-ra
 
 
 def field() -> str | None:
-    """results/field/BASE/ROW.json, written by `pocketlm reproduce field --base BASE`."""
+    """results/field/BASE/ROW.json, written by `pocketlm-lab reproduce field --base BASE`."""
     tables = [table for base in FIELD_BASES if (table := methods(base))]
     return "\n\n".join(tables) or None
 
@@ -236,7 +251,7 @@ def published(rows: list[dict]) -> str:
     stands for the change of test perplexity that the row makes to its model in half precision."""
     notes = []
     for row in rows:
-        recipe = tomllib.loads((ROOT / f"crates/pocketlm-train/recipes/methods/{row['name']}.toml").read_text())
+        recipe = tomllib.loads((LAB / f"recipes/methods/{row['name']}.toml").read_text())
         if note := recipe.get("published"):
             notes.append(f"- {row['title']}: {re.sub('{(.*?)}', change, note)}")
     return "\n".join(["What is published of these methods, and why ours differs where it does; a sign is a change of "
@@ -279,11 +294,12 @@ def speed_cells(speeds: dict | None, row: dict) -> list[str]:
     return [f"{measured['tokens_per_second']:,.0f}{mark(k)}", f"{measured['over_int8']:.2f}"]
 
 
-def paper_row(row: dict) -> list[str]:
+def paper_row(row: dict, mark: str) -> list[str]:
+    """A row; what depends on the machine has its mark."""
     published = [megabytes(row["paper"]["bytes"]), f"{row['paper']['perplexity']:.1f}"]
     epochs = f"{row['epochs_done']} of {row['training']['train']['epochs']} epochs"
     if row["status"] == "not-run":
-        state = f"not run; about {row['estimated_hours']:.0f} hours"
+        state = f"not run; about {row['estimated_hours']:.0f} hours{mark}"
         return [row["title"], *published, *["–"] * 5, state]
     return [
         row["title"],
@@ -292,7 +308,7 @@ def paper_row(row: dict) -> list[str]:
         f"{row['bytes_without_vocabulary'] / 1e6:.2f}",
         f"{row['valid_perplexity']:.2f}",
         f"**{row['test_perplexity']:.2f}**",
-        f"{row['tokens_per_second']:,.0f}",
+        f"{row['tokens_per_second']:,.0f}{mark}",
         "done" if row["status"] == "done" else epochs,
     ]
 

@@ -3,16 +3,17 @@
 use std::fmt::Write;
 
 use clap::builder::styling::Styles;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory};
 
-use crate::Cli;
+use crate::{Cli, Usage, shell};
 
 /// The commands in groups, in the order of the help.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start here", &["demo"]),
     ("Use a model", &["suggest", "complete", "score", "generate"]),
     ("Make a model", &["train", "sweep", "compress", "pack", "ngram", "import", "export"]),
-    ("Measure a model", &["eval", "bench", "inspect", "reproduce", "bench-train"]),
+    ("Measure a model", &["eval", "bench", "inspect"]),
     ("Set up", &["completions", "man", "help"]),
 ];
 
@@ -26,6 +27,23 @@ pub fn command() -> Command {
         heading("Options")
     );
     command.help_template(template)
+}
+
+/// Commands of the laboratory, which are typed here by habit.
+const LABORATORY: [&str; 2] = ["reproduce", "bench-train"];
+
+/// What to type instead, where a command line fails since it is one of the laboratory.
+pub fn of_the_laboratory(error: &clap::Error) -> Option<Usage> {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let words = shell::arguments();
+    LABORATORY.contains(&name.as_str()).then(|| {
+        Usage(format!(
+            "{name} is a command of pocketlm-lab: pocketlm-lab {words}, or from a clone of the repository: cargo run \
+             --release -p pocketlm-lab -- {words}"
+        ))
+    })
 }
 
 fn groups(command: &Command) -> String {

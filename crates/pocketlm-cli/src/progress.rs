@@ -76,20 +76,21 @@ impl Progress {
 
 /// A line on standard error for the end of an epoch of a training within a larger work.
 pub fn show_epoch(event: &Event) {
-    if event.best.is_some() {
-        let remaining = (event.epochs - event.epoch) as f64;
-        let minutes = event.seconds / event.epoch as f64 * remaining / 60.0;
-        let left = if remaining > 0.0 { format!(", {minutes:.0} min left") } else { String::new() };
-        note!(
-            "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s{left}",
-            event.epoch,
-            event.epochs,
-            event.split,
-            event.perplexity,
-            event.lr,
-            event.seconds
-        );
+    if let Some(line) = epoch_line(event) {
+        note!("{line}");
     }
+}
+
+/// What [`show_epoch`] says of an event, if it is the end of an epoch.
+pub fn epoch_line(event: &Event) -> Option<String> {
+    event.best?;
+    let remaining = (event.epochs - event.epoch) as f64;
+    let minutes = event.seconds / event.epoch as f64 * remaining / 60.0;
+    let left = if remaining > 0.0 { format!(", {minutes:.0} min left") } else { String::new() };
+    Some(format!(
+        "  epoch {}/{}: {} perplexity {:.2}, learning rate {:.4}, {:.0} s{left}",
+        event.epoch, event.epochs, event.split, event.perplexity, event.lr, event.seconds
+    ))
 }
 
 impl Drop for Progress {

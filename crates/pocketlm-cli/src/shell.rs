@@ -42,6 +42,12 @@ fn from_here(own: &Path, here: &Path) -> PathBuf {
     }
 }
 
+/// The arguments of this process.
+pub fn arguments() -> String {
+    let arguments = std::env::args_os().skip(1);
+    arguments.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
 /// The command line of this process with `flag` before the argument `place`, or after the subcommand if there is none.
 pub fn with_flag(flag: &str, place: Option<&str>) -> String {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();

@@ -459,9 +459,14 @@ fn compressions_that_cannot_work() {
     flags("--quantise int5", &["int8"]);
     fails(&here, "compress model -o x.plm", &[], 1, &["nothing to do", "--recipe"]);
     assert!(!here.join("x.plm").exists());
-    fails(&here, "reproduce papers --data x", &[], 2, &["papers", "paper"]);
-    fails(&here, "reproduce paper --data x --rows orginal", &[], 1, &["orginal", "original"]);
-    fails(&here, "reproduce bases --data x --model model", &[], 1, &["--model is for", "field"]);
-    let another = ["model is no keyboard", "of that shape"];
-    fails(&here, "reproduce field --base keyboard --data x --model model", &[], 1, &another);
+}
+
+#[test]
+fn commands_of_the_laboratory() {
+    let here = folder("laboratory");
+    for line in ["reproduce paper --data x", "bench-train --hidden 650"] {
+        let lab = format!("is a command of pocketlm-lab: pocketlm-lab {line}");
+        let clone = format!("cargo run --release -p pocketlm-lab -- {line}");
+        fails(&here, line, &[], 2, &[&lab, &clone]);
+    }
 }

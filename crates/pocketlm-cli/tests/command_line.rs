@@ -143,6 +143,7 @@ fn help_lists_the_commands_in_groups() {
     ];
     assert!(order.map(at).is_sorted(), "{help}");
     assert_eq!(help, print(shared(), "-h", &[]));
+    assert!(!help.contains("reproduce") && !help.contains("bench-train"), "{help}");
     let suggest = print(shared(), "suggest --help", &[]);
     assert!(suggest.contains("-k, --top <K>") && suggest.contains("--count"), "{suggest}");
     let version = format!("pocketlm {}\n", env!("CARGO_PKG_VERSION"));
@@ -161,7 +162,7 @@ fn completions_and_manual_pages() {
     assert!(page.contains("\\-\\-prefix") && !page.contains("max\\-vocab"), "{page}");
     let here = folder("man");
     print(&here, "man --out pages", &[]);
-    for name in ["pocketlm", "pocketlm-suggest", "pocketlm-bench-train"] {
+    for name in ["pocketlm", "pocketlm-suggest", "pocketlm-compress"] {
         assert!(here.join(format!("pages/{name}.1")).is_file(), "{name}");
     }
     assert!(refused("man sugest", &[]).contains("there is no command sugest"));

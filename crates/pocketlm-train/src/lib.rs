@@ -17,7 +17,6 @@ pub mod network;
 pub mod ngram;
 pub mod pack;
 pub mod recipe;
-pub mod reproduce;
 pub mod settings;
 pub mod sweep;
 pub mod train;

@@ -1,7 +1,6 @@
 //! The subcommands.
 
 pub mod bench;
-pub mod bench_train;
 pub mod completions;
 pub mod compress;
 pub mod demo;
@@ -12,7 +11,6 @@ pub mod inspect;
 pub mod man;
 pub mod ngram;
 pub mod pack;
-pub mod reproduce;
 pub mod score;
 pub mod suggest;
 pub mod sweep;

@@ -33,9 +33,7 @@ pub struct Args {
     /// Folder for the checkpoint.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Base model: zaremba-small (the default), zaremba-medium, zaremba-large, melis-10m, awd, inan-small,
-    /// inan-small-averaged, mogrifier, keyboard or urnn.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = base_models())]
     model: Option<String>,
     /// Start from the weights and words of a trained model, and from its recipe unless --model names another; a wider
     /// shape makes the model grow.
@@ -140,6 +138,19 @@ pub struct DeviceArgs {
     pub device: Device,
 }
 
+/// The base model where none is named.
+const DEFAULT: &str = "zaremba-small";
+
+/// The help of --model.
+fn base_models() -> String {
+    let marked = |name: &str| {
+        if name == DEFAULT { format!("{name} (the default)") } else { name.to_owned() }
+    };
+    let mut names: Vec<String> = Recipe::base_names().map(marked).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("Base model: {} or {last}", names.join(", "))
+}
+
 /// The result of a training.
 #[derive(Serialize)]
 struct Report {
@@ -233,7 +244,7 @@ impl Args {
                 check_resumable(&self.out)?;
                 Draft::of(&Config::load(&self.out)?.recipe)
             }
-            (name, _) => Draft::base(name.as_deref().unwrap_or("zaremba-small"))?,
+            (name, _) => Draft::base(name.as_deref().unwrap_or(DEFAULT))?,
         };
         if let Some(path) = &self.recipe {
             let place = path.display().to_string();

@@ -26,18 +26,24 @@ pub use step::{
 use compression::read_steps;
 pub(crate) use step::prune::declare_sparsity;
 
-/// The base models: name and recipe.
-const BASES: [(&str, &str); 10] = [
-    ("zaremba-small", include_str!("../../recipes/zaremba-small.toml")),
-    ("zaremba-medium", include_str!("../../recipes/zaremba-medium.toml")),
-    ("zaremba-large", include_str!("../../recipes/zaremba-large.toml")),
-    ("melis-10m", include_str!("../../recipes/melis-10m.toml")),
-    ("awd", include_str!("../../recipes/awd.toml")),
-    ("inan-small", include_str!("../../recipes/inan-small.toml")),
-    ("inan-small-averaged", include_str!("../../recipes/inan-small-averaged.toml")),
-    ("mogrifier", include_str!("../../recipes/mogrifier.toml")),
-    ("keyboard", include_str!("../../recipes/keyboard.toml")),
-    ("urnn", include_str!("../../recipes/urnn.toml")),
+macro_rules! recipes {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/", $name, ".toml")))),*]
+    };
+}
+
+/// The base models: the files of `recipes/`.
+const BASES: &[(&str, &str)] = recipes![
+    "zaremba-small",
+    "zaremba-medium",
+    "zaremba-large",
+    "melis-10m",
+    "awd",
+    "inan-small",
+    "inan-small-averaged",
+    "mogrifier",
+    "keyboard",
+    "urnn",
 ];
 
 /// Everything that decides a training besides its data: written as TOML, kept in the checkpoint.
@@ -324,10 +330,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_base_model_is_a_valid_recipe() {
+    fn every_file_is_a_base_model_and_a_valid_recipe() {
         for name in Recipe::base_names() {
             Recipe::base(name).unwrap();
         }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let names = paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+        let known: BTreeSet<_> = Recipe::base_names().map(str::to_owned).collect();
+        assert_eq!(names.collect::<BTreeSet<_>>(), known);
     }
 
     #[test]

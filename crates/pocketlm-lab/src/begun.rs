@@ -1,6 +1,6 @@
 //! The trainings behind the rows of a table: what was begun goes on where it was left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -74,6 +74,13 @@ impl Begun<'_> {
         }
         Ok(trainer)
     }
+}
+
+/// The trained base model that a training starts from: the one in `work`, or else the one among the assets.
+pub fn start(work: &Path, assets: &Path, name: &str) -> PathBuf {
+    let trained = work.join(name);
+    let is_trained = trained.join("model.safetensors").exists();
+    if is_trained { trained } else { assets.join(name) }
 }
 
 /// Times some updates of a training in a folder of its own, which is removed again: the seconds that they took,

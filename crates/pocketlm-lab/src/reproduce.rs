@@ -1,4 +1,4 @@
-//! `pocketlm reproduce`
+//! `pocketlm-lab reproduce`
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,39 +6,36 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use pocketlm::pack::write_file;
 use pocketlm::{Model, Session};
+use pocketlm_cli::numbers::seconds;
+use pocketlm_cli::{
+    DeviceArgs, Interrupted, Machine, interruptible, measured, note, show_epoch, words,
+};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::compress::{Context, StepReport, compress};
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::pack::pack;
-use pocketlm_train::reproduce::{FIELD, Row, bases, rows, rows_on};
+use pocketlm_train::train::Event;
 use pocketlm_train::train::Outcome;
 use serde::Serialize;
 
-use crate::Interrupted;
+use crate::base;
 use crate::bases::Folders;
-use crate::begun::{Begun, Status, estimate};
-use crate::cmd::bench::words;
-use crate::cmd::pack::measured;
-use crate::cmd::train::{DeviceArgs, interruptible};
-use crate::machine::Machine;
-use crate::numbers::seconds;
-use crate::progress::show_epoch;
-
-/// The base model of the field where none is named.
-const SMALL: &str = "zaremba-small";
+use crate::begun::{Begun, Status, estimate, start};
+use crate::queue::Queue;
+use crate::rows::{FIELD, FIELD_BASE, Row, rows, rows_on};
 
 /// Make the rows of a table of results: train, compress, measure.
 ///
 /// Each row is stored as JSON. The same command resumes what was stopped.
 ///
-/// Example: pocketlm reproduce paper --data data/ptb --rows original,int8
+/// Example: pocketlm-lab reproduce paper --data data/ptb --rows original,int8
 #[derive(clap::Args)]
 pub struct Args {
     /// The table: paper (Grachev, Ignatov & Savchenko 2017), field (every method on one base model), or bases
     /// (the regularised base models, trained).
     suite: String,
     /// The base model of the field.
-    #[arg(long, value_name = "NAME", default_value = SMALL)]
+    #[arg(long, value_name = "NAME", default_value = FIELD_BASE)]
     base: String,
     /// The base model of the field where it is trained already, such as a folder of assets: it is not trained again.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["as_is", "estimate"])]
@@ -126,13 +123,14 @@ impl Args {
             return self.bases();
         }
         let all = match self.suite.as_str() {
-            FIELD if self.base != SMALL => rows_on(&self.base)?,
+            FIELD if self.base != FIELD_BASE => rows_on(&self.base)?,
             suite => rows(suite)?,
         };
         self.check_names(all.iter().map(|row| &*row.name))?;
+        let queue: Vec<Row> = all.into_iter().filter(|row| self.is_wanted(&row.name)).collect();
         let stop = interruptible();
-        for row in all.iter().filter(|row| self.is_wanted(&row.name)) {
-            if self.row(row, &stop)? == Outcome::Stopped {
+        for at in 0..queue.len() {
+            if self.row(&queue[at..], &stop)? == Outcome::Stopped {
                 return Err(Interrupted("stopped; the same command continues").into());
             }
         }
@@ -144,12 +142,9 @@ impl Args {
         Begun { data: &self.data, folder, from, device: self.device.device }
     }
 
-    /// The trained model that a row's training starts from: the one of the suite `bases`, or else the stored one.
+    /// The trained model that a row's training starts from.
     fn start_of(&self, row: &Row) -> Option<PathBuf> {
-        let name = row.from.as_ref()?;
-        let trained = self.work.join(name);
-        let is_trained = trained.join("model.safetensors").exists();
-        Some(if is_trained { trained } else { self.assets.join(name) })
+        row.from.as_ref().map(|name| start(&self.work, &self.assets, name))
     }
 
     /// Where the rows of this table are stored.
@@ -165,26 +160,28 @@ impl Args {
 
     /// The folder of a row's training: another base model of the field is trained by the suite `bases`.
     fn training_name(&self, row: &Row) -> String {
-        let is_base = self.suite == FIELD && self.base != SMALL;
+        let is_base = self.suite == FIELD && self.base != FIELD_BASE;
         if is_base { self.base.clone() } else { row.training_name() }
     }
 
     fn bases(&self) -> Result<()> {
-        let all = bases();
-        self.check_names(all.iter().map(|base| base.name))?;
+        let all = base::rows();
+        self.check_names(all.iter().map(|base| &*base.name))?;
         let folders = Folders {
             data: &self.data,
             work: &self.work,
+            assets: &self.assets,
             results: &self.results,
             device: self.device.device,
         };
+        let queue: Vec<_> = all.into_iter().filter(|base| self.is_wanted(&base.name)).collect();
         let stop = interruptible();
-        for base in all.iter().filter(|base| self.is_wanted(base.name)) {
+        for at in 0..queue.len() {
             if let Some(updates) = self.estimate {
-                folders.estimate(base, updates)?;
+                folders.estimate(&queue[at], updates)?;
             } else if self.as_is {
-                folders.report(base)?;
-            } else if folders.train(base, &stop)? == Outcome::Stopped {
+                folders.report(&queue[at])?;
+            } else if folders.train(&queue[at..], &stop)? == Outcome::Stopped {
                 return Err(Interrupted("stopped; the same command continues").into());
             }
         }
@@ -219,7 +216,9 @@ impl Args {
         self.store(&Report::of(row, config.recipe.train.epochs, None, measured))
     }
 
-    fn row(&self, row: &Row, stop: &dyn Fn() -> bool) -> Result<Outcome> {
+    /// Makes the first of some rows.
+    fn row(&self, queue: &[Row], stop: &dyn Fn() -> bool) -> Result<Outcome> {
+        let row = &queue[0];
         if let Some(model) = &self.model {
             self.row_of(model, row, stop)?;
             return Ok(Outcome::Finished);
@@ -237,7 +236,10 @@ impl Args {
         let begun = self.begun(&training, from.as_deref());
         let corpus = begun.corpus()?;
         let mut trainer = begun.trainer(&corpus, &row.training, row.seed)?;
-        if !self.as_is && trainer.run(stop, &mut show_epoch)? == Outcome::Stopped {
+        let folder = |row: &Row| self.work.join(self.training_name(row));
+        let queue = Queue::of(queue.iter().map(|row| (folder(row), &row.training)));
+        let mut show = |event: &Event| queue.show(event);
+        if !self.as_is && trainer.run(stop, &mut show)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
         let measured = self.compress(row, &corpus, &training, stop)?;

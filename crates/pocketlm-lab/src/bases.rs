@@ -1,22 +1,21 @@
-//! The suite `bases` of `pocketlm reproduce`: each base model trained as its recipe says.
+//! The suite `bases` of `pocketlm-lab reproduce`: each base model trained as its recipe says.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use pocketlm::pack::write_file;
+use pocketlm_cli::{Machine, evaluate, note};
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::cuda::Device;
 use pocketlm_train::recipe::Recipe;
-use pocketlm_train::reproduce::Base;
 use pocketlm_train::train::Outcome;
 use pocketlm_train::train::validations;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::begun::{Begun, Status, estimate};
-use crate::evaluation::rows;
-use crate::machine::Machine;
-use crate::progress::show_epoch;
+use crate::base::Base;
+use crate::begun::{Begun, Status, estimate, start};
+use crate::queue::Queue;
 
 /// Seed of the trainings.
 const SEED: u64 = 1;
@@ -27,6 +26,8 @@ pub struct Folders<'a> {
     pub data: &'a Path,
     /// The trainings, each in a folder of the base model's name.
     pub work: &'a Path,
+    /// Trained base models, from which some start if they are not in `work`.
+    pub assets: &'a Path,
     /// `bases.json`.
     pub results: &'a Path,
     /// What the trainings run on.
@@ -68,16 +69,21 @@ struct Measured {
 }
 
 impl Folders<'_> {
-    /// Trains a base model to its end, or until `stop`, and reports it.
-    pub fn train(&self, base: &Base, stop: &dyn Fn() -> bool) -> Result<Outcome> {
+    /// Trains the first of some base models to its end, or until `stop`, and reports it.
+    pub fn train(&self, queue: &[Base], stop: &dyn Fn() -> bool) -> Result<Outcome> {
+        let base = &queue[0];
         note!("{}: {}", base.name, base.title);
-        let folder = self.work.join(base.name);
-        let from = base.from.map(|from| self.work.join(from));
+        let folder = self.work.join(&base.name);
+        let from = base.from.as_ref().map(|from| start(self.work, self.assets, from));
         let (data, device) = (self.data, self.device);
         let begun = Begun { data, folder: &folder, from: from.as_deref(), device };
         let corpus = begun.corpus()?;
-        let mut trainer = begun.trainer(&corpus, &Recipe::base(base.name)?, SEED)?;
-        let outcome = trainer.run(stop, &mut show_epoch)?;
+        let recipes = queue.iter().map(|base| Recipe::base(&base.name));
+        let recipes = recipes.collect::<Result<Vec<_>, _>>()?;
+        let folders = queue.iter().map(|base| self.work.join(&base.name));
+        let queue = Queue::of(folders.zip(&recipes));
+        let mut trainer = begun.trainer(&corpus, &recipes[0], SEED)?;
+        let outcome = trainer.run(stop, &mut |event| queue.show(event))?;
         drop(trainer);
         self.report(base)?;
         Ok(outcome)
@@ -85,7 +91,7 @@ impl Folders<'_> {
 
     /// Reports a base model as far as it is, without touching its training: another process may be at it.
     pub fn report(&self, base: &Base) -> Result<()> {
-        let folder = self.work.join(base.name);
+        let folder = self.work.join(&base.name);
         let validations = validations(&folder)?;
         let (Some(last), true) = (validations.last(), folder.join("model.safetensors").exists())
         else {
@@ -114,7 +120,7 @@ impl Folders<'_> {
 
     fn measured(&self, folder: &Path, best_epoch: Option<usize>) -> Result<Measured> {
         let model = Checkpoint::load(folder)?;
-        let found = rows(folder, self.data, &["valid", "test"], self.device)?;
+        let found = evaluate(folder, self.data, &["valid", "test"], self.device)?;
         let [valid, test] = [&found[0].evaluation, &found[1].evaluation];
         Ok(Measured {
             parameters: model.leaves.data.len(),
@@ -131,7 +137,7 @@ impl Folders<'_> {
     /// Stores how long the training would take, from so many updates of it. A row that has begun keeps all else: while it
     /// trained, other work may have held it up.
     pub fn estimate(&self, base: &Base, updates: u64) -> Result<()> {
-        let training = Recipe::base(base.name)?;
+        let training = Recipe::base(&base.name)?;
         let folder = self.work.join(format!("{}-estimate", base.name));
         let begun = Begun { data: self.data, folder: &folder, from: None, device: self.device };
         let (_, hours) = estimate(&begun, &training, SEED, updates)?;

@@ -1,10 +1,11 @@
-//! `pocketlm bench-train`
+//! `pocketlm-lab bench-train`
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use pocketlm_cli::{DeviceArgs, Machine, peak_bytes, say};
 use pocketlm_kernels::probe::multiply_add;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Corpus, Options as CorpusOptions};
@@ -16,12 +17,9 @@ use pocketlm_train::train::{Optimizer, clip_scale, norm};
 use pocketlm_train::train::{Options, Trainer};
 use serde::Serialize;
 
-use crate::cmd::train::DeviceArgs;
-use crate::machine::{Machine, peak_bytes};
-
 /// Measure the speed of training: one step, or the whole update of a recipe.
 ///
-/// Example: pocketlm bench-train --hidden 650 --layers 2 --steps 20
+/// Example: pocketlm-lab bench-train --hidden 650 --layers 2 --steps 20
 #[derive(clap::Args)]
 pub struct Args {
     /// Base model whose recipe to time: its shape, batch, window, dropout, losses, clipping and optimiser.

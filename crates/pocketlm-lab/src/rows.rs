@@ -1,11 +1,13 @@
 //! The rows of tables, published or our own, as recipes: a base model, how it is trained, and the steps that compress it.
 
+use pocketlm_train::error::{Error, Result};
+use pocketlm_train::recipe::{CompressionRecipe, Outline};
+use pocketlm_train::recipe::{Draft, Recipe};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::error::{Error, Result};
-use crate::recipe::{CompressionRecipe, Outline};
-use crate::recipe::{Draft, Recipe};
+/// Types of the Penn Treebank.
+pub const TYPES: usize = 10_000;
 
 /// A named list of rows.
 struct Suite {
@@ -45,7 +47,7 @@ const SUITES: &[Suite] = &[
 ];
 
 /// The base model of most rows of [`FIELD`]; a row of another base is of that model alone.
-const FIELD_BASE: &str = "zaremba-small";
+pub const FIELD_BASE: &str = "zaremba-small";
 
 /// A figure that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,75 +90,6 @@ pub struct Row {
     pub training: Recipe,
     /// How it is compressed.
     pub compression: CompressionRecipe,
-}
-
-/// A base model to be trained as its recipe says, and what was published of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Base {
-    /// Name of the base model.
-    pub name: &'static str,
-    /// What it is.
-    pub title: &'static str,
-    /// Where its shape is from.
-    pub paper: &'static str,
-    /// Test perplexity on the Penn Treebank as published, one model, no dynamic evaluation.
-    pub published: Option<f64>,
-    /// The base model whose trained weights it starts from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<&'static str>,
-}
-
-/// The base models that are worth compressing.
-const BASES: [Base; 6] = [
-    Base {
-        name: "inan-small",
-        title: "LSTM 2 × 200, tied, augmented loss",
-        paper: "Inan, Khosravi & Socher 2017 (arXiv 1611.01462)",
-        published: Some(82.7),
-        from: None,
-    },
-    Base {
-        name: "inan-small-averaged",
-        title: "the same, trained on, mean of the parameters",
-        paper: "averaging as in Merity, Keskar & Socher 2018 (arXiv 1708.02182)",
-        published: Some(82.7),
-        from: Some("inan-small"),
-    },
-    Base {
-        name: "keyboard",
-        title: "CIFG 670, recurrent projection 96, tied",
-        paper: "shape of Hard et al. 2018 (arXiv 1811.03604)",
-        published: None,
-        from: None,
-    },
-    Base {
-        name: "melis-10m",
-        title: "LSTM 1 × 1194, embedding and output 268, tied",
-        paper: "Melis, Dyer & Blunsom 2018 (arXiv 1707.05589)",
-        published: Some(59.6),
-        from: None,
-    },
-    Base {
-        name: "awd",
-        title: "AWD-LSTM 1150, 1150, 400, tied",
-        paper: "Merity, Keskar & Socher 2018 (arXiv 1708.02182), without fine-tuning",
-        published: Some(58.8),
-        from: None,
-    },
-    Base {
-        name: "mogrifier",
-        title: "Mogrifier LSTM 2 x 200, tied",
-        paper: "gating of Melis, Kočiský & Blunsom 2020 (arXiv 1909.01792), whose own model is ten times as large",
-        // Theirs has 24 million weights: 50.1.
-        published: None,
-        from: None,
-    },
-];
-
-/// The base models of the suite `bases` that there are recipes for.
-pub fn bases() -> Vec<Base> {
-    let is_known = |base: &Base| Recipe::base_names().any(|name| name == base.name);
-    BASES.into_iter().filter(is_known).collect()
 }
 
 /// Names of the suites.
@@ -285,16 +218,16 @@ impl Row {
         })
     }
 
-    /// Whether its steps fit a model of the Penn Treebank's 10,000 types.
+    /// Whether its steps fit a model of the Penn Treebank.
     fn fits(&self) -> bool {
         self.outline().is_ok()
     }
 
     /// What its model will look like.
     fn outline(&self) -> Result<Outline> {
-        let forms = self.training.forms(10_000)?;
+        let forms = self.training.forms(TYPES)?;
         let model = self.training.model.clone();
-        let mut outline = Outline { model, vocabulary: 10_000, forms };
+        let mut outline = Outline { model, vocabulary: TYPES, forms };
         let mut steps = self.compression.step.iter();
         steps.try_for_each(|step| step.settings().declare(&mut outline))?;
         Ok(outline)
@@ -325,7 +258,8 @@ mod tests {
 
     #[test]
     fn most_methods_fit_the_tied_models() {
-        for base in ["inan-small", "inan-small-averaged", "keyboard"] {
+        for base in crate::base::all().iter().filter(|base| base.asset) {
+            let base = &*base.name;
             let fitting = rows_on(base).unwrap();
             assert!(3 * fitting.len() > 2 * rows(FIELD).unwrap().len(), "{base}");
             let names: Vec<&str> = fitting.iter().map(|row| &*row.name).collect();

@@ -160,7 +160,7 @@ def main(folders):
     sys.setrecursionlimit(10_000)
     root = Path(__file__).resolve().parent.parent / "crates"
     worst = 0
-    for folder in [Path(f) for f in folders] or sorted(f.parent for f in root.glob("*/Cargo.toml")):
+    for folder in [Path(f).resolve() for f in folders] or sorted(f.parent for f in root.glob("*/Cargo.toml")):
         edges = Crate(folder).edges()
         largest = circles(edges)[0]
         worst = max(worst, len(largest))

@@ -4,11 +4,11 @@
 //! Each k is a **plane**: a matrix of [`Code::Binary`] with scales of its own. The product with the whole is the
 //! products with the planes, one added after the other.
 
-use crate::grouped::{Code, scales_len};
+use crate::code::{Code, scales_len};
 use crate::half;
 use crate::layout::PANEL_ROWS;
 
-pub use crate::grouped::BINARY_GROUP as GROUP;
+pub use crate::code::BINARY_GROUP as GROUP;
 
 /// Most planes of a code.
 pub const MAX_PLANES: usize = 4;

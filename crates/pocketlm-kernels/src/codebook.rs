@@ -4,7 +4,7 @@
 //! The weights are counted into narrow bins first, so that an iteration costs the same for any matrix.
 //! The start are the quantiles, so the same matrix always gives the same levels.
 
-use crate::grouped::Levels;
+use crate::code::Levels;
 
 /// Bins over −[`REACH`]..[`REACH`] mean magnitudes; what lies beyond counts in the outermost.
 const BINS: usize = 2048;

@@ -3,7 +3,7 @@
 //! With the codes fixed, the best scale is Σ w·q / Σ q², and what it leaves of Σ w² is
 //! Σ w² − (Σ w·q)² / Σ q²: one pass over the weights both judges a scale and mends it.
 
-use crate::grouped::{Code, Levels};
+use crate::code::{Code, Levels};
 use crate::half;
 
 /// Sums run in this many lanes (element i in lane i % 16), so that the compiler vectorises them.

@@ -10,17 +10,7 @@
 //! between machines to rounding. How a product is shared among threads (by rows of C) changes no bit.
 
 use crate::backend::call;
-use crate::layout::PANEL_ROWS;
-
-/// Rows of a strip of A.
-pub const STRIP_ROWS: usize = 12;
-
-/// Columns of a strip of B: a line of the cache, and as many as the rows of a panel of
-/// [`float32`](crate::float32), which looks the same.
-pub const STRIP_COLUMNS: usize = PANEL_ROWS;
-
-/// Columns of the widest tile, two strips: work is best shared out in multiples of it.
-pub const TILE_COLUMNS: usize = 2 * STRIP_COLUMNS;
+pub use crate::layout::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 
 /// Elements that `count` rows of A (or columns of B) of this `depth` take in strips of `width`.
 ///

@@ -110,6 +110,7 @@ pub mod backend;
 #[cfg(feature = "host")]
 pub mod binary;
 pub mod bytes;
+mod code;
 #[cfg(feature = "host")]
 pub mod codebook;
 #[cfg(feature = "host")]
@@ -127,6 +128,7 @@ mod naive;
 pub mod probe;
 pub mod quantise;
 pub mod softmax;
+mod table;
 pub mod topk;
 
 #[cfg(all(test, feature = "host"))]

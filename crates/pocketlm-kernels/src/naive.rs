@@ -3,56 +3,22 @@
 //! The integer products and everything elementwise are the truth to the bit; the versions in
 //! `arch` must equal them. The floating-point products are the truth up to rounding.
 
-use crate::backend::{Backend, Table};
+use crate::code::{Code, Grouped};
 #[cfg(feature = "host")]
 use crate::fit::Grid;
-#[cfg(feature = "host")]
-use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS};
-use crate::grouped::{Code, Grouped};
 use crate::half;
 use crate::layout::PANEL_ROWS;
+#[cfg(feature = "host")]
+use crate::layout::{STRIP_COLUMNS, STRIP_ROWS};
+use crate::table::{Backend, Table, kernels};
 
-/// The table of these functions.
-pub static TABLE: Table = Table {
-    backend: Backend::Portable,
-    f32_matvec,
-    #[cfg(feature = "batch")]
-    f32_matmul,
-    f16_matvec,
-    #[cfg(feature = "batch")]
-    f16_matmul,
-    int8_matvec,
-    #[cfg(feature = "batch")]
-    int8_matmul,
-    grouped_matvec,
-    #[cfg(feature = "batch")]
-    grouped_matmul,
-    #[cfg(feature = "host")]
-    fit,
-    #[cfg(feature = "host")]
-    gemm,
-    #[cfg(feature = "host")]
-    gemm_rows,
-    #[cfg(feature = "host")]
-    copy,
-    #[cfg(feature = "host")]
-    transpose,
-    max_abs,
-    quantise,
-    sums,
-    exp,
-    sigmoid,
-    tanh,
-    lstm,
-    cifg,
-    gru,
-    max,
-    exp_sums,
-    probabilities,
-    add,
-    first_above,
-    sum_words,
-};
+macro_rules! table {
+    ($($(#[$when:meta])* $module:ident::$name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)?;)*) => {
+        /// The table of these functions.
+        pub static TABLE: Table = Table { backend: Backend::Portable, $($(#[$when])* $name,)* };
+    };
+}
+kernels! { table {} }
 
 /// Adding and subtracting 1.5·2²³ rounds to the nearest integer, ties to even, when |x| < 2²².
 pub const ROUND: f32 = 12_582_912.0;

@@ -6,9 +6,10 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use crate::backend::{ALL, Backend, Table, runs};
+use crate::backend::{ALL, Backend, runs};
 use crate::grouped::{Code, Grouped};
 use crate::naive::TABLE as NAIVE;
+use crate::table::Table;
 
 /// The table of a backend by name, or none (said aloud) where it cannot run.
 fn table(name: &str) -> Option<&'static Table> {

@@ -13,7 +13,7 @@ pub mod plain {
     use super::Avx2;
     super::super::table!(
         Avx2<false>,
-        crate::backend::Backend::Avx2,
+        crate::table::Backend::Avx2,
         #[target_feature(enable = "avx2,fma,f16c")]
     );
 }
@@ -24,7 +24,7 @@ pub mod vnni {
     super::super::table_over!(
         super::plain::TABLE,
         Avx2<true>,
-        crate::backend::Backend::AvxVnni,
+        crate::table::Backend::AvxVnni,
         #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
     );
 }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::lanes::{Lanes, lanes};
-use crate::backend::Backend;
+use crate::table::Backend;
 
 /// The instruction set.
 #[derive(Clone, Copy)]

@@ -241,10 +241,17 @@ pub unsafe fn quantise<S: Lanes>(x: &[f32], limit: f32, q: &mut [i8]) {
 
 /// Plain code: the compiler vectorises it, and integers leave no doubt about the result.
 #[inline(always)]
-pub fn sums(q: &[i8], group: usize, sums: &mut [i32]) {
+pub unsafe fn sums<S: Lanes>(q: &[i8], group: usize, sums: &mut [i32]) {
     for (sum, q) in sums.iter_mut().zip(q.chunks(group)) {
         *sum = q.iter().map(|&q| i32::from(q)).sum();
     }
+}
+
+/// See [`fit::fit`](crate::fit::fit).
+#[cfg(feature = "host")]
+#[inline(always)]
+pub unsafe fn fit<S: Lanes>(grid: &crate::fit::Grid, weights: &[f32]) -> u16 {
+    crate::fit::fit(grid, weights)
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
 use super::lanes::{Lanes, load_some, store_some};
-use crate::gemm::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
+use crate::layout::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 
 /// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache. Shallower
 /// stretches would fit it better, and lose more by reading and writing the result more often.

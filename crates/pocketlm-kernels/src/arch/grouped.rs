@@ -12,7 +12,7 @@
 
 use super::lanes::{AHEAD, Lanes};
 use super::product::{Batch, Out};
-use crate::grouped::{Code, Grouped};
+use crate::code::{Code, Grouped};
 use crate::layout::PANEL_ROWS;
 
 /// How the sums of a code come about.

@@ -14,7 +14,7 @@ pub mod plain {
     use super::Neon;
     super::super::table!(
         Neon<false>,
-        crate::backend::Backend::Neon,
+        crate::table::Backend::Neon,
         #[target_feature(enable = "neon")]
     );
 }
@@ -25,7 +25,7 @@ pub mod dot {
     super::super::table_over!(
         super::plain::TABLE,
         Neon<true>,
-        crate::backend::Backend::NeonDot,
+        crate::table::Backend::NeonDot,
         #[target_feature(enable = "neon,dotprod")]
     );
 }

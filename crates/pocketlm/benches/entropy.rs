@@ -32,10 +32,10 @@ fn packed(types: usize, precision: Precision) -> Vec<u8> {
     };
     let mut packer = Packer::new(configuration.clone(), &words, "<eos>", Some("<unk>")).unwrap();
     for matrix in configuration.matrices(types) {
-        packer.matrix(&matrix.name, &draw(matrix.rows * matrix.columns), precision).unwrap();
+        packer.matrix(matrix.name, &draw(matrix.rows * matrix.columns), precision).unwrap();
     }
     for bias in configuration.biases(types) {
-        packer.bias(&bias.name, &draw(bias.rows)).unwrap();
+        packer.bias(bias.name, &draw(bias.rows)).unwrap();
     }
     packer.finish().unwrap()
 }

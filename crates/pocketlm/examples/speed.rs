@@ -83,10 +83,10 @@ fn random_model(units: usize, precision: Precision) -> pocketlm::Result<Vec<u8>>
     for matrix in configuration.matrices(TYPES) {
         let count = matrix.rows * matrix.columns;
         let weights: Vec<f32> = (0..count).map(|_| random.unit() as f32 * 0.1 - 0.05).collect();
-        packer.matrix(&matrix.name, &weights, precision)?;
+        packer.matrix(matrix.name, &weights, precision)?;
     }
     for bias in configuration.biases(TYPES) {
-        packer.bias(&bias.name, &vec![0.0; bias.rows])?;
+        packer.bias(bias.name, &vec![0.0; bias.rows])?;
     }
     packer.finish()
 }

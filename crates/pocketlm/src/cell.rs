@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use pocketlm_kernels::{activation, gates};
 
-use crate::configuration::CellKind;
 use crate::matrix::{Matrix, Scratch};
 use crate::modrelu::modrelu;
 use crate::normalise::normalise;
+use crate::spec::CellKind;
 use crate::storage::Array;
 
 /// A layer of cells.

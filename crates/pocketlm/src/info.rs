@@ -2,19 +2,21 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::format::checksum::Crc32;
+use crate::format::checksum::checksum;
 use crate::format::container::Header;
-use crate::format::metadata::{self, Description};
+use crate::format::metadata::{self, Description, Word};
 use crate::json::Value;
-use crate::matrix::{self, Matrix, Scratch, factor_name};
+use crate::matrix::{Matrix, Scratch};
 use crate::model::{Kind, Model};
 use crate::ngram::OrderInfo;
 use crate::recurrent::Recurrent;
+use crate::spec::{MatrixName, Part};
+use crate::storage::Array;
 
 /// What the file holds of one matrix or bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +75,13 @@ impl Model {
     #[must_use]
     pub fn matrices(&self) -> Vec<MatrixInfo> {
         let Some(model) = self.recurrent() else { return Vec::new() };
-        let matrices = model.named().into_iter();
-        let forms = forms(&self.header);
-        let matrices = matrices.map(|(name, matrix)| info(name, matrix, &forms, &self.header));
+        // Opening has found a description of every matrix.
+        let descriptions = metadata::matrices(&self.header.metadata).unwrap_or_default();
+        let matrices = model.named().into_iter().filter_map(|(name, matrix)| {
+            let name = name.to_string();
+            let description = descriptions.iter().find(|description| description.name == name)?;
+            Some(info(matrix, description, &self.header))
+        });
         let types = self.vocabulary.len();
         let biases = model.configuration.biases(types).into_iter().map(|bias| MatrixInfo {
             structure: "vector".into(),
@@ -83,8 +89,8 @@ impl Model {
             precision: "f32".into(),
             parameters: bias.rows,
             bytes: 4 * bias.rows,
-            file_bytes: self.header.file_bytes([&bias.name]),
-            name: bias.name,
+            file_bytes: self.header.file_bytes([&bias.name.to_string()]),
+            name: bias.name.to_string(),
             rows: bias.rows,
             columns: 1,
             factors: Vec::new(),
@@ -93,78 +99,72 @@ impl Model {
     }
 }
 
-/// What the file says of a matrix, in its words.
-#[derive(Clone, Default)]
-struct Form {
-    structure: String,
-    sparsity: String,
-    precision: String,
-    /// Its arrays, those of its factors among them.
-    arrays: Vec<String>,
-}
-
-fn info(name: String, matrix: &Matrix, forms: &[(String, Form)], header: &Header) -> MatrixInfo {
-    let form = forms.iter().find(|(found, _)| *found == name);
-    let form = form.map(|(_, form)| form.clone()).unwrap_or_default();
-    let Form { structure, sparsity, precision, arrays } = form;
-    let factors = matrix.factors().into_iter().enumerate();
-    let factors =
-        factors.map(|(k, m)| info(factor_name(&name, &structure, k), m, forms, header)).collect();
-    MatrixInfo {
-        file_bytes: header.file_bytes(&arrays),
-        rows: matrix.rows(),
-        columns: matrix.columns(),
-        parameters: matrix.parameters(),
-        bytes: matrix.bytes(),
-        factors,
-        name,
-        structure,
-        sparsity,
-        precision,
-    }
-}
-
-/// The form of every matrix and every factor of one.
-fn forms(header: &Header) -> Vec<(String, Form)> {
-    let form = |d: &Description<'_>| Form {
-        structure: d.structure.clone(),
-        sparsity: d.sparsity.clone(),
-        precision: d.precision.clone(),
-        arrays: d.arrays.clone(),
-    };
-    let mut forms = Vec::new();
-    for description in &metadata::matrices(&header.metadata).unwrap_or_default() {
-        let name = &description.name;
-        // What has no factors has none to list; what has, has been opened.
-        let factors = matrix::factors(description).unwrap_or_default();
-        let mut whole = form(description);
-        let order = description.fields.get("order").and_then(Value::string);
-        whole.arrays.extend(order.map(String::from));
-        for (k, factor) in factors.iter().enumerate() {
-            whole.arrays.extend(factor.arrays.iter().cloned());
-            forms.push((factor_name(name, &description.structure, k), form(factor)));
+fn info(matrix: &Matrix, description: &Description<'_>, header: &Header) -> MatrixInfo {
+    // What has no factors has none to list; what has, has been opened.
+    let factors = metadata::factors(description).unwrap_or_default();
+    let order = description.fields.get("order").and_then(Value::string).map(String::from);
+    let arrays = factors.iter().flat_map(|factor| &factor.arrays).chain(&order);
+    let file_bytes = header.file_bytes(description.arrays.iter().chain(arrays));
+    let factors = factors.iter().zip(matrix.factors()).enumerate().map(|(k, (factor, stored))| {
+        let sizes = [stored.parameters(), stored.bytes(), header.file_bytes(&factor.arrays)];
+        let mut info = described(factor, sizes);
+        if let Word::Known(structure) = description.structure {
+            info.name = structure.factor(&description.name, k);
         }
-        forms.push((name.clone(), whole));
+        info
+    });
+    let factors = factors.collect();
+    let sizes = [matrix.parameters(), matrix.bytes(), file_bytes];
+    MatrixInfo { factors, ..described(description, sizes) }
+}
+
+/// What a description says, without factors, of so many parameters, bytes in memory and bytes in the file.
+fn described(
+    description: &Description<'_>,
+    [parameters, bytes, file_bytes]: [usize; 3],
+) -> MatrixInfo {
+    let &Description { ref name, rows, columns, .. } = description;
+    MatrixInfo {
+        name: name.clone(),
+        rows,
+        columns,
+        structure: description.structure.to_string(),
+        sparsity: description.sparsity.to_string(),
+        precision: description.precision.to_string(),
+        parameters,
+        bytes,
+        file_bytes,
+        factors: Vec::new(),
     }
-    forms
 }
 
 impl Recurrent {
     /// All matrices with their names.
-    fn named(&self) -> Vec<(String, &Matrix)> {
-        let mut list: Vec<(String, &Matrix)> = alloc::vec![("embedding".into(), &self.embedding)];
+    fn named(&self) -> Vec<(MatrixName, &Matrix)> {
+        let mut list = alloc::vec![(MatrixName::Embedding, &self.embedding)];
         for (k, layer) in self.layers.iter().enumerate() {
-            list.push((format!("cell.{k}.input"), &layer.input));
-            list.push((format!("cell.{k}.recurrent"), &layer.recurrent));
-            list.extend(layer.projection.iter().map(|m| (format!("cell.{k}.projection"), m)));
+            let mut add = |part, matrix| list.push((MatrixName::Cell(k, part), matrix));
+            add(Part::Input, &layer.input);
+            add(Part::Recurrent, &layer.recurrent);
+            layer.projection.iter().for_each(|matrix| add(Part::Projection, matrix));
             let rounds = layer.rounds.iter().enumerate();
-            list.extend(rounds.map(|(i, m)| (format!("cell.{k}.mogrifier.{i}"), m)));
+            rounds.for_each(|(i, matrix)| add(Part::Mogrifier(i), matrix));
         }
-        list.extend(self.projection.iter().map(|m| ("projection".into(), m)));
+        list.extend(self.projection.iter().map(|matrix| (MatrixName::Projection, matrix)));
         if !self.configuration.tied {
-            list.push(("softmax".into(), self.softmax()));
+            list.push((MatrixName::Softmax, self.softmax()));
         }
         list
+    }
+
+    /// The bias or gain of this name.
+    fn bias(&self, name: MatrixName) -> Option<&Array> {
+        match name {
+            MatrixName::SoftmaxBias => Some(&self.softmax_bias),
+            MatrixName::Cell(k, Part::Bias) => Some(&self.layers.get(k)?.bias),
+            MatrixName::Cell(k, Part::Gain) => self.layers.get(k)?.gain.as_ref(),
+            _ => None,
+        }
     }
 }
 
@@ -247,7 +247,8 @@ impl Model {
     /// [`Error::Matrix`] if there is no such matrix or row, [`Error::Length`] if `out` does not fit.
     pub fn row(&self, name: &str, row: usize, out: &mut [f32]) -> Result<()> {
         let named = self.recurrent().map(Recurrent::named).unwrap_or_default();
-        let found = named.into_iter().find(|(found, _)| found == name);
+        let wanted = name.parse().ok();
+        let found = named.into_iter().find(|(found, _)| Some(*found) == wanted);
         let (_, matrix) = found.ok_or_else(|| Error::matrix(name, "is not in this model"))?;
         if row >= matrix.rows() {
             return Err(Error::matrix(name, format!("has {} rows, no row {row}", matrix.rows())));
@@ -266,18 +267,9 @@ impl Model {
     /// # Errors
     /// [`Error::Matrix`] if there is no such bias.
     pub fn bias(&self, name: &str) -> Result<&[f32]> {
-        let missing = || Error::matrix(name, "is not a bias of this model");
-        let model = self.recurrent().ok_or_else(missing)?;
-        let mut layers = model.layers.iter().enumerate().flat_map(|(k, layer)| {
-            let gain = layer.gain.iter().map(move |gain| (format!("cell.{k}.gain"), gain));
-            gain.chain([(format!("cell.{k}.bias"), &layer.bias)])
-        });
-        let found = match name {
-            "softmax.bias" => Some(&model.softmax_bias),
-            _ => layers.find(|(found, _)| found == name).map(|(_, bias)| bias),
-        };
-        let bias = found.ok_or_else(missing)?;
-        Ok(bias.f32())
+        let model = self.recurrent();
+        let bias = model.and_then(|model| model.bias(name.parse().ok()?));
+        bias.map(Array::f32).ok_or_else(|| Error::matrix(name, "is not a bias of this model"))
     }
 
     /// Reads the whole file: its checksum, and that every weight is a finite number. Opening leaves
@@ -297,26 +289,9 @@ impl Model {
         };
         for (name, matrix) in model.named() {
             if let Some(fault) = matrix.fault() {
-                return Err(Error::matrix(name, fault));
+                return Err(Error::matrix(name.to_string(), fault));
             }
         }
         Ok(())
     }
-}
-
-/// How the checksum stands in the header.
-const FIELD: &[u8] = b"\"checksum\":\"crc32:";
-
-/// Where the eight digits of the checksum stand in a file whose header ends at `data`.
-pub(crate) fn checksum_place(file: &[u8], data: usize) -> Option<Range<usize>> {
-    let header = file.get(..data)?;
-    let at = header.windows(FIELD.len()).position(|window| window == FIELD)? + FIELD.len();
-    (at + 8 <= data).then_some(at..at + 8)
-}
-
-/// CRC-32 of a whole file with the digits of the checksum itself taken as zeros.
-pub(crate) fn checksum(file: &[u8], data: usize) -> u32 {
-    let place = checksum_place(file, data).unwrap_or(0..0);
-    let sum = Crc32::new().update(&file[..place.start]);
-    sum.update(&b"00000000"[..place.len()]).update(&file[place.end..]).finish()
 }

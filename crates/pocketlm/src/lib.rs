@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use pocketlm::{Model, Random, Sampler, Sampling, Session};
-//! # use pocketlm::pack::{Packer, Precision};
-//! # use pocketlm::{CellKind, Configuration, Unit};
+//! # use pocketlm::pack::Packer;
+//! # use pocketlm::{CellKind, Configuration, Precision, Unit};
 //! # let path = std::env::temp_dir().join(format!("pocketlm-guide-{}.plm", std::process::id()));
 //! # let words = ["<eos>", "<unk>", "the", "then", "cat", "sat"];
 //! # let configuration = Configuration { cell: CellKind::Lstm, embedding: 4, hidden: vec![8],
@@ -17,9 +17,9 @@
 //! # let mut packer = Packer::new(configuration.clone(), &words, "<eos>", Some("<unk>"))?;
 //! # for m in configuration.matrices(6) {
 //! #     let weights: Vec<f32> = (0..m.rows * m.columns).map(|i| (i % 7) as f32 * 0.1).collect();
-//! #     packer.matrix(&m.name, &weights, Precision::Int8)?;
+//! #     packer.matrix(m.name, &weights, Precision::Int8)?;
 //! # }
-//! # for b in configuration.biases(6) { packer.bias(&b.name, &vec![0.1; b.rows])?; }
+//! # for b in configuration.biases(6) { packer.bias(b.name, &vec![0.1; b.rows])?; }
 //! # pocketlm::pack::write_file(&path, &packer.finish()?)?;
 //! let model = Model::open(&path)?;
 //! let mut session = Session::new(&model);
@@ -132,13 +132,13 @@ extern crate std;
 
 mod batch;
 mod cell;
-mod configuration;
 mod entropy;
 mod error;
 mod exponential;
 pub mod format;
 mod info;
 mod json;
+mod leaves;
 #[cfg(feature = "std")]
 mod mapping;
 mod matrix;
@@ -150,11 +150,13 @@ mod normalise;
 mod output;
 #[cfg(feature = "pack")]
 pub mod pack;
+mod random;
 mod recall;
 mod recurrent;
 mod sample;
 mod score;
 mod session;
+pub mod spec;
 mod state;
 mod storage;
 mod stream;
@@ -164,15 +166,18 @@ mod text;
 mod threads;
 mod vocabulary;
 
-pub use configuration::{CellKind, Configuration, Expected, Unit};
 pub use error::{Error, Result, Shown};
 pub use format::{Perplexity, Provenance};
 pub use info::{ArrayInfo, CodedBytes, MatrixInfo};
 pub use model::{Model, ModelBytes};
+pub use random::Random;
 pub use recall::{Ranking, Recall};
-pub use sample::{Random, Sampler, Sampling};
+pub use sample::{Sampler, Sampling};
 pub use score::Score;
 pub use session::{SUGGESTIONS, Session};
+pub use spec::{
+    CellKind, Configuration, Expected, MatrixName, Part, Precision, Sparsity, Structure, Unit,
+};
 pub use state::State;
 pub use suggest::{Suggestion, Suggestions};
 pub use text::Token;

@@ -4,16 +4,16 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::configuration::{Configuration, Unit};
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::container::{self, Header};
 use crate::format::metadata;
 use crate::format::{Perplexity, Provenance};
-use crate::matrix::Leaves;
+use crate::leaves::Leaves;
 use crate::ngram::Ngram;
 use crate::recurrent::Recurrent;
+use crate::spec::{Configuration, Unit};
 use crate::storage::Storage;
 use crate::vocabulary::{BLOCK, Vocabulary};
 

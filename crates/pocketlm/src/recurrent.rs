@@ -1,12 +1,14 @@
 //! A recurrent model: its configuration and matrices, over the bytes of the file.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::cell::Layer;
-use crate::configuration::{Configuration, Expected};
 use crate::error::{Error, Result};
 use crate::format::metadata::{self, Description};
-use crate::matrix::{Leaves, Matrix};
+use crate::leaves::Leaves;
+use crate::matrix::Matrix;
+use crate::spec::{Configuration, Expected, MatrixName, Part};
 use crate::storage::Array;
 
 /// Bytes that a session or a batch takes for each unit of a width: four buffers of 32 vectors.
@@ -31,8 +33,9 @@ impl Recurrent {
         types: usize,
         leaves: &Leaves<'_>,
     ) -> Result<Self> {
+        let descriptions = metadata::matrices(&leaves.header.metadata)?;
         let parts = Parts {
-            descriptions: metadata::matrices(&leaves.header.metadata)?,
+            descriptions: descriptions.into_iter().map(|d| (d.name.parse().ok(), d)).collect(),
             expected: configuration.matrices(types),
             leaves,
         };
@@ -40,14 +43,15 @@ impl Recurrent {
         // Every other width has a bias of its length in the file.
         let Configuration { embedding, cell_projection, projection, .. } = configuration;
         leaves.take("(all)", WIDTH * (embedding + cell_projection + projection))?;
-        let projection = (configuration.projection > 0).then(|| parts.matrix("projection"));
-        let softmax = (!configuration.tied).then(|| parts.matrix("softmax"));
+        let projection =
+            (configuration.projection > 0).then(|| parts.matrix(MatrixName::Projection));
+        let softmax = (!configuration.tied).then(|| parts.matrix(MatrixName::Softmax));
         let model = Self {
-            embedding: parts.matrix("embedding")?,
+            embedding: parts.matrix(MatrixName::Embedding)?,
             layers: parts.layers(&configuration)?,
             projection: projection.transpose()?,
             softmax: softmax.transpose()?,
-            softmax_bias: leaves.finite("softmax.bias", &[types])?,
+            softmax_bias: parts.vector(MatrixName::SoftmaxBias, types)?,
             configuration,
         };
         parts.asked()?;
@@ -72,22 +76,19 @@ impl Recurrent {
 
 /// What a model is put together from.
 struct Parts<'a> {
-    descriptions: Vec<Description<'a>>,
+    /// With what their names name, if anything.
+    descriptions: Vec<(Option<MatrixName>, Description<'a>)>,
     expected: Vec<Expected>,
     leaves: &'a Leaves<'a>,
 }
 
 impl Parts<'_> {
-    fn description(&self, name: &str) -> Option<&Description<'_>> {
-        self.descriptions.iter().find(|description| description.name == name)
-    }
-
     /// Refuses a matrix that is described twice. One more description than there are matrices has such a one, or one
     /// that nobody asks for.
     fn once(&self) -> Result<()> {
         let some = self.descriptions.iter().take(self.expected.len() + 1);
-        for (at, d) in some.enumerate() {
-            if self.descriptions[..at].iter().any(|other| other.name == d.name) {
+        for (at, (_, d)) in some.enumerate() {
+            if self.descriptions[..at].iter().any(|(_, other)| other.name == d.name) {
                 return Err(Error::matrix(&d.name, "is described twice"));
             }
         }
@@ -96,46 +97,53 @@ impl Parts<'_> {
 
     /// Refuses matrices that the configuration does not ask for.
     fn asked(&self) -> Result<()> {
-        let is_asked = |d: &Description<'_>| self.expected.iter().any(|e| e.name == d.name);
-        match self.descriptions.iter().find(|&description| !is_asked(description)) {
+        let is_asked = |name| self.expected.iter().any(|expected| Some(expected.name) == name);
+        match self.descriptions.iter().find(|(name, _)| !is_asked(*name)) {
             None => Ok(()),
-            Some(d) => Err(Error::matrix(&d.name, "is described, but nothing asks for it")),
+            Some((_, d)) => Err(Error::matrix(&d.name, "is described, but nothing asks for it")),
         }
     }
 
     /// The matrix `name`, with the shape that the configuration gives it.
-    fn matrix(&self, name: &str) -> Result<Matrix> {
-        let missing = || Error::matrix(name, "is missing, but the configuration asks for it");
-        let description = self.description(name).ok_or_else(missing)?;
+    fn matrix(&self, name: MatrixName) -> Result<Matrix> {
+        let missing =
+            || Error::matrix(name.to_string(), "is missing, but the configuration asks for it");
+        let description = self.descriptions.iter().find(|(found, _)| *found == Some(name));
+        let (_, description) = description.ok_or_else(missing)?;
         let expected = self.expected.iter().find(|expected| expected.name == name);
         let expected = expected.ok_or_else(missing)?;
         let (found, wanted) =
             ([description.rows, description.columns], [expected.rows, expected.columns]);
         if found != wanted {
             let problem = alloc::format!("is {found:?}, but the configuration asks for {wanted:?}");
-            return Err(Error::matrix(name, problem));
+            return Err(Error::matrix(&description.name, problem));
         }
         let matrix = Matrix::open(description, self.leaves)?;
-        self.leaves.work(name, matrix.operations())?;
+        self.leaves.work(&description.name, matrix.operations())?;
         Ok(matrix)
+    }
+
+    /// The bias or gain `name` of so many numbers.
+    fn vector(&self, name: MatrixName, length: usize) -> Result<Array> {
+        self.leaves.finite(&name.to_string(), &[length])
     }
 
     fn layers(&self, configuration: &Configuration) -> Result<Vec<Layer>> {
         let layers = configuration.hidden.iter().enumerate().map(|(k, &hidden)| {
-            let matrix = |part: &str| self.matrix(&alloc::format!("cell.{k}.{part}"));
+            let matrix = |part| self.matrix(MatrixName::Cell(k, part));
             let length = configuration.cell.bias(hidden);
-            let vector = |part| self.leaves.finite(&alloc::format!("cell.{k}.{part}"), &[length]);
+            let vector = |part| self.vector(MatrixName::Cell(k, part), length);
             let projected = configuration.cell_projection > 0;
             Ok(Layer {
                 kind: configuration.cell,
                 hidden,
-                input: matrix("input")?,
-                recurrent: matrix("recurrent")?,
-                projection: projected.then(|| matrix("projection")).transpose()?,
-                bias: vector("bias")?,
-                gain: configuration.layer_norm.then(|| vector("gain")).transpose()?,
+                input: matrix(Part::Input)?,
+                recurrent: matrix(Part::Recurrent)?,
+                projection: projected.then(|| matrix(Part::Projection)).transpose()?,
+                bias: vector(Part::Bias)?,
+                gain: configuration.layer_norm.then(|| vector(Part::Gain)).transpose()?,
                 rounds: (0..configuration.mogrifier)
-                    .map(|i| matrix(&alloc::format!("mogrifier.{i}")))
+                    .map(|i| matrix(Part::Mogrifier(i)))
                     .collect::<Result<_>>()?,
             })
         });

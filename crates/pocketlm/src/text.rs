@@ -1,7 +1,7 @@
 //! Text as tokens.
 
-use crate::configuration::Unit;
 use crate::error::{Error, Result};
+use crate::spec::Unit;
 use crate::vocabulary::Vocabulary;
 
 /// One token of a text.

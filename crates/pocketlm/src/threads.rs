@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::matrix::PANEL;
+use pocketlm_kernels::layout::PANEL_ROWS as PANEL;
 
 /// Weights below which one thread alone is faster than several that wait for each other: some ten microseconds of
 /// work.

@@ -9,8 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::configuration::Unit;
 use crate::error::{Error, Result};
+use crate::spec::Unit;
 use crate::storage::Array;
 
 /// Words a block.
@@ -321,9 +321,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use crate::configuration::{CellKind, Configuration, Unit};
     use crate::model::Model;
     use crate::pack::{Packer, Precision};
+    use crate::spec::{CellKind, Configuration, Unit};
 
     /// A model of width 1 over these words, of which the first is `<eos>`.
     fn model(words: &[String]) -> Model {
@@ -341,10 +341,10 @@ mod tests {
         let mut packer = Packer::new(configuration.clone(), words, &words[0], None).unwrap();
         for matrix in configuration.matrices(words.len()) {
             let weights = std::vec![0.5; matrix.rows * matrix.columns];
-            packer.matrix(&matrix.name, &weights, Precision::F32).unwrap();
+            packer.matrix(matrix.name, &weights, Precision::F32).unwrap();
         }
         for bias in configuration.biases(words.len()) {
-            packer.bias(&bias.name, &std::vec![0.0; bias.rows]).unwrap();
+            packer.bias(bias.name, &std::vec![0.0; bias.rows]).unwrap();
         }
         Model::from_bytes(packer.finish().unwrap()).unwrap()
     }

@@ -142,7 +142,7 @@ fn built(hidden: usize, layers: usize, form: impl Fn(&mut Packer, &Expected)) ->
         form(&mut packer, matrix);
     }
     for bias in configuration.biases(64) {
-        packer.bias(&bias.name, &vec![0.01; bias.rows]).unwrap();
+        packer.bias(bias.name, &vec![0.01; bias.rows]).unwrap();
     }
     packer.finish().unwrap()
 }
@@ -158,7 +158,7 @@ fn toeplitz(layers: usize) -> Vec<u8> {
     let bytes = built(hidden, 1, |packer, matrix| {
         let factor = leaf(3 * rank, hidden, &weights, Precision::Ternary);
         let form = Form::ToeplitzLike { block: hidden, rank, g: factor, h: factor };
-        packer.form(&matrix.name, &form).unwrap();
+        packer.form(matrix.name, &form).unwrap();
     });
     let (header, data) = split(&bytes);
     let begin = header.find(r#"{\"name\":\"cell.0.input\""#).unwrap();
@@ -219,10 +219,10 @@ fn widths_that_nothing_in_the_file_backs() {
         let cores =
             (0..2).map(|k| leaf(core(k)[0], core(k)[1], &numbers[k], Precision::Int8)).collect();
         let form = Form::TensorTrain { row_modes: &rows, column_modes: &columns, cores };
-        packer.form(&matrix.name, &form).unwrap();
+        packer.form(matrix.name, &form).unwrap();
     }
     for bias in configuration.biases(16) {
-        packer.bias(&bias.name, &vec![0.0; bias.rows]).unwrap();
+        packer.bias(bias.name, &vec![0.0; bias.rows]).unwrap();
     }
     says(packer.finish().unwrap(), &["more memory"]);
 }
@@ -245,7 +245,7 @@ fn trains<const N: usize>(
         };
         let cores = (0..N).map(core).collect();
         let form = Form::TensorTrain { row_modes: &rows, column_modes: &columns, cores };
-        packer.form(&matrix.name, &form).unwrap();
+        packer.form(matrix.name, &form).unwrap();
     })
 }
 

@@ -1,5 +1,7 @@
 //! CRC-32 as in zlib and PNG (reflected polynomial 0xEDB88320), eight bytes a step.
 
+use core::ops::Range;
+
 /// `TABLES[k][b]`: the register after byte `b` and then `k` zero bytes.
 const TABLES: [[u32; 256]; 8] = tables();
 
@@ -53,6 +55,23 @@ impl Crc32 {
     pub(crate) fn finish(self) -> u32 {
         !self.0
     }
+}
+
+/// How the checksum stands in the header.
+const FIELD: &[u8] = b"\"checksum\":\"crc32:";
+
+/// Where the eight digits of the checksum stand in a file whose header ends at `data`.
+pub(crate) fn checksum_place(file: &[u8], data: usize) -> Option<Range<usize>> {
+    let header = file.get(..data)?;
+    let at = header.windows(FIELD.len()).position(|window| window == FIELD)? + FIELD.len();
+    (at + 8 <= data).then_some(at..at + 8)
+}
+
+/// CRC-32 of a whole file with the digits of the checksum itself taken as zeros.
+pub(crate) fn checksum(file: &[u8], data: usize) -> u32 {
+    let place = checksum_place(file, data).unwrap_or(0..0);
+    let sum = Crc32::new().update(&file[..place.start]);
+    sum.update(&b"00000000"[..place.len()]).update(&file[place.end..]).finish()
 }
 
 #[cfg(test)]

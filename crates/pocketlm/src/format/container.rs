@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::json::{self, Value};
 use crate::storage::ALIGNMENT;
 
+#[cfg(feature = "pack")]
+pub(crate) mod write;
+
 /// The kind of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dtype {

@@ -5,14 +5,14 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::{self, Display, Formatter};
 
 use super::VERSION;
 use super::container::Dtype;
-use crate::configuration::{Configuration, Unit};
 use crate::entropy::planes::{Planes, Symbols};
 use crate::error::{Error, Result};
 use crate::json::{self, Value};
-use crate::ngram::MAX_ORDER;
+use crate::spec::{Configuration, Precision, Sparsity, Structure, Unit};
 
 /// Where a model comes from, for those who must account for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,15 +36,32 @@ pub struct Perplexity {
     pub value: f64,
 }
 
+/// A name in the file, and what has it.
+#[derive(Debug, Clone)]
+pub(crate) enum Word<T> {
+    Known(T),
+    /// A name that this version does not know, or `mixed`, where the factors of a matrix differ.
+    Other(String),
+}
+
+impl<T: Display> Display for Word<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(known) => known.fmt(f),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
 /// The description of one matrix, still to be matched with its arrays.
 #[derive(Debug, Clone)]
 pub(crate) struct Description<'a> {
     pub(crate) name: String,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    pub(crate) structure: String,
-    pub(crate) sparsity: String,
-    pub(crate) precision: String,
+    pub(crate) structure: Word<Structure>,
+    pub(crate) sparsity: Word<Sparsity>,
+    pub(crate) precision: Word<Precision>,
     /// Names of its leaf arrays, in the order that its precision gives.
     pub(crate) arrays: Vec<String>,
     /// All fields, for those that only one structure or precision has.
@@ -62,6 +79,9 @@ pub(crate) struct VocabularyEntry {
 }
 
 type Fields = BTreeMap<String, String>;
+
+/// The longest n-grams that a model may have.
+pub const MAX_ORDER: usize = 6;
 
 /// An n-gram model, still to be matched with its arrays.
 #[derive(Debug, Clone)]
@@ -189,20 +209,33 @@ pub(crate) fn description(value: Value<'_>) -> Result<Description<'_>> {
         Error::metadata(format!("matrices.{name}.{field}"), "is missing or of the wrong kind")
     };
     let count = |field: &str| value.get(field).and_then(Value::number).ok_or_else(|| fault(field));
-    let word = |field: &str| string(field).ok_or_else(|| fault(field));
     let arrays = value.get("arrays").and_then(Value::array).map(|names| {
         names.iter().map(|name| name.string().map(ToOwned::to_owned)).collect::<Option<Vec<_>>>()
     });
+    fn word<T>(name: String, known: fn(&str) -> Option<T>) -> Word<T> {
+        known(&name).map_or(Word::Other(name), Word::Known)
+    }
+    let text = |field: &str| string(field).ok_or_else(|| fault(field));
     Ok(Description {
         rows: count("rows")?,
         columns: count("columns")?,
-        structure: word("structure")?,
-        sparsity: word("sparsity")?,
-        precision: word("precision")?,
+        structure: word(text("structure")?, Structure::from_name),
+        sparsity: word(text("sparsity")?, Sparsity::from_name),
+        precision: word(text("precision")?, Precision::from_name),
         arrays: arrays.flatten().ok_or_else(|| fault("arrays"))?,
         name: name.clone(),
         fields: value,
     })
+}
+
+/// The descriptions of a matrix's factors.
+pub(crate) fn factors<'a>(of: &Description<'a>) -> Result<Vec<Description<'a>>> {
+    let list = of.fields.get("factors").and_then(Value::array);
+    let list = list.ok_or_else(|| Error::matrix(&of.name, "has no list of factors"))?;
+    if !of.arrays.is_empty() {
+        return Err(Error::matrix(&of.name, "has factors, and arrays besides"));
+    }
+    list.iter().map(|factor| description(factor.clone())).collect()
 }
 
 /// How an array is coded.

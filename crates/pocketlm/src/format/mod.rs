@@ -2,6 +2,7 @@
 //! specification; these modules read it, and [`pack`](crate::pack) writes it.
 
 pub(crate) mod checksum;
+mod configuration;
 pub(crate) mod container;
 pub(crate) mod metadata;
 

@@ -7,9 +7,14 @@ use core::ops::Range;
 
 use super::low_rank::LowRank;
 use super::order::Order;
-use super::{Leaves, Matrix, Scratch, factors, grow};
+use super::scratch::{Scratch, grow};
+use super::stored::Stored;
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, factors};
+use crate::leaves::Leaves;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// Most groups that are read.
 pub(crate) const MAX_GROUPS: usize = 64;
@@ -54,7 +59,7 @@ impl BlockLowRank {
         self.columns
     }
 
-    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+    pub(crate) fn factors(&self) -> Vec<&Stored> {
         self.groups.iter().flat_map(LowRank::factors).collect()
     }
 

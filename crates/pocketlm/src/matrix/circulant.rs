@@ -17,10 +17,16 @@ use pocketlm_kernels::float32;
 
 use super::fft::Fft;
 use super::order::Order;
-use super::{Leaves, MOST_AT_ONCE, Matrix, Scratch, factors, grow};
+use super::scratch::{MOST_AT_ONCE, Scratch, grow};
+use super::stored::Stored;
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, Word, factors};
 use crate::json::Value;
+use crate::leaves::Leaves;
+use crate::spec::Precision;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// Largest block, and most numbers in all turns of a vector.
 pub(crate) const MAX_BLOCK: usize = 1024;
@@ -35,7 +41,7 @@ pub(crate) struct BlockCirculant {
     rows: usize,
     columns: usize,
     block: usize,
-    vectors: Box<Matrix>,
+    vectors: Box<Stored>,
     order: Order,
     spectra: Option<Spectra>,
 }
@@ -69,10 +75,10 @@ impl BlockCirculant {
                 (format!("{} x {}", leaf.rows, leaf.columns), format!("{r} x {c}"));
             return fault(format!("has blocks of {found} instead of {wanted} numbers"));
         }
-        let vectors = Box::new(Matrix::open_leaf(leaf, leaves)?);
+        let vectors = Box::new(Stored::open(leaf, leaves)?);
         let transformed = block >= TRANSFORMED
             && block.is_power_of_two()
-            && matches!(leaf.precision.as_str(), "f32" | "f16");
+            && matches!(leaf.precision, Word::Known(Precision::F32 | Precision::F16));
         if transformed {
             let [high, columns] = shape;
             let bins = (block / 2 + 1) * float32::len(high, 2 * columns / block);
@@ -110,7 +116,7 @@ impl BlockCirculant {
         self.vectors.bytes() + self.order.bytes()
     }
 
-    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+    pub(crate) fn factors(&self) -> Vec<&Stored> {
         vec![&self.vectors]
     }
 
@@ -242,7 +248,7 @@ impl BlockCirculant {
 }
 
 impl Spectra {
-    fn new(vectors: &Matrix, block: usize) -> Self {
+    fn new(vectors: &Stored, block: usize) -> Self {
         let fft = Fft::new(block);
         let (high, columns) = (vectors.rows(), vectors.columns());
         let wide = columns / block;

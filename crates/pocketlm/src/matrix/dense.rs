@@ -8,18 +8,22 @@ use alloc::string::String;
 use core::ops::Range;
 
 use pocketlm_kernels::grouped::{Code, Grouped, Levels};
-use pocketlm_kernels::layout::{MAX_INTEGER_COLS, padded_rows, panels};
+use pocketlm_kernels::layout::{padded_rows, panels};
 use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
-use super::leaves::{Leaves, names};
-use super::planes::{self, Planes};
-use super::product_quantised::{self, ProductQuantised};
-use super::{PANEL, Scratch, grow};
+use super::planes::Planes;
+use super::product_quantised::ProductQuantised;
+use super::scratch::{PANEL, Scratch, grow};
+use super::shape::{check_integers, group, part};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::format::metadata::Description;
-use crate::json::Value;
+use crate::format::metadata::{Description, Word};
+use crate::leaves::{Leaves, names};
+use crate::spec::Kernels;
 use crate::storage::Array;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// A matrix `[rows, columns]` with every weight stored.
 #[derive(Debug)]
@@ -75,23 +79,23 @@ impl Dense {
     /// Takes the arrays that `description` names into use.
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
         let Description { name, rows, columns, precision, .. } = description;
-        let weights = match precision.as_str() {
-            "f32" => Weights::F32(open_float(description, leaves, Dtype::F32)?),
-            "f16" => Weights::F16(open_float(description, leaves, Dtype::F16)?),
-            "int8" => open_int8(description, leaves)?,
-            precision => {
-                if let Some(code) = code(precision) {
-                    Weights::Codes(open_codes(description, leaves, code)?)
-                } else if let Some(count) = planes::count(precision) {
-                    check_columns(description)?;
-                    Weights::Planes(Planes::open(description, leaves, count)?)
-                } else if let Some(width) = product_quantised::width(precision) {
-                    Weights::Product(ProductQuantised::open(description, leaves, width)?)
-                } else {
-                    let problem =
-                        format!("has the precision {precision:?}, which this version cannot read");
-                    return Err(Error::matrix(name, problem));
-                }
+        let Word::Known(precision) = precision else {
+            let precision = format!("{precision}");
+            let problem =
+                format!("has the precision {precision:?}, which this version cannot read");
+            return Err(Error::matrix(name, problem));
+        };
+        if precision.is_integer() {
+            check_integers(name, *columns)?;
+        }
+        let weights = match precision.kernels() {
+            Kernels::Float32 => Weights::F32(open_float(description, leaves, Dtype::F32)?),
+            Kernels::Float16 => Weights::F16(open_float(description, leaves, Dtype::F16)?),
+            Kernels::Int8 => open_int8(description, leaves)?,
+            Kernels::Codes(code) => Weights::Codes(open_codes(description, leaves, code)?),
+            Kernels::Planes(count) => Weights::Planes(Planes::open(description, leaves, count)?),
+            Kernels::Vectors(width) => {
+                Weights::Product(ProductQuantised::open(description, leaves, width)?)
             }
         };
         Ok(Self { rows: *rows, columns: *columns, weights })
@@ -233,7 +237,9 @@ impl Dense {
     pub(crate) fn fault(&self) -> Option<String> {
         let at = match &self.weights {
             Weights::F32(weights) => weights.f32().iter().position(|value| !value.is_finite()),
-            Weights::F16(weights) => weights.u16().iter().position(|&bits| !is_finite(bits)),
+            Weights::F16(weights) => {
+                weights.u16().iter().position(|&bits| !half::to_f32(bits).is_finite())
+            }
             // Bytes are whole numbers, and scales and vectors were checked when the file was opened.
             Weights::Int8 { .. } | Weights::Codes(_) | Weights::Planes(_) | Weights::Product(_) => {
                 None
@@ -259,30 +265,12 @@ fn apply_codes(weights: &Grouped<'_>, scratch: &Scratch, out: &mut [f32]) {
     }
 }
 
-/// The panels `panels`, each of `size` elements.
-pub(super) fn part<'a, T>(all: &'a [T], size: usize, panels: &Range<usize>) -> &'a [T] {
-    &all[panels.start * size..panels.end * size]
-}
-
-fn is_finite(half: u16) -> bool {
-    half::to_f32(half).is_finite()
-}
-
 fn open_float(description: &Description<'_>, leaves: &Leaves<'_>, dtype: Dtype) -> Result<Array> {
     let [weights] = names(&description.name, &description.arrays)?;
     leaves.array(weights, dtype, &[panels(description.rows), description.columns, PANEL])
 }
 
-fn check_columns(description: &Description<'_>) -> Result<()> {
-    if description.columns <= MAX_INTEGER_COLS {
-        return Ok(());
-    }
-    let problem = format!("has more than {MAX_INTEGER_COLS} columns of integers");
-    Err(Error::matrix(&description.name, problem))
-}
-
 fn open_int8(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Weights> {
-    check_columns(description)?;
     let [bytes, scales] = names(&description.name, &description.arrays)?;
     let columns = int8::padded_cols(description.columns);
     let shape = [panels(description.rows), columns / 4, PANEL, 4];
@@ -292,20 +280,7 @@ fn open_int8(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Weigh
     })
 }
 
-/// The code of the precision of this name.
-fn code(precision: &str) -> Option<Code> {
-    Some(match precision {
-        "int4" => Code::Int4,
-        "int3" => Code::Int3,
-        "int2" => Code::Int2,
-        "ternary" => Code::Ternary,
-        "codebook" => Code::Codebook,
-        _ => return None,
-    })
-}
-
 fn open_codes(description: &Description<'_>, leaves: &Leaves<'_>, code: Code) -> Result<Codes> {
-    check_columns(description)?;
     let Description { name, rows, columns, arrays, .. } = description;
     let ([bytes, scales], levels) = if code == Code::Codebook {
         let [bytes, scales, levels] = names(name, arrays)?;
@@ -314,30 +289,12 @@ fn open_codes(description: &Description<'_>, leaves: &Leaves<'_>, code: Code) ->
         let [bytes, scales] = names(name, arrays)?;
         ([bytes, scales], code.levels())
     };
-    let group = open_group(description, code)?;
+    let group = group(description, code)?;
     let lines = code.len(PANEL, *columns) / (PANEL * 4);
     let bytes = leaves.array(bytes, Dtype::U8, &[panels(*rows), lines, PANEL, 4])?;
     let shape = [panels(*rows), columns.div_ceil(group), PANEL];
-    let scales = open_scales(scales, leaves, &shape)?;
+    let scales = leaves.halves(scales, &shape)?;
     Ok(Codes { code, bytes, scales, group, levels })
-}
-
-/// Columns that share a scale.
-pub(super) fn open_group(description: &Description<'_>, code: Code) -> Result<usize> {
-    let block = code.block();
-    let group = description.fields.get("group").and_then(Value::number);
-    let problem = || format!("has no group, or one that is no multiple of {block}");
-    group
-        .filter(|&group| group > 0 && group.is_multiple_of(block) && group <= MAX_INTEGER_COLS)
-        .ok_or_else(|| Error::matrix(&description.name, problem()))
-}
-
-pub(super) fn open_scales(name: &str, leaves: &Leaves<'_>, shape: &[usize]) -> Result<Array> {
-    let scales = leaves.array(name, Dtype::F16, shape)?;
-    match scales.u16().iter().position(|&bits| !is_finite(bits)) {
-        None => Ok(scales),
-        Some(at) => Err(Error::array(name, format!("element {at} is not a finite number"))),
-    }
 }
 
 fn open_levels(name: &str, leaves: &Leaves<'_>) -> Result<Levels> {

@@ -7,15 +7,20 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Leaves, Matrix, Scratch, factors};
+use super::scratch::{Scratch, grow};
+use super::stored::Stored;
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, factors};
+use crate::leaves::Leaves;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// Two factors.
 #[derive(Debug)]
 pub(crate) struct LowRank {
-    left: Box<Matrix>,
-    right: Box<Matrix>,
+    left: Box<Stored>,
+    right: Box<Stored>,
 }
 
 impl LowRank {
@@ -42,7 +47,7 @@ impl LowRank {
             );
             return Err(Error::matrix(name, problem));
         }
-        let open = |factor| Matrix::open_leaf(factor, leaves).map(Box::new);
+        let open = |factor| Stored::open(factor, leaves).map(Box::new);
         Ok(Self { left: open(left)?, right: open(right)? })
     }
 
@@ -54,7 +59,7 @@ impl LowRank {
         self.right.columns()
     }
 
-    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+    pub(crate) fn factors(&self) -> Vec<&Stored> {
         vec![&self.left, &self.right]
     }
 
@@ -73,8 +78,8 @@ impl LowRank {
     pub(crate) fn reserve(&self, batch: usize, scratch: &mut Scratch) {
         self.left.reserve(batch, scratch);
         self.right.reserve(batch, scratch);
-        super::grow(&mut scratch.inner, batch * self.rank());
-        super::grow(&mut scratch.spare, self.columns());
+        grow(&mut scratch.inner, batch * self.rank());
+        grow(&mut scratch.spare, self.columns());
     }
 
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {

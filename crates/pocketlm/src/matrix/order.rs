@@ -2,10 +2,10 @@
 
 use core::ops::Range;
 
-use super::Leaves;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::metadata::Description;
+use crate::leaves::Leaves;
 use crate::storage::Array;
 
 /// The structure's row of each row of the matrix; the same where there is no array.

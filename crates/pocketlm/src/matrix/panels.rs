@@ -11,12 +11,17 @@ use core::ops::Range;
 use pocketlm_kernels::grouped::{Code, Grouped, Levels};
 use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
-use super::leaves::{Leaves, names};
-use super::{PANEL, Scratch, grow, offsets, sparse_columns};
+use super::scratch::{PANEL, Scratch, grow, quantise_rows};
+use super::shape::{check_sparse, group};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, Word};
+use crate::leaves::{Leaves, names};
+use crate::spec::{Kernels, Precision};
 use crate::storage::Array;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// A matrix `[rows, columns]` of which some blocks of a panel's column are stored.
 #[derive(Debug)]
@@ -46,11 +51,11 @@ enum Weights {
 }
 
 /// The columns that a panel's list is padded to a multiple of, in a precision that can have panels.
-pub(crate) fn unit(precision: &str) -> Option<usize> {
-    match precision {
-        "f32" | "f16" => Some(1),
-        "int8" => Some(int8::padded_cols(1)),
-        "int4" => Some(Code::Int4.padded_cols(1)),
+fn unit(precision: Precision) -> Option<usize> {
+    match precision.kernels() {
+        Kernels::Float32 | Kernels::Float16 => Some(1),
+        Kernels::Int8 => Some(int8::padded_cols(1)),
+        Kernels::Codes(Code::Int4) => Some(Code::Int4.padded_cols(1)),
         _ => None,
     }
 }
@@ -59,8 +64,13 @@ impl Panels {
     /// Takes the arrays that `description` names into use.
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
         let &Description { ref name, rows, columns, ref precision, .. } = description;
-        sparse_columns(description)?;
-        let unit = unit(precision).ok_or_else(|| {
+        check_sparse(name, columns)?;
+        let known = match *precision {
+            Word::Known(precision) => unit(precision).map(|unit| (precision, unit)),
+            Word::Other(_) => None,
+        };
+        let (precision, unit) = known.ok_or_else(|| {
+            let precision = format!("{precision}");
             let problem = format!(
                 "has panels of the precision {precision:?}, which this version cannot read"
             );
@@ -75,7 +85,7 @@ impl Panels {
             ([weights, offsets, indices], Some(scales))
         };
         let panels = rows.div_ceil(PANEL);
-        let offsets = offsets(leaves, offset_name, panels)?;
+        let offsets = leaves.offsets(offset_name, panels)?;
         let ends = offsets.u32();
         let total = ends[panels] as usize;
         let indices = leaves.array(index_name, Dtype::U16, &[total])?;
@@ -90,10 +100,14 @@ impl Panels {
             })?;
             kept += count * PANEL.min(rows - panel * PANEL);
         }
-        let weights = match (precision.as_str(), scales) {
-            ("f32", _) => Weights::F32(leaves.array(weights, Dtype::F32, &[total, PANEL])?),
-            ("f16", _) => Weights::F16(leaves.array(weights, Dtype::F16, &[total, PANEL])?),
-            ("int8", Some(scales)) => Weights::Int8 {
+        let weights = match (precision, scales) {
+            (Precision::F32, _) => {
+                Weights::F32(leaves.array(weights, Dtype::F32, &[total, PANEL])?)
+            }
+            (Precision::F16, _) => {
+                Weights::F16(leaves.array(weights, Dtype::F16, &[total, PANEL])?)
+            }
+            (Precision::Int8, Some(scales)) => Weights::Int8 {
                 bytes: leaves.array(weights, Dtype::U8, &[total / 4, PANEL, 4])?,
                 scales: leaves.finite(scales, &[panels * PANEL])?,
             },
@@ -158,7 +172,7 @@ impl Panels {
     /// included.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
         if self.is_integer() {
-            super::quantise_rows(x, batch, self.columns, scratch);
+            quantise_rows(x, batch, self.columns, scratch);
         }
     }
 
@@ -325,7 +339,7 @@ fn open_int4(
     (weights, scales): (&str, &str),
     ends: &[u32],
 ) -> Result<Weights> {
-    let group = super::dense::open_group(description, Code::Int4)?;
+    let group = group(description, Code::Int4)?;
     let mut starts = Vec::with_capacity(ends.len() - 1);
     let mut groups = 0;
     for ends in ends.windows(2) {
@@ -334,9 +348,6 @@ fn open_int4(
     }
     let total = ends.last().map_or(0, |&total| total as usize);
     let bytes = leaves.array(weights, Dtype::U8, &[total / 8, PANEL, 4])?;
-    let array = leaves.array(scales, Dtype::F16, &[groups as usize, PANEL])?;
-    match array.u16().iter().position(|&bits| !half::to_f32(bits).is_finite()) {
-        None => Ok(Weights::Int4 { bytes, scales: array, group, starts }),
-        Some(at) => Err(Error::array(scales, format!("element {at} is not a finite number"))),
-    }
+    let scales = leaves.halves(scales, &[groups as usize, PANEL])?;
+    Ok(Weights::Int4 { bytes, scales, group, starts })
 }

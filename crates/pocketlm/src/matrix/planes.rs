@@ -5,12 +5,15 @@ use core::ops::Range;
 use pocketlm_kernels::grouped::{Code, Grouped, Levels, scales_len};
 use pocketlm_kernels::layout::{PANEL_ROWS, panels};
 
-use super::dense::{open_group, open_scales, part};
-use super::leaves::{Leaves, names};
+use super::shape::{group, part};
 use crate::error::Result;
 use crate::format::container::Dtype;
 use crate::format::metadata::Description;
+use crate::leaves::{Leaves, names};
 use crate::storage::Array;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 const CODE: Code = Code::Binary;
 const LEVELS: Levels = CODE.levels();
@@ -26,15 +29,6 @@ pub(super) struct Planes {
     group: usize,
 }
 
-/// How many planes the precision of this name has.
-pub(super) fn count(precision: &str) -> Option<usize> {
-    match precision {
-        "binary2" => Some(2),
-        "binary3" => Some(3),
-        _ => None,
-    }
-}
-
 impl Planes {
     pub(super) fn open(
         description: &Description<'_>,
@@ -43,12 +37,12 @@ impl Planes {
     ) -> Result<Self> {
         let Description { name, rows, columns, arrays, .. } = description;
         let [bytes, scales] = names(name, arrays)?;
-        let group = open_group(description, CODE)?;
+        let group = group(description, CODE)?;
         let lines = CODE.len(PANEL_ROWS, *columns) / (PANEL_ROWS * 4);
         let shape = [count, panels(*rows), lines, PANEL_ROWS, 4];
         let bytes = leaves.array(bytes, Dtype::U8, &shape)?;
         let shape = [count, panels(*rows), columns.div_ceil(group), PANEL_ROWS];
-        let scales = open_scales(scales, leaves, &shape)?;
+        let scales = leaves.halves(scales, &shape)?;
         Ok(Self { count, bytes, scales, group })
     }
 

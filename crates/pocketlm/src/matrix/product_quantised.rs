@@ -9,15 +9,18 @@ use core::ops::Range;
 use pocketlm_kernels::float16;
 use pocketlm_kernels::layout::{PANEL_ROWS, panels};
 
-use super::dense::{open_scales, part};
-use super::leaves::{Leaves, names};
+use super::shape::part;
 use crate::error::Result;
 use crate::format::container::Dtype;
 use crate::format::metadata::Description;
+use crate::leaves::{Leaves, names};
 use crate::storage::Array;
 
+#[cfg(feature = "pack")]
+pub(crate) mod write;
+
 /// Vectors of a part: as many as a byte tells apart.
-pub(crate) const CENTROIDS: usize = 256;
+const CENTROIDS: usize = 256;
 
 /// Codes and vectors of a matrix.
 #[derive(Debug)]
@@ -31,15 +34,6 @@ pub(super) struct ProductQuantised {
     centroids: Array,
 }
 
-/// Columns of a part in the precision of this name.
-pub(super) fn width(precision: &str) -> Option<usize> {
-    match precision {
-        "product4" => Some(4),
-        "product8" => Some(8),
-        _ => None,
-    }
-}
-
 impl ProductQuantised {
     pub(super) fn open(
         description: &Description<'_>,
@@ -51,7 +45,7 @@ impl ProductQuantised {
         let shape = [panels(rows), columns.div_ceil(width), PANEL_ROWS];
         let codes = leaves.array(codes, Dtype::U8, &shape)?;
         let shape = [columns.saturating_mul(CENTROIDS / PANEL_ROWS), PANEL_ROWS];
-        let centroids = open_scales(centroids, leaves, &shape)?;
+        let centroids = leaves.halves(centroids, &shape)?;
         Ok(Self { columns, width, codes, centroids })
     }
 

@@ -11,10 +11,15 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::order::Order;
-use super::{Leaves, MOST_AT_ONCE, Matrix, Scratch, factors};
+use super::scratch::{MOST_AT_ONCE, Scratch, grow};
+use super::stored::Stored;
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, factors};
 use crate::json::Value;
+use crate::leaves::Leaves;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// Most cores that are read, and most numbers between two of them for one vector.
 pub(crate) const MAX_CORES: usize = 8;
@@ -32,7 +37,7 @@ pub(crate) struct TensorTrain {
 /// One core, and the sizes around it.
 #[derive(Debug)]
 struct Core {
-    matrix: Matrix,
+    matrix: Stored,
     /// `m_k`, `n_k`
     modes: [usize; 2],
     /// `r_{k-1}`, `r_k`
@@ -76,7 +81,7 @@ impl TensorTrain {
                 return Err(fault(format!("{problem}, which does not fit modes and ranks")));
             }
             let around = [row_modes[..k].iter().product(), column_modes[k + 1..].iter().product()];
-            let matrix = Matrix::open_leaf(factor, leaves)?;
+            let matrix = Stored::open(factor, leaves)?;
             cores.push(Core { matrix, modes: [m, n], ranks: [rank, next], around });
             rank = next;
         }
@@ -103,7 +108,7 @@ impl TensorTrain {
         self.cores.iter().map(|core| core.matrix.bytes()).sum::<usize>() + self.order.bytes()
     }
 
-    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+    pub(crate) fn factors(&self) -> Vec<&Stored> {
         self.cores.iter().map(|core| &core.matrix).collect()
     }
 
@@ -121,13 +126,13 @@ impl TensorTrain {
         let most = sides.max(most_between(&self.cores).unwrap_or(0));
         let all = batch * self.padded_rows();
         let batch = self.at_once(batch);
-        super::grow(&mut scratch.line, all);
+        grow(&mut scratch.line, all);
         for core in &self.cores {
             core.matrix.reserve(batch * core.vectors(), scratch);
-            super::grow(&mut scratch.line, core.matrix.columns());
+            grow(&mut scratch.line, core.matrix.columns());
         }
-        super::grow(&mut scratch.inner, (batch * most).max(all));
-        super::grow(&mut scratch.spare, batch * most);
+        grow(&mut scratch.inner, (batch * most).max(all));
+        grow(&mut scratch.spare, batch * most);
     }
 
     /// How many of `batch` vectors go through the cores at a time.

@@ -16,10 +16,15 @@ use core::ops::Range;
 
 use super::fft::{Fft, times};
 use super::order::Order;
-use super::{Leaves, Matrix, Scratch, factors, grow};
+use super::scratch::{Scratch, grow};
+use super::stored::Stored;
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, factors};
 use crate::json::Value;
+use crate::leaves::Leaves;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// Largest block, and most numbers that a product works on.
 const MAX_BLOCK: usize = 1 << 14;
@@ -31,8 +36,8 @@ pub(crate) struct ToeplitzLike {
     rows: usize,
     columns: usize,
     sizes: Sizes,
-    g: Box<Matrix>,
-    h: Box<Matrix>,
+    g: Box<Stored>,
+    h: Box<Stored>,
     order: Order,
     fft: Fft,
     /// Spectra of all g and of all h. Lane `(j · rank + k) · high + i` is term k of block i, j.
@@ -93,7 +98,7 @@ impl ToeplitzLike {
                 return Err(fault(problem));
             }
         }
-        let open = |leaf| Matrix::open_leaf(leaf, leaves).map(Box::new);
+        let open = |leaf| Stored::open(leaf, leaves).map(Box::new);
         let (g, h) = (open(&g)?, open(&h)?);
         let order = Order::open(description, leaves)?;
         // Two spectra and the sines.
@@ -125,7 +130,7 @@ impl ToeplitzLike {
         self.g.bytes() + self.h.bytes() + self.order.bytes()
     }
 
-    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+    pub(crate) fn factors(&self) -> Vec<&Stored> {
         vec![&self.g, &self.h]
     }
 
@@ -218,7 +223,7 @@ fn add_skew_row(weight: f32, h: &[f32], c: usize, out: &mut [f32]) {
 }
 
 /// The spectra of a leaf's vectors, `[length, lanes]`.
-fn spectra(leaf: &Matrix, sizes: &Sizes, fft: &Fft) -> Vec<f32> {
+fn spectra(leaf: &Stored, sizes: &Sizes, fft: &Fft) -> Vec<f32> {
     let &Sizes { block, rank, high, wide, length, .. } = sizes;
     let lanes = high * wide * rank;
     let (mut data, mut row) = (vec![0.0; length * lanes], vec![0.0; block]);

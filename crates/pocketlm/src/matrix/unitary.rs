@@ -14,10 +14,15 @@ use core::ops::Range;
 
 use super::fft::{Fft, cos_sin};
 use super::order::Order;
-use super::{Leaves, Matrix, Scratch, factors, grow};
+use super::scratch::{Scratch, grow};
+use super::stored::Stored;
 use crate::error::{Error, Result};
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, factors};
+use crate::leaves::Leaves;
 use crate::normalise::inverse_root;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// Largest size.
 const MAX_SIZE: usize = 1 << 15;
@@ -25,8 +30,8 @@ const MAX_SIZE: usize = 1 << 15;
 /// A unitary matrix `[2n, 2n]`.
 #[derive(Debug)]
 pub(crate) struct Unitary {
-    phases: Box<Matrix>,
-    reflections: Box<Matrix>,
+    phases: Box<Stored>,
+    reflections: Box<Stored>,
     order: Order,
     fft: Fft,
     /// cos and sin of the phases; the middle ones by 1/n, for the two transforms that are not scaled.
@@ -59,7 +64,7 @@ impl Unitary {
             }
         }
         leaves.take(name, 32 * rows)?;
-        let open = |leaf| Matrix::open_leaf(leaf, leaves).map(Box::new);
+        let open = |leaf| Stored::open(leaf, leaves).map(Box::new);
         let (phases, reflections) = (open(&phases)?, open(&reflections)?);
         let order = Order::open(description, leaves)?;
         let scales = [1.0, 1.0 / n as f32, 1.0];
@@ -85,7 +90,7 @@ impl Unitary {
         self.phases.bytes() + self.reflections.bytes() + self.order.bytes()
     }
 
-    pub(crate) fn factors(&self) -> Vec<&Matrix> {
+    pub(crate) fn factors(&self) -> Vec<&Stored> {
         vec![&self.phases, &self.reflections]
     }
 
@@ -159,7 +164,7 @@ impl Unitary {
 }
 
 /// Row `k` of a leaf.
-fn line(leaf: &Matrix, k: usize) -> Vec<f32> {
+fn line(leaf: &Stored, k: usize) -> Vec<f32> {
     let mut out = vec![0.0; leaf.columns()];
     leaf.row(k, &mut Scratch::default(), &mut out);
     out

@@ -10,13 +10,18 @@ use core::ops::Range;
 
 use pocketlm_kernels::half;
 
-use super::leaves::{Leaves, names};
-use super::{MAX_SPARSE_COLUMNS, Scratch, grow, offsets, sparse_columns};
+use super::scratch::{Scratch, grow, quantise_rows};
+use super::shape::check_sparse;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::format::metadata::Description;
+use crate::format::metadata::{Description, Word};
 use crate::json::Value;
+use crate::leaves::{Leaves, names};
+use crate::spec::Precision;
 use crate::storage::Array;
+
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 /// A matrix `[rows, columns]` of which some numbers are stored.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ enum Positions {
 }
 
 /// Bytes of a row of a bitmap: whole words of 64 bits.
-pub(crate) fn bitmap_width(columns: usize) -> usize {
+fn bitmap_width(columns: usize) -> usize {
     columns.div_ceil(64) * 8
 }
 
@@ -59,12 +64,13 @@ impl Unstructured {
     /// Takes the arrays that `description` names into use.
     pub(crate) fn open(description: &Description<'_>, leaves: &Leaves<'_>) -> Result<Self> {
         let &Description { ref name, rows, columns, .. } = description;
-        sparse_columns(description)?;
-        let (is_int8, dtype) = match description.precision.as_str() {
-            "f32" => (false, Dtype::F32),
-            "f16" => (false, Dtype::F16),
-            "int8" => (true, Dtype::I8),
+        check_sparse(name, columns)?;
+        let (is_int8, dtype) = match &description.precision {
+            Word::Known(Precision::F32) => (false, Dtype::F32),
+            Word::Known(Precision::F16) => (false, Dtype::F16),
+            Word::Known(Precision::Int8) => (true, Dtype::I8),
             precision => {
+                let precision = format!("{precision}");
                 let problem = format!(
                     "is unstructured with the precision {precision:?}, which this version cannot read"
                 );
@@ -78,7 +84,7 @@ impl Unstructured {
             let [values, offsets, positions] = names(name, &description.arrays)?;
             ([values, offsets, positions], None)
         };
-        let offsets = offsets(leaves, fixed[1], rows)?;
+        let offsets = leaves.offsets(fixed[1], rows)?;
         let kept = offsets.u32()[rows] as usize;
         let values = leaves.array(fixed[0], dtype, &[kept])?;
         let values = match (scales, dtype) {
@@ -156,7 +162,7 @@ impl Unstructured {
     /// Quantises `x` `[batch, columns]` as a dense int8 matrix does.
     pub(crate) fn prepare(&self, x: &[f32], batch: usize, scratch: &mut Scratch) {
         if matches!(self.values, Values::Int8 { .. }) {
-            super::quantise_rows(x, batch, self.columns, scratch);
+            quantise_rows(x, batch, self.columns, scratch);
         }
     }
 
@@ -320,5 +326,3 @@ fn open_positions(
         _ => Err(Error::matrix(name, "has positions that are neither \"bitmap\" nor \"deltas\"")),
     }
 }
-
-const _: () = assert!(MAX_SPARSE_COLUMNS == 1 << u16::BITS);

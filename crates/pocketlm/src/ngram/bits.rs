@@ -4,7 +4,7 @@ use alloc::format;
 
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::matrix::Leaves;
+use crate::leaves::Leaves;
 use crate::storage::Array;
 
 /// Zero bytes after the last number, so that eight bytes can be read wherever a number starts.

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::matrix::Leaves;
+use crate::leaves::Leaves;
 use crate::storage::Array;
 
 /// Nodes from one sample to the next.

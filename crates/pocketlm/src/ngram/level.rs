@@ -9,7 +9,7 @@ use super::children::Children;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::metadata::NgramOrder;
-use crate::matrix::Leaves;
+use crate::leaves::Leaves;
 use crate::storage::Array;
 
 /// The most n-grams of one length, so that every position fits in 32 bits.

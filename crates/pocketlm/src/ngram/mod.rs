@@ -30,12 +30,10 @@ pub use table::{Order, Table};
 pub(crate) use walk::{NONE, Walk};
 
 use crate::error::{Error, Result};
+pub use crate::format::metadata::MAX_ORDER;
 use crate::format::metadata::NgramEntry;
-use crate::matrix::Leaves;
+use crate::leaves::Leaves;
 use crate::vocabulary::Vocabulary;
-
-/// The longest n-grams that a model may have.
-pub const MAX_ORDER: usize = 6;
 
 /// What a model holds of the n-grams of one length.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::Ngram;
 use super::level::Level;
-use crate::configuration::Unit;
 use crate::model::{Kind, Model};
+use crate::spec::Unit;
 
 /// An n-gram model as a trie of lists. Token ids are ranks in the byte order of the words.
 #[derive(Debug, Clone, PartialEq)]

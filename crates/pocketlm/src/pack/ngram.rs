@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 
 use pocketlm_kernels::bytes;
 
-use super::container::{self, Leaf};
 use super::{Notes, vocabulary};
-use crate::configuration::Unit;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
+use crate::format::container::write::{self as container, Leaf};
 use crate::ngram::{self, MAX_ORDER, Order, SAMPLE, Table, word_bits};
+use crate::spec::Unit;
 
 /// The most bits of a place in a list of levels; more different values are stored as they are.
 const MAX_BITS: u32 = 16;

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::container;
+use crate::format::container::write as container;
 use crate::format::{Perplexity, Provenance};
 
 /// Where a model comes from, and how good it is: stored in the file for those who ask.

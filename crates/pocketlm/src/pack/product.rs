@@ -4,12 +4,14 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Form, container, form};
-use crate::configuration::Expected;
 use crate::error::{Error, Result};
-use crate::format::{container as reading, metadata};
+use crate::format::container::{read, write};
+use crate::format::metadata;
 use crate::json;
-use crate::matrix::{Leaves, Matrix, Scratch};
+use crate::leaves::Leaves;
+use crate::matrix::encoded::Shape;
+use crate::matrix::write::{Form, encode};
+use crate::matrix::{Matrix, Scratch};
 use crate::storage::Storage;
 
 /// A packed matrix without a model: its bytes, and how long a product with it takes, are what it would have in
@@ -27,11 +29,11 @@ impl Product {
     /// # Errors
     /// As [`Packer::form`](super::Packer::form).
     pub fn new(rows: usize, columns: usize, form: &Form<'_>, batch: usize) -> Result<Self> {
-        let expected = Expected { name: "matrix".into(), rows, columns };
-        let encoded = form::encode(&expected, None, form)?;
+        let shape = Shape { name: "matrix".into(), rows, columns };
+        let encoded = encode(&shape, None, form)?;
         let leaves: Vec<_> = encoded.arrays.iter().collect();
-        let storage = Arc::new(Storage::from(container::write(&[], &leaves)?));
-        let header = reading::read(&storage, |_| Ok(()))?;
+        let storage = Arc::new(Storage::from(write::write(&[], &leaves)?));
+        let header = read(&storage, |_| Ok(()))?;
         let description = json::parse(&encoded.description).map_err(|fault| Error::Json {
             text: "matrix".into(),
             offset: fault.offset,

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use pocketlm_kernels::bytes;
 
-use super::container::Leaf;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
+use crate::format::container::write::Leaf;
 use crate::vocabulary::{BLOCK, MAX_WORD};
 
 /// The indices of `words` in the byte order of the words: the order of the ids in a packed model.

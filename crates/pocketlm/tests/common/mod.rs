@@ -7,7 +7,7 @@ pub mod ngram;
 use std::collections::BTreeMap;
 
 use pocketlm::pack::{Factor, Form, Packer, Precision, Sparsity, round_trip_factor};
-use pocketlm::{CellKind, Configuration, Model, Random, Unit};
+use pocketlm::{CellKind, Configuration, MatrixName, Model, Part, Random, Unit};
 
 /// A model's parts in the caller's order, as a trainer has them.
 pub struct Parts {
@@ -91,11 +91,11 @@ impl Parts {
         let matrices = configuration.matrices(types).into_iter();
         for expected in matrices.chain(configuration.biases(types)) {
             let is_unbounded =
-                configuration.cell == CellKind::Urnn && expected.name.ends_with("recurrent");
+                configuration.cell == CellKind::Urnn && expected.name.to_string().ends_with("recurrent");
             let share = if is_unbounded { 0.5 / (expected.columns as f32).sqrt() } else { 1.0 };
             let draw = |_| (random.unit() as f32 * 2.0 - 1.0) * scale * share;
             let values = (0..expected.rows * expected.columns).map(draw).collect();
-            weights.insert(expected.name, values);
+            weights.insert(expected.name.to_string(), values);
         }
         Self { configuration, words: words(types), weights }
     }
@@ -106,10 +106,10 @@ impl Parts {
         let mut packer =
             Packer::new(self.configuration.clone(), &self.words, "<eos>", unk).unwrap();
         for matrix in self.configuration.matrices(types) {
-            packer.matrix(&matrix.name, &self.weights[&matrix.name], precision).unwrap();
+            packer.matrix(matrix.name, &self.weights[&matrix.name.to_string()], precision).unwrap();
         }
         for bias in self.configuration.biases(types) {
-            packer.bias(&bias.name, &self.weights[&bias.name]).unwrap();
+            packer.bias(bias.name, &self.weights[&bias.name.to_string()]).unwrap();
         }
         packer
     }
@@ -252,14 +252,13 @@ impl Forms {
         let order = packer.order().to_vec();
         let matrices = self.parts.configuration.matrices(self.parts.words.len());
         for (seed, (matrix, &kind)) in matrices.iter().zip(self.kinds.iter().cycle()).enumerate() {
-            let by_word = matches!(matrix.name.as_str(), "embedding" | "softmax");
-            let order = by_word.then_some(&order[..]);
+            let order = matrix.name.is_by_word().then_some(&order[..]);
             let shape = [matrix.rows, matrix.columns];
             let is_unitary = self.parts.configuration.cell == CellKind::Urnn
-                && matrix.name.ends_with("recurrent");
+                && matches!(matrix.name, MatrixName::Cell(_, Part::Recurrent));
             let kind = if is_unitary { Kind::Unitary(kind.leaf()) } else { kind };
-            let dense = pack_kind(&mut packer, (&matrix.name, shape), kind, order, seed as u64);
-            twin.matrix(&matrix.name, &dense, Precision::F32).unwrap();
+            let dense = pack_kind(&mut packer, (matrix.name, shape), kind, order, seed as u64);
+            twin.matrix(matrix.name, &dense, Precision::F32).unwrap();
         }
         (packer.finish().unwrap(), twin.finish().unwrap())
     }
@@ -268,7 +267,7 @@ impl Forms {
 /// Adds a matrix of this kind; returns its numbers as the file has them, in the caller's order of rows.
 fn pack_kind(
     packer: &mut Packer,
-    (name, [rows, columns]): (&str, [usize; 2]),
+    (name, [rows, columns]): (MatrixName, [usize; 2]),
     kind: Kind,
     order: Option<&[u32]>,
     seed: u64,

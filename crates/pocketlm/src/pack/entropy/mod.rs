@@ -5,10 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::container::{self, Leaf};
 use crate::entropy::EXPANSION;
 use crate::entropy::planes::{self, Planes, Symbols};
 use crate::error::{Error, Result};
+use crate::format::container::write::{self as container, Leaf};
 use crate::format::container::{Dtype, Entry, read};
 use crate::format::{VERSION, metadata};
 use crate::json::write_string;

@@ -1,4 +1,4 @@
-//! The safetensors container: the writing half of [`crate::format::container`].
+//! Writing the container.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -7,35 +7,35 @@ use alloc::vec::Vec;
 
 use pocketlm_kernels::bytes;
 
+use super::Dtype;
 use crate::error::{Error, Result};
-use crate::format::container::Dtype;
+use crate::format::checksum::{checksum, checksum_place};
 use crate::format::{MAX_HEADER, PADDING};
-use crate::info::{checksum, checksum_place};
 use crate::json::write_string;
 use crate::storage::ALIGNMENT;
 
 /// One array to be written.
 #[derive(Debug, Clone)]
-pub(super) struct Leaf {
-    pub(super) name: String,
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Leaf {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Leaf {
     /// An array of `f32`.
-    pub(super) fn f32(name: &str, shape: &[usize], values: &[f32]) -> Self {
+    pub(crate) fn f32(name: &str, shape: &[usize], values: &[f32]) -> Self {
         Self::new(name, Dtype::F32, shape, bytes::of_f32(values).to_vec())
     }
 
-    pub(super) fn new(name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
         Self { name: name.to_string(), dtype, shape: shape.to_vec(), bytes }
     }
 }
 
 /// A JSON object of strings.
-pub(super) fn object(fields: &[(&str, &String)]) -> String {
+pub(crate) fn object(fields: &[(&str, &String)]) -> String {
     let fields = fields.iter().map(|(key, value)| {
         let mut text = format!("\"{key}\":");
         write_string(&mut text, value);
@@ -45,7 +45,7 @@ pub(super) fn object(fields: &[(&str, &String)]) -> String {
 }
 
 /// The whole file: metadata and checksum, then `leaves` in this order, each from a multiple of 64 on.
-pub(super) fn write(fields: &[(&str, String)], leaves: &[&Leaf]) -> Result<Vec<u8>> {
+pub(crate) fn write(fields: &[(&str, String)], leaves: &[&Leaf]) -> Result<Vec<u8>> {
     let mut header = String::from("{\"__metadata__\":");
     let checksum_field = ("checksum", "crc32:00000000".to_string());
     let fields = fields.iter().chain([&checksum_field]).map(|(key, value)| (*key, value));

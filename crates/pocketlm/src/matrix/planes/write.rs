@@ -1,21 +1,18 @@
-//! Encoding sums of scaled signs: the writing half of [`crate::matrix`]'s `planes`.
+//! Writing sums of scaled signs.
 
-use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use pocketlm_kernels::binary::{self, GROUP};
-use pocketlm_kernels::grouped::{Code, Grouped, scales_len};
+use pocketlm_kernels::grouped::{Grouped, scales_len};
 use pocketlm_kernels::layout::{PANEL_ROWS, panels};
 use pocketlm_kernels::{bytes, half};
 
-use super::container::Leaf;
-use super::dense::too_large;
-use crate::configuration::Expected;
+use super::CODE;
 use crate::error::Result;
 use crate::format::container::Dtype;
-
-const CODE: Code = Code::Binary;
+use crate::format::container::write::Leaf;
+use crate::matrix::encoded::{Shape, too_large};
 
 /// Codes and scales of the planes, one after the other.
 struct Planes {
@@ -30,8 +27,8 @@ fn pack(weights: &[f32], rows: usize, columns: usize, count: usize) -> Planes {
     Planes { bytes, scales }
 }
 
-pub(super) fn encode(
-    &Expected { ref name, rows, columns }: &Expected,
+pub(crate) fn encode(
+    &Shape { ref name, rows, columns }: &Shape,
     weights: &[f32],
     count: usize,
 ) -> Result<Vec<Leaf>> {
@@ -41,14 +38,14 @@ pub(super) fn encode(
     }
     let lines = CODE.len(PANEL_ROWS, columns) / (PANEL_ROWS * 4);
     let shape = [count, panels(rows), lines, PANEL_ROWS, 4];
-    let packed = Leaf::new(name, Dtype::U8, &shape, packed);
+    let packed = Leaf::new("", Dtype::U8, &shape, packed);
     let shape = [count, panels(rows), columns.div_ceil(GROUP), PANEL_ROWS];
     let scales = bytes::of_u16(&scales).to_vec();
-    Ok(vec![packed, Leaf::new(&format!("{name}.scales"), Dtype::F16, &shape, scales)])
+    Ok(vec![packed, Leaf::new("", Dtype::F16, &shape, scales)])
 }
 
 /// Writes what is read back; what is too large becomes infinite or NaN.
-pub(super) fn read_back(
+pub(crate) fn read_back(
     weights: &[f32],
     rows: usize,
     columns: usize,
@@ -68,6 +65,6 @@ pub(super) fn read_back(
     }
 }
 
-pub(super) fn stored_bytes(rows: usize, columns: usize, count: usize) -> usize {
+pub(crate) fn stored_bytes(rows: usize, columns: usize, count: usize) -> usize {
     count * (CODE.len(rows, columns) + 2 * scales_len(rows, columns, GROUP))
 }

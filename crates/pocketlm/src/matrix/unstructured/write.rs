@@ -1,4 +1,4 @@
-//! Encoding unstructured sparsity: the writing half of [`crate::matrix`]'s `unstructured`.
+//! Writing unstructured sparsity.
 
 use alloc::format;
 use alloc::vec;
@@ -7,16 +7,17 @@ use alloc::vec::Vec;
 use pocketlm_kernels::layout::{PANEL_ROWS, padded_rows};
 use pocketlm_kernels::{bytes, half, int8};
 
-use super::container::Leaf;
-use super::{Encoded, Precision, dense};
-use crate::configuration::Expected;
+use super::bitmap_width;
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
-use crate::matrix::MAX_SPARSE_COLUMNS;
-use crate::matrix::unstructured::bitmap_width;
+use crate::format::container::write::Leaf;
+use crate::matrix::dense::write::check_int8;
+use crate::matrix::encoded::{Encoded, Shape, too_large};
+use crate::matrix::shape::check_sparse;
+use crate::spec::{Precision, Sparsity};
 
 /// Bytes of a kept number in this precision, if it can have it.
-pub(super) fn width(precision: Precision) -> Option<usize> {
+pub(crate) fn width(precision: Precision) -> Option<usize> {
     match precision {
         Precision::F32 => Some(4),
         Precision::F16 => Some(2),
@@ -26,12 +27,8 @@ pub(super) fn width(precision: Precision) -> Option<usize> {
 }
 
 /// Encodes the numbers of `weights` `[rows, columns]` that are not zero; all are finite.
-pub(super) fn encode(
-    expected: &Expected,
-    weights: &[f32],
-    precision: Precision,
-) -> Result<Encoded> {
-    let &Expected { ref name, rows, columns } = expected;
+pub(crate) fn encode(shape: &Shape, weights: &[f32], precision: Precision) -> Result<Encoded> {
+    let &Shape { ref name, rows, columns } = shape;
     let Some(width) = width(precision) else {
         let problem = format!(
             "cannot be unstructured in {}: take f32, f16 or int8, panels, or keep all its numbers",
@@ -39,27 +36,39 @@ pub(super) fn encode(
         );
         return Err(Error::matrix(name, problem));
     };
-    if columns > MAX_SPARSE_COLUMNS {
-        let problem = format!("is sparse with more than {MAX_SPARSE_COLUMNS} columns");
-        return Err(Error::matrix(name, problem));
-    }
+    check_sparse(name, columns)?;
     let exact = Kept::of(weights, columns, false);
     let filled = Kept::of(weights, columns, true);
     let bitmap = rows * bitmap_width(columns);
     let is_bitmap = bitmap + exact.places.len() * width <= filled.places.len() * (1 + width);
-    let (kept, kind, positions, shape) = if is_bitmap {
+    let (kept, kind, positions, lengths) = if is_bitmap {
         let positions = exact.bitmap(columns);
         (exact, "bitmap", positions, vec![rows, bitmap_width(columns)])
     } else {
         let (positions, count) = (filled.deltas(columns), filled.places.len());
         (filled, "deltas", positions, vec![count])
     };
-    let mut arrays = values(expected, weights, &kept.places, precision)?;
+    let mut arrays = values(shape, weights, &kept.places, precision)?;
     let offsets = bytes::of_u32(&kept.offsets).to_vec();
-    arrays.push(Leaf::new(&format!("{name}.offsets"), Dtype::U32, &[rows + 1], offsets));
-    arrays.push(Leaf::new(&format!("{name}.positions"), Dtype::U8, &shape, positions));
+    arrays.push(Leaf::new("", Dtype::U32, &[rows + 1], offsets));
+    arrays.push(Leaf::new("", Dtype::U8, &lengths, positions));
     let extra = format!(",\"positions\":\"{kind}\"");
-    Ok(dense::described(expected, "unstructured", precision, arrays, &extra))
+    Ok(Encoded::of_numbers(shape, (Sparsity::Unstructured, precision), arrays, &extra))
+}
+
+/// An estimate of the bytes of `kept` numbers, as if they lay evenly.
+pub(crate) fn stored_bytes(
+    rows: usize,
+    columns: usize,
+    kept: usize,
+    precision: Precision,
+) -> usize {
+    let width = width(precision).unwrap_or(1);
+    let fillers = (rows * columns / 256).saturating_sub(kept);
+    let deltas = (kept + fillers) * (1 + width);
+    let bitmap = rows * bitmap_width(columns) + kept * width;
+    let scales = if precision == Precision::Int8 { 4 * rows } else { 0 };
+    deltas.min(bitmap) + 4 * (rows + 1) + scales
 }
 
 /// The kept numbers of a matrix.
@@ -113,30 +122,30 @@ impl Kept {
 
 /// The arrays of the numbers at `places`.
 fn values(
-    expected: &Expected,
+    shape: &Shape,
     weights: &[f32],
     places: &[usize],
     precision: Precision,
 ) -> Result<Vec<Leaf>> {
-    let &Expected { ref name, rows, columns } = expected;
+    let &Shape { ref name, rows, columns } = shape;
     let kept = || places.iter().map(|&place| weights[place]);
     let count = [places.len()];
     match precision {
         Precision::Int8 => {
             let (whole, scales) = int8_rows(weights, rows, columns);
-            dense::check_int8(name, &scales)?;
+            check_int8(name, &scales)?;
             let values = places.iter().map(|&place| whole[place] as u8).collect();
-            let scales = Leaf::f32(&format!("{name}.scales"), &[rows], &scales);
-            Ok(vec![Leaf::new(name, Dtype::I8, &count, values), scales])
+            let scales = Leaf::f32("", &[rows], &scales);
+            Ok(vec![Leaf::new("", Dtype::I8, &count, values), scales])
         }
         Precision::F16 => {
             let halves: Vec<u16> = kept().map(half::from_f32).collect();
             if !halves.iter().all(|&bits| half::to_f32(bits).is_finite()) {
-                return Err(dense::too_large(name));
+                return Err(too_large(name));
             }
-            Ok(vec![Leaf::new(name, Dtype::F16, &count, bytes::of_u16(&halves).to_vec())])
+            Ok(vec![Leaf::new("", Dtype::F16, &count, bytes::of_u16(&halves).to_vec())])
         }
-        _ => Ok(vec![Leaf::f32(name, &count, &kept().collect::<Vec<_>>())]),
+        _ => Ok(vec![Leaf::f32("", &count, &kept().collect::<Vec<_>>())]),
     }
 }
 

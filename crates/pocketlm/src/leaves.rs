@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::Cell;
 
+use pocketlm_kernels::half;
+
 use crate::error::{Error, Result};
 use crate::format::container::{Dtype, Header};
 use crate::storage::{Array, Storage};
@@ -87,6 +89,25 @@ impl Leaves<'_> {
         };
         let array = array.ok_or_else(|| Error::array(name, "lies outside the file"))?;
         Ok((array, &entry.shape))
+    }
+
+    /// The array `name` of finite half-precision numbers with this shape.
+    pub(crate) fn halves(&self, name: &str, shape: &[usize]) -> Result<Array> {
+        let array = self.array(name, Dtype::F16, shape)?;
+        match array.u16().iter().position(|&bits| !half::to_f32(bits).is_finite()) {
+            None => Ok(array),
+            Some(at) => Err(Error::array(name, format!("element {at} is not a finite number"))),
+        }
+    }
+
+    /// The array `name` of `parts + 1` offsets, which begin with zero and never fall.
+    pub(crate) fn offsets(&self, name: &str, parts: usize) -> Result<Array> {
+        let array = self.array(name, Dtype::U32, &[parts + 1])?;
+        let offsets = array.u32();
+        if offsets[0] == 0 && offsets.windows(2).all(|pair| pair[0] <= pair[1]) {
+            return Ok(array);
+        }
+        Err(Error::array(name, "does not begin with zero, or falls"))
     }
 
     /// The array `name` of finite `f32` with this shape.

@@ -1,8 +1,6 @@
-//! Encoding product-quantised matrices: the writing half of [`crate::matrix`]'s `product_quantised`. The vectors of
-//! each part are found by k-means (Lloyd 1982) from a k-means++ start (Arthur & Vassilvitskii 2007) with a fixed
+//! Writing product-quantised matrices. The vectors of each part are found by k-means (Lloyd 1982) from a k-means++ start (Arthur & Vassilvitskii 2007) with a fixed
 //! seed, so the same matrix always gets the same bytes.
 
-use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -10,13 +8,12 @@ use core::cmp::Ordering;
 use pocketlm_kernels::layout::{PANEL_ROWS, panels};
 use pocketlm_kernels::{bytes, float16, half};
 
-use super::container::Leaf;
-use super::dense::too_large;
-use crate::configuration::Expected;
+use super::CENTROIDS;
 use crate::error::Result;
 use crate::format::container::Dtype;
-use crate::matrix::product_quantised::CENTROIDS;
-use crate::sample::Random;
+use crate::format::container::write::Leaf;
+use crate::matrix::encoded::{Shape, too_large};
+use crate::random::Random;
 
 /// How often the vectors are moved to the means of the rows that have them.
 const ROUNDS: usize = 12;
@@ -127,8 +124,8 @@ fn move_to_means(rows: &[f32], width: usize, centroids: &mut Centroids) {
     }
 }
 
-pub(super) fn encode(
-    &Expected { ref name, rows, columns }: &Expected,
+pub(crate) fn encode(
+    &Shape { ref name, rows, columns }: &Shape,
     weights: &[f32],
     width: usize,
 ) -> Result<Vec<Leaf>> {
@@ -147,14 +144,14 @@ pub(super) fn encode(
         float16::pack(&vectors, CENTROIDS, part.width, &mut packed);
         centroids.extend(packed);
     }
-    let codes = Leaf::new(name, Dtype::U8, &[panels(rows), count, PANEL_ROWS], codes);
+    let codes = Leaf::new("", Dtype::U8, &[panels(rows), count, PANEL_ROWS], codes);
     let shape = [centroids.len() / PANEL_ROWS, PANEL_ROWS];
     let centroids = bytes::of_u16(&centroids).to_vec();
-    Ok(vec![codes, Leaf::new(&format!("{name}.centroids"), Dtype::F16, &shape, centroids)])
+    Ok(vec![codes, Leaf::new("", Dtype::F16, &shape, centroids)])
 }
 
 /// Writes what is read back; what is too large becomes infinite.
-pub(super) fn read_back(weights: &[f32], columns: usize, width: usize, back: &mut [f32]) {
+pub(crate) fn read_back(weights: &[f32], columns: usize, width: usize, back: &mut [f32]) {
     for (at, part) in parts(weights, columns, width).enumerate() {
         for (row, &code) in back.chunks_exact_mut(columns).zip(&part.codes) {
             let vector = &part.centroids[usize::from(code) * part.width..][..part.width];
@@ -164,7 +161,7 @@ pub(super) fn read_back(weights: &[f32], columns: usize, width: usize, back: &mu
     }
 }
 
-pub(super) fn stored_bytes(rows: usize, columns: usize, width: usize) -> usize {
+pub(crate) fn stored_bytes(rows: usize, columns: usize, width: usize) -> usize {
     panels(rows) * PANEL_ROWS * columns.div_ceil(width) + 2 * CENTROIDS * columns
 }
 

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::spec::Unit;
 use crate::storage::Array;
 
+#[cfg(feature = "pack")]
+pub(crate) mod write;
+
 /// Words a block.
 pub(crate) const BLOCK: usize = 32;
 

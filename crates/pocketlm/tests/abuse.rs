@@ -207,7 +207,7 @@ fn widths_that_nothing_in_the_file_backs() {
         let modes = |size: usize| if size == wide { [1 << 10, 1 << 10] } else { [size, 1] };
         if matrix.rows != wide && matrix.columns != wide {
             packer
-                .matrix(&matrix.name, &vec![0.1; matrix.rows * matrix.columns], Precision::F32)
+                .matrix(matrix.name, &vec![0.1; matrix.rows * matrix.columns], Precision::F32)
                 .unwrap();
             continue;
         }

@@ -27,7 +27,9 @@ fn weights_come_back_within_half_a_step() {
             let model = parts.model(precision);
             for matrix in parts.configuration.matrices(45) {
                 let mut found = vec![0.0; matrix.columns];
-                for (row, wanted) in rows(&parts, &matrix.name.to_string(), matrix.columns).iter().enumerate() {
+                for (row, wanted) in
+                    rows(&parts, &matrix.name.to_string(), matrix.columns).iter().enumerate()
+                {
                     model.row(&matrix.name.to_string(), row, &mut found).unwrap();
                     let error =
                         largest(&found.iter().zip(wanted).map(|(a, b)| a - b).collect::<Vec<_>>());
@@ -200,7 +202,9 @@ fn missing_parts_are_named() {
     let mut packer = Packer::new(parts.configuration.clone(), &parts.words, "<eos>", None).unwrap();
     refused(packer.finish(), &["`embedding`", "not given"]);
     for matrix in parts.configuration.matrices(40) {
-        packer.matrix(matrix.name, &parts.weights[&matrix.name.to_string()], Precision::F32).unwrap();
+        packer
+            .matrix(matrix.name, &parts.weights[&matrix.name.to_string()], Precision::F32)
+            .unwrap();
     }
     refused(packer.finish(), &["`cell.0.bias`", "not given"]);
 }

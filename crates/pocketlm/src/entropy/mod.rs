@@ -12,6 +12,8 @@ use crate::storage::{ALIGNMENT, Storage};
 
 pub(crate) mod planes;
 pub(crate) mod rans;
+#[cfg(feature = "pack")]
+pub(crate) mod write;
 
 use planes::Symbols;
 

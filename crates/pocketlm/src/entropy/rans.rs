@@ -8,6 +8,9 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
+#[cfg(feature = "pack")]
+pub(super) mod write;
+
 /// Coders that take turns: symbol i belongs to number i mod 8.
 pub(crate) const LANES: usize = 8;
 

@@ -21,16 +21,16 @@ pub(crate) mod encoded;
 mod fft;
 mod low_rank;
 mod order;
-pub(crate) mod panels;
-pub(crate) mod planes;
-pub(crate) mod product_quantised;
+mod panels;
+mod planes;
+mod product_quantised;
 mod scratch;
 mod shape;
 pub(crate) mod stored;
 mod tensor_train;
 pub(crate) mod toeplitz;
 pub(crate) mod unitary;
-pub(crate) mod unstructured;
+mod unstructured;
 #[cfg(feature = "pack")]
 pub(crate) mod write;
 

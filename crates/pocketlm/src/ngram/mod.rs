@@ -16,15 +16,13 @@ mod children;
 mod level;
 mod table;
 mod walk;
+#[cfg(feature = "pack")]
+mod write;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-#[cfg(feature = "pack")]
-pub(crate) use bits::bytes as bit_bytes;
-#[cfg(feature = "pack")]
-pub(crate) use children::SAMPLE;
 use level::Level;
 pub use table::{Order, Table};
 pub(crate) use walk::{NONE, Walk};

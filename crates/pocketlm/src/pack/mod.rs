@@ -40,15 +40,14 @@ use crate::format::{Perplexity, Provenance};
 use crate::matrix::encoded::{Encoded, Shape, check, sorted};
 use crate::matrix::write::encode;
 use crate::spec::{Configuration, Expected, MatrixName, Unit};
+use crate::vocabulary::write as vocabulary;
 
-mod entropy;
 #[cfg(feature = "std")]
 mod file;
-mod ngram;
 mod notes;
 mod product;
-mod vocabulary;
 
+pub use crate::entropy::write::entropy_coded;
 pub use crate::matrix::circulant::write::circulant_fits;
 pub use crate::matrix::dense::write::{round_trip, stored_bytes};
 pub use crate::matrix::encoded::Factor;
@@ -57,12 +56,11 @@ pub use crate::matrix::toeplitz::write::toeplitz_fits;
 pub use crate::matrix::unitary::write::unitary_fits;
 pub use crate::matrix::write::Form;
 pub use crate::spec::{Precision, Sparsity};
-pub use entropy::entropy_coded;
+pub use crate::vocabulary::write::sorted_order;
 #[cfg(feature = "std")]
 pub use file::{create_file_with, write_file, write_file_with};
 pub use notes::Notes;
 pub use product::Product;
-pub use vocabulary::sorted_order;
 
 /// Puts a packed model together.
 ///

@@ -22,7 +22,7 @@ pub struct Notes {
 impl Notes {
     /// The metadata, but for the checksum: `model` is what describes the model, then come types, `<eos>` and
     /// `<unk>`, and the notes.
-    pub(super) fn metadata(
+    pub(crate) fn metadata(
         &self,
         model: Vec<(&'static str, String)>,
         (types, eos, unk): (usize, u32, Option<u32>),

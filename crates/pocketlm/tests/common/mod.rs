@@ -90,8 +90,8 @@ impl Parts {
         let mut weights = BTreeMap::new();
         let matrices = configuration.matrices(types).into_iter();
         for expected in matrices.chain(configuration.biases(types)) {
-            let is_unbounded =
-                configuration.cell == CellKind::Urnn && expected.name.to_string().ends_with("recurrent");
+            let is_unbounded = configuration.cell == CellKind::Urnn
+                && expected.name.to_string().ends_with("recurrent");
             let share = if is_unbounded { 0.5 / (expected.columns as f32).sqrt() } else { 1.0 };
             let draw = |_| (random.unit() as f32 * 2.0 - 1.0) * scale * share;
             let values = (0..expected.rows * expected.columns).map(draw).collect();

@@ -1,19 +1,18 @@
-//! Entropy coding of a packed file: the writing half of [`crate::entropy`].
+//! Entropy coding of a packed file.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::entropy::EXPANSION;
-use crate::entropy::planes::{self, Planes, Symbols};
+use super::EXPANSION;
+use super::planes::{self, Planes, Symbols};
+use super::rans::write as rans;
 use crate::error::{Error, Result};
 use crate::format::container::write::{self as container, Leaf};
 use crate::format::container::{Dtype, Entry, read};
 use crate::format::{VERSION, metadata};
 use crate::json::write_string;
-
-mod rans;
 
 /// Metadata in the order in which they are written; others follow, and the checksum is last.
 const ORDER: [&str; 10] = [

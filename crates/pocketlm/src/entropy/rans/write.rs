@@ -1,14 +1,14 @@
-//! The encoder of one plane: the writing half of [`crate::entropy::rans`].
+//! The encoder of one plane.
 
 use alloc::vec::Vec;
 
-use crate::entropy::rans::{BITS, CODED, LANES, LOW, PLAIN, TOTAL};
+use super::{BITS, CODED, LANES, LOW, PLAIN, TOTAL};
 
 /// Frequencies of the 256 symbols, which add up to 4096.
 type Frequencies = [usize; 256];
 
 /// The plane coded, or as it is where that takes no more bytes.
-pub(super) fn plane(symbols: &[u8]) -> Vec<u8> {
+pub(crate) fn plane(symbols: &[u8]) -> Vec<u8> {
     if let Some(frequencies) = frequencies(symbols) {
         let mut coded = Vec::from([CODED]);
         table(&frequencies, &mut coded);

@@ -1,4 +1,4 @@
-//! Front-coding the words: the writing half of [`crate::vocabulary`].
+//! Front-coding the words.
 
 use alloc::format;
 use alloc::string::String;
@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 
 use pocketlm_kernels::bytes;
 
+use super::{BLOCK, MAX_WORD};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::container::write::Leaf;
-use crate::vocabulary::{BLOCK, MAX_WORD};
 
 /// The indices of `words` in the byte order of the words: the order of the ids in a packed model.
 pub fn sorted_order<W: AsRef<str>>(words: &[W]) -> Vec<u32> {
@@ -20,7 +20,7 @@ pub fn sorted_order<W: AsRef<str>>(words: &[W]) -> Vec<u32> {
 }
 
 /// Refuses sorted words that no vocabulary can hold.
-pub(super) fn check(words: &[String]) -> Result<()> {
+pub(crate) fn check(words: &[String]) -> Result<()> {
     let fault = |problem: String| Err(Error::metadata("vocabulary", problem));
     if !(1..=1 << 24).contains(&words.len()) {
         return fault(format!("has {} words; 1 to 16777216 can be packed", words.len()));
@@ -39,7 +39,7 @@ pub(super) fn check(words: &[String]) -> Result<()> {
 }
 
 /// The arrays of sorted words.
-pub(super) fn encode(words: &[String]) -> Result<Vec<Leaf>> {
+pub(crate) fn encode(words: &[String]) -> Result<Vec<Leaf>> {
     let mut text = Vec::new();
     let mut blocks = Vec::new();
     let mut before: &[u8] = &[];

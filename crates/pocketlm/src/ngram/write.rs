@@ -1,4 +1,4 @@
-//! Writing n-gram models: the writing half of [`crate::ngram`].
+//! Writing n-gram models.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -8,12 +8,14 @@ use alloc::vec::Vec;
 
 use pocketlm_kernels::bytes;
 
-use super::{Notes, vocabulary};
+use super::children::SAMPLE;
+use super::{MAX_ORDER, Order, Table, bits as reading, word_bits};
 use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::container::write::{self as container, Leaf};
-use crate::ngram::{self, MAX_ORDER, Order, SAMPLE, Table, word_bits};
+use crate::pack::Notes;
 use crate::spec::Unit;
+use crate::vocabulary::write as vocabulary;
 
 /// The most bits of a place in a list of levels; more different values are stored as they are.
 const MAX_BITS: u32 = 16;
@@ -122,7 +124,7 @@ fn u32s(name: String, values: &[u32]) -> Leaf {
 
 /// Numbers of `width` bits as an array.
 fn bits(name: String, values: impl Iterator<Item = u32>, count: usize, width: u32) -> Leaf {
-    let length = ngram::bit_bytes(count, width).unwrap_or(0);
+    let length = reading::bytes(count, width).unwrap_or(0);
     let mut packed = vec![0u8; length];
     for (index, value) in values.enumerate() {
         let bit = index as u64 * u64::from(width);

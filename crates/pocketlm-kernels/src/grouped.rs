@@ -187,7 +187,7 @@ impl Grouped<'_> {
     ///
     /// # Panics
     /// If the lengths do not fit, the group is no positive multiple of [`Code::block`], or there are more
-    /// than [`MAX_INTEGER_COLS`] columns.
+    /// than [`MAX_INTEGER_COLS`](crate::layout::MAX_INTEGER_COLS) columns.
     pub fn matvec(&self, q: &[i8], q_scale: f32, q_sums: &[i32], out: &mut [f32]) {
         self.check(q.len(), out.len());
         assert!(q_sums.len() == q.len().div_ceil(self.group), "{} sums of groups", q_sums.len());

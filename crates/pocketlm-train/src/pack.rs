@@ -1,7 +1,7 @@
 //! From a checkpoint to the bytes of a packed model.
 
 use pocketlm::pack::{Factor, Form, Packer, Precision, entropy_coded};
-use pocketlm::{CellKind as PackedCell, Configuration, Perplexity, Provenance, Unit as PackedUnit};
+use pocketlm::{Configuration, Perplexity, Provenance, Unit as PackedUnit};
 
 use crate::checkpoint::Checkpoint;
 use crate::corpus::{EOS, UNK, Unit};
@@ -9,18 +9,12 @@ use crate::linear::Entry;
 use crate::matrix::parametrization::factor;
 use crate::matrix::{LeafForm, Structure};
 use crate::recipe::CompressionRecipe;
-use crate::settings::CellKind;
 
 /// The configuration as the runtime has it.
 fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
     let model = &checkpoint.config.recipe.model;
     Configuration {
-        cell: match model.cell {
-            CellKind::Lstm => PackedCell::Lstm,
-            CellKind::Gru => PackedCell::Gru,
-            CellKind::Cifg => PackedCell::Cifg,
-            CellKind::Urnn => PackedCell::Urnn,
-        },
+        cell: model.cell,
         embedding: model.embedding,
         hidden: model.hidden.clone(),
         cell_projection: model.cell_projection,

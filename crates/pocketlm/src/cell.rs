@@ -91,7 +91,7 @@ impl Layer {
 
     /// Whether it has a cell state besides its output.
     fn has_cell(&self) -> bool {
-        matches!(self.kind, CellKind::Lstm | CellKind::Cifg)
+        self.kind.has_memory()
     }
 
     /// Numbers of state a stream: `h` `[R]` and, but for the GRU and the uRNN, `c` `[H]`.

@@ -8,7 +8,7 @@ use super::plan::{Layer, Layout, Model, Plan, Task};
 use super::room::{LayerRoom, Room};
 use crate::error::Result;
 use crate::linear::product::Write;
-use crate::network::cell::Feed;
+use crate::network::cell::{Feed, recurrent_feeds};
 use crate::settings::Augmented;
 use crate::settings::Penalties;
 
@@ -174,7 +174,7 @@ impl<'a> Pass<'a> {
             self.kernels().masked(fed, before, Some(mask))?;
             before = fed;
         }
-        for feed in layer.kind.recurrent_feeds() {
+        for feed in recurrent_feeds(layer.kind) {
             let (gates, matrix) = self.feed(k, t, feed);
             // The input feeds the first blocks.
             let write = if feed.block < layer.kind.gates() { Write::Add } else { Write::Set };
@@ -378,7 +378,7 @@ impl<'a> Pass<'a> {
         let mask = self.mask(&self.layout.states[k]);
         let d_fed = if mask.is_some() { room.d_fed.first(batch * wide) } else { d_before };
         let mut write = if mask.is_some() { Write::Set } else { Write::Add };
-        for feed in layer.kind.recurrent_feeds() {
+        for feed in recurrent_feeds(layer.kind) {
             let (d_gates, matrix) = self.feed(k, t, feed);
             self.device.product(Matrix::new(d_fed, batch, wide), write, d_gates, matrix)?;
             write = Write::Add;
@@ -397,7 +397,7 @@ impl<'a> Pass<'a> {
         let masked = self.mask(&self.layout.states[k]).is_some();
         let before = if masked { &room.fed } else { &room.output };
         let before = Matrix::new(before.first(rows * wide), rows, wide);
-        for feed in layer.kind.recurrent_feeds() {
+        for feed in recurrent_feeds(layer.kind) {
             let count = feed.blocks * layer.hidden;
             let d_gates = Matrix::strided(all.from(feed.block * layer.hidden), rows, count, width);
             let part =

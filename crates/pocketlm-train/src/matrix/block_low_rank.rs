@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use pocketlm::Structure;
 use serde::{Deserialize, Serialize};
 
 use super::low_rank::LowRank;
@@ -58,14 +59,11 @@ impl Structured for BlockLowRank {
     }
 
     fn leaves(&self, shape: Shape) -> Vec<LeafShape> {
-        let named = |(at, (form, own, _)): (usize, (LowRank, Shape, Range<usize>))| {
-            let rename = move |leaf: LeafShape| LeafShape {
-                suffix: format!("{}.{at}", leaf.suffix),
-                ..leaf
-            };
-            form.leaves(own).into_iter().map(rename)
-        };
-        self.groups(shape).enumerate().flat_map(named).collect()
+        let leaves = self.groups(shape).flat_map(|(form, own, _)| form.leaves(own));
+        let named = leaves
+            .enumerate()
+            .map(|(k, leaf)| LeafShape { suffix: Structure::BlockLowRank.suffix(k), ..leaf });
+        named.collect()
     }
 
     fn decompose(&self, dense: &[f32], shape: Shape) -> Result<Vec<Vec<f32>>> {

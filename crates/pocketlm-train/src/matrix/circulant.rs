@@ -3,6 +3,7 @@
 //! Blocks of b rows and b columns, each described by its first column w: `block[r, c] = w[(r − c) mod b]`. Rows and
 //! columns beyond those of the matrix are left out.
 
+use pocketlm::Structure;
 use pocketlm::pack::circulant_fits;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ impl Structured for BlockCirculant {
     fn leaves(&self, shape: Shape) -> Vec<LeafShape> {
         let (rows, columns) =
             (shape.rows.div_ceil(self.block), shape.columns.next_multiple_of(self.block));
-        vec![LeafShape { suffix: ".blocks".into(), rows, columns }]
+        vec![LeafShape { suffix: Structure::BlockCirculant.suffix(0), rows, columns }]
     }
 
     /// The mean along each wrapped diagonal, as far as it lies within the matrix: the nearest in the Frobenius norm.

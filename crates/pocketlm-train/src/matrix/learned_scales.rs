@@ -9,13 +9,13 @@
 //! Scales are rounded to half precision, which is passed straight through as well: what training computes with is what
 //! the file holds, bit for bit.
 
-use pocketlm::pack::Precision;
+use pocketlm::Precision;
+use pocketlm::spec::Kernels;
 use pocketlm_kernels::grouped::{Code, GROUP, Rounding};
 use pocketlm_kernels::half;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::names::precision_name;
 use super::structured::{LeafShape, Shape, Structured};
 use crate::error::{Error, Result};
 
@@ -24,17 +24,13 @@ use crate::error::{Error, Result};
 #[serde(deny_unknown_fields)]
 pub struct LearnedScales {
     /// `int4`, `int3`, `int2` or `ternary`.
-    #[serde(with = "precision_name")]
     pub precision: Precision,
 }
 
 /// The code of a precision whose levels are the same for every matrix, with scales for groups of columns.
 pub fn even_code(precision: Precision) -> Option<Code> {
-    match precision {
-        Precision::Int4 => Some(Code::Int4),
-        Precision::Int3 => Some(Code::Int3),
-        Precision::Int2 => Some(Code::Int2),
-        Precision::Ternary => Some(Code::Ternary),
+    match precision.kernels() {
+        Kernels::Codes(code) if code != Code::Codebook => Some(code),
         _ => None,
     }
 }

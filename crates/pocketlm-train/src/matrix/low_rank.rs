@@ -1,5 +1,6 @@
 //! Low rank: `W [rows, columns] = left [rows, rank] · right [rank, columns]`.
 
+use pocketlm::Structure;
 use serde::{Deserialize, Serialize};
 
 use super::structured::{LeafShape, Shape, Structured};
@@ -30,8 +31,16 @@ impl Structured for LowRank {
 
     fn leaves(&self, shape: Shape) -> Vec<LeafShape> {
         vec![
-            LeafShape { suffix: ".left".into(), rows: shape.rows, columns: self.rank },
-            LeafShape { suffix: ".right".into(), rows: self.rank, columns: shape.columns },
+            LeafShape {
+                suffix: Structure::LowRank.suffix(0),
+                rows: shape.rows,
+                columns: self.rank,
+            },
+            LeafShape {
+                suffix: Structure::LowRank.suffix(1),
+                rows: self.rank,
+                columns: shape.columns,
+            },
         ]
     }
 

@@ -17,7 +17,6 @@ pub(crate) mod circulant;
 mod displacement;
 pub(crate) mod learned_scales;
 pub(crate) mod low_rank;
-mod names;
 pub(crate) mod noise;
 pub(crate) mod parametrization;
 mod structured;
@@ -27,8 +26,6 @@ pub(crate) mod testing;
 pub(crate) mod toeplitz;
 pub(crate) mod unitary;
 pub(crate) mod variational_dropout;
-
-pub(crate) use names::{precision_name, sparsity_name};
 
 pub use block_low_rank::BlockLowRank;
 pub use circulant::BlockCirculant;
@@ -87,10 +84,10 @@ structures! {
 #[serde(deny_unknown_fields)]
 pub struct LeafForm {
     /// Where the kept numbers lie. A number is kept if it is not zero.
-    #[serde(with = "sparsity_name", default = "kept")]
+    #[serde(default = "kept")]
     pub sparsity: Sparsity,
     /// Bits in the packed file.
-    #[serde(with = "precision_name", default = "full")]
+    #[serde(default = "full")]
     pub precision: Precision,
 }
 

@@ -7,6 +7,7 @@
 //! Core `k` is stored as a matrix `[m_k r_k, n_k r_{k-1}]`: row `i_k r_k + β`, column `α n_k + j_k`, so that the
 //! product of a tensor-train matrix with a vector is a chain of products with these matrices.
 
+use pocketlm::Structure;
 use serde::{Deserialize, Serialize};
 
 use super::structured::{LeafShape, Shape, Structured};
@@ -225,7 +226,7 @@ impl Structured for TensorTrain {
         let leaf = |k: usize| {
             let (before, after) = self.rank_pair(k);
             let (rows, columns) = (self.row_modes[k] * after, self.column_modes[k] * before);
-            LeafShape { suffix: format!(".core.{k}"), rows, columns }
+            LeafShape { suffix: Structure::TensorTrain.suffix(k), rows, columns }
         };
         (0..self.cores()).map(leaf).collect()
     }

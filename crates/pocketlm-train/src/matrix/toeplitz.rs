@@ -7,6 +7,7 @@
 //! `Z₁ M − M Z₋₁ = 2 Σ_k g_k (J h_k)ᵀ` (their theorem 3.1), so that a column follows from the one before it:
 //! `M[a, b + 1] = M[a − 1, b] − 2 Σ_k g_k[a] h_k[n − 1 − b]`. That makes a block, and its gradient, in n² r steps.
 
+use pocketlm::Structure;
 use pocketlm::pack::toeplitz_fits;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +81,9 @@ impl Structured for ToeplitzLike {
 
     fn leaves(&self, shape: Shape) -> Vec<LeafShape> {
         let rows = self.blocks(shape).count() * self.rank;
-        let leaf = |suffix: &str| LeafShape { suffix: suffix.into(), rows, columns: self.block };
-        vec![leaf(".circulant"), leaf(".skew")]
+        let suffix = |k| Structure::ToeplitzLike.suffix(k);
+        let leaf = |k| LeafShape { suffix: suffix(k), rows, columns: self.block };
+        vec![leaf(0), leaf(1)]
     }
 
     fn decompose(&self, dense: &[f32], shape: Shape) -> Result<Vec<Vec<f32>>> {

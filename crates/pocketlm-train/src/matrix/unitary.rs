@@ -9,6 +9,7 @@
 
 use std::f64::consts::PI;
 
+use pocketlm::Structure;
 use serde::{Deserialize, Serialize};
 
 use super::structured::{LeafShape, Shape, Structured};
@@ -283,8 +284,8 @@ impl Structured for Unitary {
     fn leaves(&self, shape: Shape) -> Vec<LeafShape> {
         let columns = shape.rows / 2;
         vec![
-            LeafShape { suffix: ".phases".into(), rows: 3, columns },
-            LeafShape { suffix: ".reflections".into(), rows: 4, columns },
+            LeafShape { suffix: Structure::Unitary.suffix(0), rows: 3, columns },
+            LeafShape { suffix: Structure::Unitary.suffix(1), rows: 4, columns },
         ]
     }
 

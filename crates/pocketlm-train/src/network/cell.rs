@@ -22,55 +22,25 @@ pub struct Feed {
     pub blocks: usize,
 }
 
-impl CellKind {
-    /// Blocks of pre-activations, each `hidden` wide.
-    pub fn blocks(self) -> usize {
-        match self {
-            Self::Lstm | Self::Gru => 4,
-            Self::Cifg => 3,
-            Self::Urnn => 1,
-        }
+/// Which block of pre-activations is the forget gate's.
+pub fn forget_block(kind: CellKind) -> Option<usize> {
+    match kind {
+        CellKind::Lstm => Some(1),
+        CellKind::Cifg => Some(0),
+        CellKind::Gru | CellKind::Urnn => None,
     }
+}
 
-    /// Length of the bias: one for each pre-activation, or (uRNN) for each complex unit.
-    pub fn bias(self, hidden: usize) -> usize {
-        if self == Self::Urnn { hidden / 2 } else { self.blocks() * hidden }
-    }
-
-    /// Rows of the input and recurrent matrices in units of `hidden`.
-    pub fn gates(self) -> usize {
-        match self {
-            Self::Lstm => 4,
-            Self::Gru | Self::Cifg => 3,
-            Self::Urnn => 1,
-        }
-    }
-
-    /// Which block of pre-activations is the forget gate's.
-    pub fn forget_block(self) -> Option<usize> {
-        match self {
-            Self::Lstm => Some(1),
-            Self::Cifg => Some(0),
-            Self::Gru | Self::Urnn => None,
-        }
-    }
-
-    /// Whether the cell has a memory beside its output.
-    pub fn has_memory(self) -> bool {
-        matches!(self, Self::Lstm | Self::Cifg)
-    }
-
-    /// How the recurrent matrix's rows feed the pre-activations. The input matrix's row `r` always feeds
-    /// pre-activation `r`. A GRU's candidate keeps the two sides apart (blocks 2 and 3), since its reset
-    /// gate multiplies the recurrent one.
-    pub fn recurrent_feeds(self) -> &'static [Feed] {
-        match self {
-            Self::Lstm => &[Feed { row: 0, block: 0, blocks: 4 }],
-            Self::Cifg => &[Feed { row: 0, block: 0, blocks: 3 }],
-            Self::Urnn => &[Feed { row: 0, block: 0, blocks: 1 }],
-            Self::Gru => {
-                &[Feed { row: 0, block: 0, blocks: 2 }, Feed { row: 2, block: 3, blocks: 1 }]
-            }
+/// How the recurrent matrix's rows feed the pre-activations. The input matrix's row `r` always feeds
+/// pre-activation `r`. A GRU's candidate keeps the two sides apart (blocks 2 and 3), since its reset
+/// gate multiplies the recurrent one.
+pub fn recurrent_feeds(kind: CellKind) -> &'static [Feed] {
+    match kind {
+        CellKind::Lstm => &[Feed { row: 0, block: 0, blocks: 4 }],
+        CellKind::Cifg => &[Feed { row: 0, block: 0, blocks: 3 }],
+        CellKind::Urnn => &[Feed { row: 0, block: 0, blocks: 1 }],
+        CellKind::Gru => {
+            &[Feed { row: 0, block: 0, blocks: 2 }, Feed { row: 2, block: 3, blocks: 1 }]
         }
     }
 }

@@ -149,7 +149,7 @@ impl Layer {
         if let (Some(biases), CellKind::Urnn) = (&biases, self.kind) {
             weights.data[biases.clone()].fill(0.0);
         }
-        if let (Some(biases), Some(block)) = (biases, self.kind.forget_block()) {
+        if let (Some(biases), Some(block)) = (biases, cell::forget_block(self.kind)) {
             let biases = &mut weights.data[biases][block * self.hidden..][..self.hidden];
             biases.iter_mut().for_each(|b| *b += bias);
         }
@@ -160,7 +160,7 @@ impl Layer {
 
     /// Something for each feed of the recurrent matrix, given the number of its rows.
     fn feeds(&self, make: impl Fn(usize) -> Panels) -> Vec<Panels> {
-        let feeds = self.kind.recurrent_feeds().iter();
+        let feeds = cell::recurrent_feeds(self.kind).iter();
         feeds.map(|feed| make(feed.blocks * self.hidden)).collect()
     }
 
@@ -214,7 +214,7 @@ impl Layer {
     fn pack_forward(&self, weights: &Parameters, trace: &mut Trace) {
         let dropped = !trace.weight_mask.is_empty();
         let recurrent = if dropped { &trace.dropped } else { weights.get(self.recurrent) };
-        for (panels, feed) in trace.recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+        for (panels, feed) in trace.recurrence.iter_mut().zip(cell::recurrent_feeds(self.kind)) {
             panels.pack(self.feed_rows(recurrent, feed));
         }
         if let (Some(panels), Some(id)) = (&mut trace.projection, self.projection) {
@@ -229,7 +229,8 @@ impl Layer {
     fn pack_backward(&self, weights: &Parameters, trace: &mut Trace) {
         let dropped = !trace.weight_mask.is_empty();
         let recurrent = if dropped { &trace.dropped } else { weights.get(self.recurrent) };
-        for (panels, feed) in trace.back_recurrence.iter_mut().zip(self.kind.recurrent_feeds()) {
+        for (panels, feed) in trace.back_recurrence.iter_mut().zip(cell::recurrent_feeds(self.kind))
+        {
             panels.pack_transposed(self.feed_rows(recurrent, feed));
         }
         if let (Some(panels), Some(id)) = (&mut trace.back_projection, self.projection) {
@@ -292,7 +293,7 @@ impl Layer {
             panels.add_product((input, self.input_width), batch, (gates, width), scratch);
             before = &self.mogrifier.state(rounds)[t * batch * narrow..][..batch * narrow];
         }
-        for (panels, feed) in trace.recurrence.iter().zip(self.kind.recurrent_feeds()) {
+        for (panels, feed) in trace.recurrence.iter().zip(cell::recurrent_feeds(self.kind)) {
             let gates = &mut gates[feed.block * self.hidden..];
             panels.add_product((before, narrow), batch, (gates, width), &mut trace.scratch);
         }
@@ -430,7 +431,7 @@ impl Layer {
         trace.d_fed.resize(if apart { batch * narrow } else { 0 }, 0.0);
         trace.d_fed.fill(0.0);
         let d_fed = if apart { &mut trace.d_fed[..] } else { &mut *d_before };
-        for (panels, feed) in trace.back_recurrence.iter().zip(self.kind.recurrent_feeds()) {
+        for (panels, feed) in trace.back_recurrence.iter().zip(cell::recurrent_feeds(self.kind)) {
             let d_gates = &gates[feed.block * self.hidden..];
             panels.add_product((d_gates, width), batch, (d_fed, narrow), &mut trace.scratch);
         }
@@ -477,7 +478,7 @@ impl Layer {
         product(gradient.get_mut(self.input), self.input_width, Write::Set, gates.t(), input);
         let before = View::new(self.fed_back(trace), rows, narrow);
         let recurrent = gradient.get_mut(self.recurrent);
-        for feed in self.kind.recurrent_feeds() {
+        for feed in cell::recurrent_feeds(self.kind) {
             let d_gates = &trace.gates[feed.block * self.hidden..];
             let d_gates = View::strided(d_gates, rows, feed.blocks * self.hidden, width);
             let part = &mut recurrent[feed.row * self.hidden * narrow..];

@@ -1,5 +1,6 @@
 //! The shape of a network: the table `[model]` of a recipe.
 
+pub use pocketlm::CellKind;
 use pocketlm::pack::unitary_fits;
 use serde::{Deserialize, Serialize};
 
@@ -13,23 +14,6 @@ const MOST_WIDTH: usize = 1 << 20;
 
 /// Most rounds of a Mogrifier.
 const MOST_ROUNDS: usize = 16;
-
-/// The recurrent cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CellKind {
-    /// Long short-term memory with forget gate, no peepholes (Zaremba et al. 2014, section 3.1).
-    Lstm,
-    /// Gated recurrent unit in PyTorch's form, with the reset gate applied after the product.
-    Gru,
-    /// LSTM whose input gate is coupled to the forget gate, `i = 1 - f` (Greff et al. 2015, "CIFG").
-    Cifg,
-    /// Unitary evolution recurrent network (Arjovsky et al. 2016, equation 9): `h = modReLU(U h + W x, b)` with U
-    /// unitary and half as many complex units as numbers of state. Its recurrent matrices are [`Unitary`] ones.
-    ///
-    /// [`Unitary`]: crate::matrix::Unitary
-    Urnn,
-}
 
 /// The shape of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::range::probability;
 use crate::error::{Error, Result};
-use crate::matrix::sparsity_name;
 
 /// Which numbers compete with each other for being kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +29,7 @@ pub struct Gradual {
     #[serde(default)]
     pub scope: Scope,
     /// As in [`Prune`].
-    #[serde(default = "unstructured", with = "sparsity_name")]
+    #[serde(default = "unstructured")]
     pub pattern: Sparsity,
     /// Share of the training after which the last number falls.
     #[serde(default = "half")]

@@ -30,14 +30,23 @@ impl CellKind {
         }
     }
 
-    /// Numbers of bias of a layer of so many units: as many as gates for each, and one more for the GRU
-    /// (`b_r, b_z, b_n, b_hn`); for the uRNN one for each complex unit, of two of these units.
+    /// Blocks of pre-activations, each of a number for each unit: as many as gates, and one more for the GRU, whose
+    /// candidate keeps the input's and the state's share apart.
+    #[must_use]
+    pub fn blocks(self) -> usize {
+        self.gates() + usize::from(self == CellKind::Gru)
+    }
+
+    /// Numbers of bias of a layer of so many units: one for each pre-activation (of the GRU `b_r, b_z, b_n, b_hn`); for
+    /// the uRNN one for each complex unit, of two of these units.
     #[must_use]
     pub fn bias(self, units: usize) -> usize {
-        match self {
-            CellKind::Lstm | CellKind::Gru => 4 * units,
-            CellKind::Cifg => 3 * units,
-            CellKind::Urnn => units / 2,
-        }
+        if self == CellKind::Urnn { units / 2 } else { self.blocks() * units }
+    }
+
+    /// Whether it has a memory beside its output.
+    #[must_use]
+    pub fn has_memory(self) -> bool {
+        matches!(self, CellKind::Lstm | CellKind::Cifg)
     }
 }

@@ -26,19 +26,25 @@ named! {
 }
 
 impl Structure {
-    /// The name of its factor `factor`, in the order of the file, for a matrix of the name `matrix`: `softmax.left`. A
-    /// dense matrix is its own factor.
+    /// What the name of its factor `factor`, in the order of the file, has after that of the matrix: `.left`. A dense
+    /// matrix is its own factor.
     #[must_use]
-    pub fn factor(self, matrix: &str, factor: usize) -> String {
+    pub fn suffix(self, factor: usize) -> String {
         let side = ["left", "right"][factor % 2];
         match self {
-            Self::Dense => matrix.into(),
-            Self::LowRank => format!("{matrix}.{side}"),
-            Self::BlockLowRank => format!("{matrix}.{side}.{}", factor / 2),
-            Self::TensorTrain => format!("{matrix}.core.{factor}"),
-            Self::BlockCirculant => format!("{matrix}.blocks"),
-            Self::ToeplitzLike => format!("{matrix}.{}", ["circulant", "skew"][factor % 2]),
-            Self::Unitary => format!("{matrix}.{}", ["phases", "reflections"][factor % 2]),
+            Self::Dense => String::new(),
+            Self::LowRank => format!(".{side}"),
+            Self::BlockLowRank => format!(".{side}.{}", factor / 2),
+            Self::TensorTrain => format!(".core.{factor}"),
+            Self::BlockCirculant => ".blocks".into(),
+            Self::ToeplitzLike => [".circulant", ".skew"][factor % 2].into(),
+            Self::Unitary => [".phases", ".reflections"][factor % 2].into(),
         }
+    }
+
+    /// The whole name of that factor: `softmax.left`.
+    #[must_use]
+    pub fn factor(self, matrix: &str, factor: usize) -> String {
+        format!("{matrix}{}", self.suffix(factor))
     }
 }

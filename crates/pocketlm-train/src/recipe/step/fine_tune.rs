@@ -1,6 +1,7 @@
 //! Fine-tuning: training goes on in the forms that the model has by now.
 
-use pocketlm::pack::Precision;
+use pocketlm::Precision;
+use pocketlm::spec::Kernels;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -32,7 +33,7 @@ impl FineTune {
 
 /// Whether rounding to a precision is too slow to be done for every batch.
 fn is_found_anew(precision: Precision) -> bool {
-    matches!(precision, Precision::Product4 | Precision::Product8)
+    matches!(precision.kernels(), Kernels::Vectors(_))
 }
 
 impl Declare for FineTune {

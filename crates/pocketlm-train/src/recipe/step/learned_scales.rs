@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::{Declare, Structural, restructure};
 use crate::error::{Error, Result};
-use crate::matrix::{LearnedScales as Form, Shape, Structure, precision_name};
+use crate::matrix::{LearnedScales as Form, Shape, Structure};
 use crate::recipe::outline::Outline;
 
 /// Gives matrices codes with scales to learn.
@@ -19,7 +19,6 @@ pub struct LearnedScales {
     /// Matrices; `*` stands for any text.
     pub matrices: Vec<String>,
     /// `int4`, `int3`, `int2` or `ternary`.
-    #[serde(with = "precision_name")]
     pub precision: Precision,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::declare::Declare;
 use crate::error::Result;
 use crate::linear::Entry;
-use crate::matrix::{Forms, sparsity_name};
+use crate::matrix::Forms;
 use crate::recipe::outline::Outline;
 use crate::settings::sparsity::check_pruning;
 use crate::settings::{Gradual, Regrowth, Scope, TrainConfig};
@@ -23,7 +23,7 @@ pub struct Prune {
     #[serde(default)]
     pub scope: Scope,
     /// `unstructured`: single numbers; `panels`: blocks of 16 rows and one column, by their norm.
-    #[serde(default = "unstructured", with = "sparsity_name")]
+    #[serde(default = "unstructured")]
     pub pattern: Sparsity,
 }
 

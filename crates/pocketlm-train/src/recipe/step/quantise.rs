@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::declare::Declare;
 use crate::error::{Error, Result};
 use crate::linear::Entry;
+use crate::matrix::Structure;
 use crate::matrix::learned_scales::even_code;
-use crate::matrix::{Structure, precision_name};
 use crate::recipe::outline::Outline;
 
 /// Sets the precision of leaves.
@@ -20,7 +20,6 @@ pub struct Quantise {
     /// Leaves, or matrices for all their leaves; `*` stands for any text.
     pub matrices: Vec<String>,
     /// As `pocketlm pack --precision` has them.
-    #[serde(with = "precision_name")]
     pub precision: Precision,
     /// Whether what the rounding of a column loses is made up for by the columns after it, as far as the inputs of
     /// training text go together ([`compensate`]). The numbers themselves are rounded then, so a later fine-tuning

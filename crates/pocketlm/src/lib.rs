@@ -114,6 +114,7 @@
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
 //! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3))`) shares large
 //!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
+//! * `serde`: the types of [`spec`] that have a name are written and read by it.
 //!
 //! # Bibliography
 //!

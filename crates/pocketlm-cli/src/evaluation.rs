@@ -186,13 +186,18 @@ impl Pair {
 /// A text as the token ids of a packed model.
 pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
     let vocabulary = model.vocabulary();
-    let unit = match vocabulary.unit() {
-        pocketlm::Unit::Character => Unit::Char,
+    let unit = match (vocabulary.unit(), vocabulary.unit().case()) {
+        (_, Some(case)) => Unit::Raw(case),
+        (pocketlm::Unit::Character, _) => Unit::Char,
         _ => Unit::Word,
     };
     let (eos, unk) = (vocabulary.eos(), vocabulary.unk());
     let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, source.path())?;
-    Ok(Encoder::closed(unit, types).read(source)?)
+    let encoder = match unit {
+        Unit::Raw(case) => Encoder::raw(case, types, vocabulary.names().into_iter().collect()),
+        _ => Encoder::closed(unit, types),
+    };
+    Ok(encoder.read(source)?)
 }
 
 fn each_split(

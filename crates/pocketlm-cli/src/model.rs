@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use pocketlm::raw::Writer;
 use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Encoder, Unit, without_marks};
+use pocketlm_train::corpus::{Encoder, Unit, composed, without_marks};
 use pocketlm_train::pack::pack_in_memory;
 
 use crate::{Usage, shell};
@@ -104,7 +105,9 @@ impl Loaded {
         let text = if is_words { without_marks(text) } else { text };
         let Some(encoder) = &self.encoder else {
             let mut oov = 0;
-            let ids = vocabulary.tokens(text).map(|token| {
+            let text =
+                if vocabulary.unit().case().is_some() { composed(text) } else { text.into() };
+            let ids = vocabulary.tokens(&text).map(|token| {
                 oov += u64::from(token.id.is_none());
                 vocabulary.resolve(token)
             });
@@ -123,6 +126,25 @@ impl Loaded {
         Ok((encoded.ids.iter().map(piece).collect::<Result<_>>()?, encoded.oov))
     }
 
+    /// The text of token ids as it goes on after `context`, with the space between the two.
+    pub fn text_after(&self, context: &str, ids: &[u32]) -> Result<String> {
+        let Some(case) = self.model.vocabulary().unit().case() else {
+            let gap = if context.is_empty() { "" } else { " " };
+            return Ok(format!("{gap}{}", self.text(ids)));
+        };
+        let (before, _) = self.tokens(context)?;
+        let (mut writer, mut text) = (Writer::new(case), String::new());
+        let mut buffer = Vec::new();
+        for (at, &id) in before.iter().chain(ids).enumerate() {
+            if at == before.len() {
+                text.clear();
+            }
+            writer
+                .push(self.model.vocabulary().word(id, &mut buffer).unwrap_or_default(), &mut text);
+        }
+        Ok(if ids.is_empty() { String::new() } else { text })
+    }
+
     /// The text of token ids.
     pub fn text(&self, ids: &[u32]) -> String {
         let vocabulary = self.model.vocabulary();
@@ -134,6 +156,11 @@ impl Loaded {
         if let Some(encoder) = &self.encoder {
             let own: Vec<u32> = words.iter().filter_map(|w| encoder.vocabulary().id(w)).collect();
             return encoder.decode(&own);
+        }
+        if let Some(case) = vocabulary.unit().case() {
+            let (mut writer, mut text) = (Writer::new(case), String::new());
+            words.iter().for_each(|word| writer.push(word, &mut text));
+            return text;
         }
         let gap = if vocabulary.unit() == pocketlm::Unit::Character { "" } else { " " };
         words.join(gap)

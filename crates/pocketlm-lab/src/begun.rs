@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Unit};
+use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Text, Unit};
 use pocketlm_train::cuda::Device;
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::train::{Options, Trainer, is_begun};
@@ -46,7 +46,10 @@ impl Begun<'_> {
             let encoder = Encoder::load(folder, Unit::Word)?;
             return Ok(Corpus::open_with(self.data, encoder)?);
         }
-        Ok(Corpus::open(self.data, &CorpusOptions::default())?)
+        Ok(Corpus::open(
+            self.data,
+            &CorpusOptions { text: Text::Tokenised, ..CorpusOptions::default() },
+        )?)
     }
 
     /// The training, resumed or started.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use pocketlm_cli::{DeviceArgs, Machine, peak_bytes, say};
 use pocketlm_kernels::probe::multiply_add;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Corpus, Options as CorpusOptions};
+use pocketlm_train::corpus::{Corpus, Options as CorpusOptions, Text};
 use pocketlm_train::cuda::Device;
 use pocketlm_train::network::{Network, initialise};
 use pocketlm_train::recipe::Recipe;
@@ -167,7 +167,10 @@ impl Args {
         let train = &recipe.train;
         let tokens = (updates + 2) * train.accumulate * train.batch * train.steps;
         write_text(&text, self.vocabulary, tokens)?;
-        let corpus = Corpus::open(&text, &CorpusOptions::default())?;
+        let corpus = Corpus::open(
+            &text,
+            &CorpusOptions { text: Text::Tokenised, ..CorpusOptions::default() },
+        )?;
         let (save_every, device) = (Duration::MAX, self.device.device);
         let options = Options { out: out.clone(), seed: 1, save_every, device };
         let mut trainer = Trainer::start(&corpus, recipe, options)?;

@@ -38,6 +38,7 @@ pub fn pack(
 ) -> Result<Vec<u8>, pocketlm::Error> {
     let unit = match checkpoint.config.unit {
         Unit::Word => PackedUnit::Word,
+        Unit::Raw(case) => PackedUnit::raw(case),
         Unit::Char => PackedUnit::Character,
         Unit::Bpe => PackedUnit::Bpe,
     };
@@ -52,6 +53,7 @@ pub fn pack(
 pub fn pack_in_memory(checkpoint: &Checkpoint) -> Result<Vec<u8>, pocketlm::Error> {
     let unit = match checkpoint.config.unit {
         Unit::Word | Unit::Bpe => PackedUnit::Word,
+        Unit::Raw(case) => PackedUnit::raw(case),
         Unit::Char => PackedUnit::Character,
     };
     pack_as(checkpoint, unit, None, Vec::new())
@@ -67,6 +69,7 @@ fn pack_as(
     let words: Vec<&str> = vocabulary.words().collect();
     let unk = vocabulary.unk().map(|_| UNK);
     let mut packer = Packer::new(configuration(checkpoint, unit), &words, EOS, unk)?;
+    packer.names(&checkpoint.encoder.names().collect::<Vec<_>>())?;
     let leaves = &checkpoint.leaves;
     for bias in leaves.entries().iter().filter(|entry| entry.vector) {
         packer.bias(&bias.name, &leaves.data[bias.range.clone()])?;

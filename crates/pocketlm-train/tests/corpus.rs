@@ -1,14 +1,22 @@
 //! Reading text: counts, round trips, and what is said of bad input.
 
+use pocketlm::raw::Case;
 use pocketlm_train::corpus::{
-    Corpus, EOS, Encoder, Error, Options, Source, Split, UNK, Unit, Vocabulary,
+    Corpus, EOS, Encoder, Error, Options, Source, Split, Text, UNK, Unit, Vocabulary,
 };
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const WORDS: Options = Options { unit: Unit::Word, max_vocab: None, min_count: None, unk: None };
+const WORDS: Options = Options {
+    unit: Unit::Word,
+    text: Text::Tokenised,
+    case: Case::True,
+    max_vocab: None,
+    min_count: None,
+    unk: None,
+};
 const CHARS: Options = Options { unit: Unit::Char, ..WORDS };
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -486,4 +494,69 @@ fn a_foreign_tokenizer_is_refused() {
 fn a_place_that_cannot_be_written_is_named() {
     let error = encoder("a b\n", WORDS).save(Path::new("no/such/folder")).unwrap_err();
     assert!(matches!(&error, Error::Write { path, .. } if path.ends_with("vocab.txt")), "{error}");
+}
+
+const RAW: Options = Options { text: Text::Raw, ..WORDS };
+
+/// "Hello," and "Hello" have the same type, and so has a word wherever its sentence begins.
+#[test]
+fn raw_text_has_words_and_marks() {
+    let text = "Hello, my dog barks. The dog (a big one) saw May.\nMay I see the dog? I may.\n";
+    let raw = encoder(text, RAW);
+    let same = |line: &str| raw.encode(line).unwrap().ids;
+    assert_eq!(same("Hello")[0], same("Hello,")[0]);
+    assert_eq!(types(&raw).iter().filter(|word| word.eq_ignore_ascii_case("the")).count(), 1);
+    // As often with a capital as without one elsewhere: the small form.
+    let id = |word: &str| raw.vocabulary().id(word);
+    assert_eq!(same("May I")[0], id("may").unwrap());
+    assert_eq!(raw.decode(&same("The dog (a big one) saw May.")), "The dog (a big one) saw May.");
+}
+
+#[test]
+fn names_keep_their_capital() {
+    let text = "I saw Mark and Mark.\nMark saw a mark.\nWe saw Mark.\nThe end, the end.\n";
+    let raw = encoder(text, RAW);
+    assert_eq!(raw.names().collect::<Vec<_>>(), ["Mark"]);
+    let ids = raw.encode("Mark saw. The end").unwrap().ids;
+    let words: Vec<_> = ids.iter().map(|&id| raw.vocabulary().word(id).unwrap()).collect();
+    assert_eq!(words, ["Mark", "saw", ".", "the", "end"]);
+    let folder = tempfile::tempdir().unwrap();
+    raw.save(folder.path()).unwrap();
+    let again = Encoder::load(folder.path(), raw.unit()).unwrap();
+    assert_eq!(again.encode("Mark saw. The end").unwrap().ids, ids);
+    fs::write(folder.path().join("names.txt"), "Nobody\n").unwrap();
+    let error = Encoder::load(folder.path(), raw.unit()).unwrap_err().to_string();
+    assert!(error.contains("names.txt") && error.contains("Nobody"), "{error}");
+}
+
+#[test]
+fn text_is_taken_for_what_it_looks_like() {
+    let unit = |text: &str| encoder(text, Options { text: Text::Auto, ..WORDS });
+    for raw in ["Well, yes.\nNo!\n", "Hello you\nNice day today\n", "i saw it, he said.\n"] {
+        assert_eq!(unit(raw).unit(), Unit::Raw(Case::True), "{raw}");
+    }
+    for tokenised in
+        ["well , yes .\n", "we do n't know , Mr. <unk> said .\n", "a b c\n", "The N @-@ th .\n"]
+    {
+        assert_eq!(unit(tokenised).unit(), Unit::Word, "{tokenised}");
+    }
+    let notes = |text, asked| encoder(text, Options { text: asked, ..WORDS }).notes().join("\n");
+    assert!(notes("we do n't know\n", Text::Raw).contains("looks tokenised"));
+    assert!(notes("Well, yes.\nNo!\n", Text::Tokenised).contains("looks raw"));
+    assert!(notes("Well, yes.\nNo!\n", Text::Auto).contains("well , yes ."));
+}
+
+#[test]
+fn rare_types_of_raw_text_become_unknown() {
+    let text = "One two, two.\nOne two.\n";
+    let raw = encoder(text, Options { min_count: Some(2), ..RAW });
+    let encoded = raw.encode("three two").unwrap();
+    assert_eq!((encoded.oov, encoded.ids.len()), (1, 2));
+}
+
+/// What a combining accent stands over is one character, however it was written.
+#[test]
+fn raw_text_is_composed() {
+    let raw = encoder("Café au lait.\nA café.\n", RAW);
+    assert_eq!(raw.encode("cafe\u{301}").unwrap(), raw.encode("café").unwrap());
 }

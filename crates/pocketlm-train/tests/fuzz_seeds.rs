@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pocketlm_train::checkpoint::{Checkpoint, Config, Provenance};
-use pocketlm_train::corpus::{Encoder, Options, Source, Unit};
+use pocketlm_train::corpus::{Encoder, Options, Source, Text, Unit};
 use pocketlm_train::matrix::Parametrization;
 use pocketlm_train::network::Network;
 use pocketlm_train::recipe::Draft;
@@ -24,7 +24,7 @@ fn seeds(target: &str) -> PathBuf {
 fn small(unit: Unit, settings: &[(&str, &str)]) -> Vec<u8> {
     let text = Source::text("text", "the cat sat on the mat\na dog ran\n".repeat(3));
     let max_vocab = (unit == Unit::Bpe).then_some(260);
-    let options = Options { unit, max_vocab, min_count: None, unk: None };
+    let options = Options { unit, max_vocab, text: Text::Tokenised, ..Options::default() };
     let encoder = Encoder::train(&text, &options).unwrap();
     let usual = [("embedding", "3"), ("hidden", "[4]")];
     let base = Draft::base("zaremba-small").unwrap();

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use pocketlm::ngram::Table;
 use pocketlm::pack::Notes;
+use pocketlm::raw::Case;
 use pocketlm::{Model, Session};
-use pocketlm_train::corpus::{Encoder, Options, Source, Split, Unit};
+use pocketlm_train::corpus::{Encoder, Options, Source, Split, Text, Unit};
 use pocketlm_train::error::Error;
 use pocketlm_train::grammar;
 use pocketlm_train::ngram::arpa::{FLOOR, Import, Options as Reading, Unknown};
@@ -21,8 +22,14 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 /// Words, with an `<unk>` whether the text has one or not, as KenLM's models have.
-const OPTIONS: Options =
-    Options { unit: Unit::Word, max_vocab: None, min_count: Some(1), unk: None };
+const OPTIONS: Options = Options {
+    unit: Unit::Word,
+    text: Text::Tokenised,
+    case: Case::True,
+    max_vocab: None,
+    min_count: Some(1),
+    unk: None,
+};
 
 fn settings(order: usize) -> Settings {
     Settings { order, cutoffs: Vec::new(), prune: 0.0, discounts: None }

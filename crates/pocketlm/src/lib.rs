@@ -152,6 +152,7 @@ mod output;
 #[cfg(feature = "pack")]
 pub mod pack;
 mod random;
+pub mod raw;
 mod recall;
 mod recurrent;
 mod sample;

@@ -182,11 +182,16 @@ fn open_kind(leaves: &Leaves<'_>) -> Result<(Kind, Vocabulary)> {
 }
 
 fn open_vocabulary(leaves: &Leaves<'_>, unit: Unit) -> Result<Vocabulary> {
+    if unit.case().is_some() && cfg!(not(feature = "raw")) {
+        let what = "a model of raw text needs the feature `raw` of this library";
+        return Err(Error::Unsupported { what: what.into() });
+    }
     let entry = metadata::vocabulary(&leaves.header.metadata)?;
     let (text, shape) = leaves.any(&entry.text, Dtype::U8)?;
     if shape.len() != 1 {
         return Err(Error::array(entry.text, "is not a list of bytes"));
     }
     let blocks = leaves.array(&entry.blocks, Dtype::U32, &[entry.types.div_ceil(BLOCK)])?;
-    Vocabulary::new(text, blocks, (entry.types, entry.eos, entry.unk), unit)
+    let names = entry.names.map(|name| leaves.array(&name, Dtype::U8, &[entry.types.div_ceil(8)]));
+    Vocabulary::new(text, blocks, (entry.types, entry.eos, entry.unk), unit, names.transpose()?)
 }

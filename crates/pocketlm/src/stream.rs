@@ -73,7 +73,11 @@ impl Stream {
             },
             is_loaded: false,
             normaliser: None,
-            hidden: [vocabulary.eos()].into_iter().chain(vocabulary.marks()).collect(),
+            hidden: [vocabulary.eos()]
+                .into_iter()
+                .chain(vocabulary.marks())
+                .chain(vocabulary.silent())
+                .collect(),
             ends: Vec::with_capacity(SUGGESTIONS),
             candidates: vec![Candidate::default(); SUGGESTIONS],
             text: Vec::with_capacity(SUGGESTIONS * vocabulary.longest()),

@@ -69,7 +69,7 @@ impl<M: Borrow<Model>> Session<M> {
     pub fn suggest(&mut self, k: usize) -> Result<Suggestions<'_>> {
         let model = self.model.borrow();
         let all = 0..model.vocabulary().len();
-        let sum = self.stream.find(model, all, k)?;
+        let sum = self.stream.find(model, [all].into_iter(), k)?;
         let normaliser = self.stream.set_normaliser(sum);
         // Nothing normalises what the file of an n-gram model calls logarithms of probabilities.
         let best = self.stream.candidates.first().map_or(0.0, |best| f64::from(best.score));
@@ -85,9 +85,28 @@ impl<M: Borrow<Model>> Session<M> {
     /// # Errors
     /// As [`suggest`](Self::suggest).
     pub fn suggest_prefix(&mut self, prefix: &str, k: usize) -> Result<Suggestions<'_>> {
+        self.suggest_prefixes(&[prefix], k)
+    }
+
+    /// The `k` likeliest of the words that start with any of `prefixes`, as [`suggest_prefix`](Self::suggest_prefix):
+    /// for a typed `pa` that may become `Paris`. A prefix that starts with another one of them adds nothing.
+    ///
+    /// # Errors
+    /// As [`suggest`](Self::suggest).
+    pub fn suggest_prefixes(&mut self, prefixes: &[&str], k: usize) -> Result<Suggestions<'_>> {
         let model = self.model.borrow();
-        let Range { start, end } = model.vocabulary().prefix(prefix);
-        let normaliser = self.stream.find(model, start as usize..end as usize, k)?;
+        let is_new = |at: usize| {
+            let covers = |other: usize| {
+                prefixes[at].starts_with(prefixes[other])
+                    && (prefixes[at] != prefixes[other] || other < at)
+            };
+            !(0..prefixes.len()).any(|other| other != at && covers(other))
+        };
+        let ranges = (0..prefixes.len()).filter(|&at| is_new(at)).map(|at| {
+            let Range { start, end } = model.vocabulary().prefix(prefixes[at]);
+            start as usize..end as usize
+        });
+        let normaliser = self.stream.find(model, ranges, k)?;
         Ok(self.stream.suggestions(model, normaliser))
     }
 
@@ -101,28 +120,36 @@ impl<M: Borrow<Model>> Session<M> {
 }
 
 impl Stream {
-    /// Leaves the `k` best of the tokens `range` in `candidates` and returns the log-sum-exp of all of
-    /// `range`, as far as the output layer is computed in one pass.
-    fn find(&mut self, model: &Model, range: Range<usize>, k: usize) -> Result<f64> {
-        let k = k.min(range.len());
+    /// Leaves the `k` best of the tokens of `ranges`, which do not overlap, in `candidates` and returns the log-sum-exp
+    /// of all of them, as far as the output layer is computed in one pass.
+    fn find(
+        &mut self,
+        model: &Model,
+        ranges: impl Iterator<Item = Range<usize>> + Clone,
+        k: usize,
+    ) -> Result<f64> {
+        let all: usize = ranges.clone().map(|range| range.len()).sum();
+        let k = k.min(all);
         let mut candidates = core::mem::take(&mut self.candidates);
         candidates.resize(k.max(SUGGESTIONS), Candidate::default());
         let hidden = core::mem::take(&mut self.hidden);
         let mut top = TopK::new(&mut candidates[..k]);
         let mut sum = LogSumExp::new();
-        self.logits(model, range.clone(), |first, block| {
-            let start = range.start.max(first);
-            let block = &mut block[start - first..];
-            sum.push(block);
-            mask(block, start, &hidden);
-            top.push(block, start as u32);
-        });
+        for range in ranges.filter(|range| !range.is_empty()) {
+            self.logits(model, range.clone(), |first, block| {
+                let start = range.start.max(first);
+                let block = &mut block[start - first..];
+                sum.push(block);
+                mask(block, start, &hidden);
+                top.push(block, start as u32);
+            });
+        }
         let found = top.best().len();
         candidates.truncate(found);
         self.candidates = candidates;
         self.hidden = hidden;
         // Nothing has no sum, and no word either.
-        if range.is_empty() { Ok(0.0) } else { self.finite(model, sum.value()) }
+        if all == 0 { Ok(0.0) } else { self.finite(model, sum.value()) }
     }
 
     /// The candidates as words.

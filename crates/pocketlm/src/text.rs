@@ -1,6 +1,12 @@
 //! Text as tokens.
 
+use alloc::vec::Vec;
+#[cfg(feature = "raw")]
+use core::convert::Infallible;
+
 use crate::error::{Error, Result};
+#[cfg(feature = "raw")]
+use crate::raw::each_type;
 use crate::spec::Unit;
 use crate::vocabulary::Vocabulary;
 
@@ -14,7 +20,7 @@ pub struct Token<'t> {
 }
 
 impl Vocabulary {
-    /// The tokens of `text`: words between white space or single characters, as the model's unit says,
+    /// The tokens of `text`: words between white space, words and marks, or single characters, as the model's unit says,
     /// and an `<eos>` for each line feed. No `<eos>` is added at the end.
     pub fn tokens<'t>(&self, text: &'t str) -> impl Iterator<Item = Token<'t>> {
         let vocabulary = self;
@@ -25,8 +31,33 @@ impl Vocabulary {
                 None => (line, None),
             };
             let token = |text| Token { text, id: vocabulary.id(text) };
-            pieces(line, vocabulary.unit()).map(token).chain(end)
+            let raw = vocabulary.raw(line, end.is_none());
+            pieces(line, vocabulary.unit()).map(token).chain(raw).chain(end)
         })
+    }
+
+    /// The tokens of a line of raw text; none for another unit. What parts words that no space parts, and what says that a
+    /// sentence begins with a small letter, is left out where the vocabulary lacks it.
+    #[cfg(feature = "raw")]
+    fn raw<'t>(&self, line: &'t str, is_open: bool) -> Vec<Token<'t>> {
+        let mut tokens = Vec::new();
+        if let Some(case) = self.unit().case() {
+            let taken =
+                each_type(line, is_open, case, &|word| self.is_name(word), |text, spelt| {
+                    let id = self.id(spelt);
+                    if id.is_some() || !text.is_empty() {
+                        tokens.push(Token { text, id });
+                    }
+                    Ok::<(), Infallible>(())
+                });
+            let Ok(()) = taken;
+        }
+        tokens
+    }
+
+    #[cfg(not(feature = "raw"))]
+    fn raw<'t>(&self, _: &'t str, _: bool) -> Vec<Token<'t>> {
+        Vec::new()
     }
 
     /// The tokens of `text` as it stands in a corpus: every line, the last one too, ends in `<eos>`.
@@ -51,6 +82,7 @@ fn pieces(line: &str, unit: Unit) -> impl Iterator<Item = &str> {
     let (words, characters) = match unit {
         Unit::Character => ("", line),
         Unit::Word | Unit::Bpe => (line, ""),
+        Unit::Raw | Unit::RawKeep | Unit::RawFold => ("", ""),
     };
     let characters = characters.char_indices();
     let characters = characters.map(move |(at, character)| &line[at..at + character.len_utf8()]);

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::raw::{JOIN, LOWER};
 use crate::spec::Unit;
 use crate::storage::Array;
 
@@ -31,6 +32,9 @@ pub struct Vocabulary {
     eos: u32,
     unk: Option<u32>,
     unit: Unit,
+    /// A bit for each type, from the lowest of the first byte: whether a word keeps its capital at the start of a
+    /// sentence. Empty where none is changed.
+    names: Option<Array>,
     longest: usize,
 }
 
@@ -112,8 +116,9 @@ impl Vocabulary {
         blocks: Array,
         (types, eos, unk): (usize, u32, Option<u32>),
         unit: Unit,
+        names: Option<Array>,
     ) -> Result<Self> {
-        let mut vocabulary = Self { text, blocks, types, eos, unk, unit, longest: 0 };
+        let mut vocabulary = Self { text, blocks, types, eos, unk, unit, names, longest: 0 };
         vocabulary.longest = vocabulary.check()?;
         Ok(vocabulary)
     }
@@ -190,6 +195,35 @@ impl Vocabulary {
     pub(crate) fn marks(&self) -> impl Iterator<Item = u32> + '_ {
         let marks = ["<s>", "</s>"].into_iter().filter_map(|word| self.id(word));
         self.unk.into_iter().chain(marks).filter(|&id| id != self.eos)
+    }
+
+    /// Whether a capitalised word keeps its capital at the start of a sentence, in raw text with
+    /// [`Case::True`](crate::raw::Case): it is a name, or has no form with a small letter.
+    pub(crate) fn is_name(&self, word: &str) -> bool {
+        if self.id(word).is_some_and(|id| self.is_marked(id)) {
+            return true;
+        }
+        let small: String = word.chars().flat_map(char::to_lowercase).collect();
+        self.id(&small).is_none()
+    }
+
+    /// The words of raw text that keep their capital at the start of a sentence, although there is a word with a small
+    /// letter too.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let words = self.words().zip(0..);
+        words.filter(|&(_, id)| self.is_marked(id)).map(|(word, _)| word).collect()
+    }
+
+    fn is_marked(&self, id: u32) -> bool {
+        let byte = self.names.as_ref().and_then(|names| names.bytes().get(id as usize / 8));
+        byte.is_some_and(|byte| byte >> (id % 8) & 1 == 1)
+    }
+
+    /// What has no text of its own in raw text, besides [`marks`](Self::marks): it is read and drawn, but never suggested.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = u32> + '_ {
+        let is_raw = self.unit.case().is_some();
+        [JOIN, LOWER].into_iter().filter(move |_| is_raw).filter_map(|word| self.id(word))
     }
 
     /// What a token is: a word or a character.

@@ -60,10 +60,9 @@ impl Args {
         let mut out = std::io::stdout().lock();
         let mut show = |text: String| {
             if self.json {
-                writeln!(out, "{}", json!({ "context": context, "text": text }))?;
+                writeln!(out, "{}", json!({ "context": context, "text": text.trim_start() }))?;
             } else {
-                let gap = if context.is_empty() { "" } else { " " };
-                writeln!(out, "{context}{gap}{text}")?;
+                writeln!(out, "{context}{text}")?;
             }
             Ok(())
         };
@@ -101,7 +100,7 @@ pub fn each_drawn(
             session.feed(token)?;
             ids.push(token);
         }
-        show(loaded.text(&ids))?;
+        show(loaded.text_after(context, &ids)?)?;
     }
     Ok(())
 }

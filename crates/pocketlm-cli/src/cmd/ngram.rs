@@ -6,13 +6,14 @@ use std::time::Instant;
 use anyhow::Result;
 use pocketlm::Provenance;
 use pocketlm::ngram::Table;
-use pocketlm_train::corpus::{Corpus, Options, Unit};
+use pocketlm_train::corpus::Corpus;
 use pocketlm_train::ngram::arpa::{FLOOR, Import, Options as Reading, Unknown};
 use pocketlm_train::ngram::{
     Estimate, Off, Settings, arpa, estimate, quantise, renormalise, round_each,
 };
 use serde_json::json;
 
+use crate::cmd::train::TextArgs;
 use crate::input::show_notes;
 use crate::machine::Machine;
 use crate::ngram_file::{Packing, Text, counts};
@@ -35,18 +36,8 @@ pub struct Args {
     /// Leave out n-grams that occur at most N times, order by order; 0,0,1 leaves out 3-grams and longer that occur once.
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     cutoffs: Vec<u32>,
-    /// Kind of token: word or char.
-    #[arg(long, default_value_t = Unit::Word)]
-    unit: Unit,
-    /// Keep the N most frequent words at most, <eos> and <unk> included; the others become <unk>.
-    #[arg(long, value_name = "N")]
-    max_vocab: Option<usize>,
-    /// Keep only words that occur at least N times; the others become <unk>.
-    #[arg(long, value_name = "N")]
-    min_count: Option<u64>,
-    /// Mark of unknown words in the text, if not <unk>, <UNK>, [UNK] or <unknown>.
-    #[arg(long, value_name = "WORD")]
-    unk: Option<String>,
+    #[command(flatten)]
+    text: TextArgs,
     /// Also write the model as an ARPA file, before its numbers are rounded.
     #[arg(long, value_name = "FILE")]
     arpa: Option<PathBuf>,
@@ -71,9 +62,7 @@ impl Args {
         let settings = Settings { order, cutoffs: cutoffs.clone(), prune, discounts: None };
         settings.check()?;
         let start = Instant::now();
-        let Self { unit, max_vocab, min_count, .. } = self;
-        let options = Options { unit, max_vocab, min_count, unk: self.unk.clone() };
-        let corpus = Corpus::open(&self.data, &options)?;
+        let corpus = Corpus::open(&self.data, &self.text.options())?;
         show_notes(&corpus);
         let Estimate { mut table, discounts, counted } =
             estimate(&corpus.encoder, &corpus.train, &settings)?;

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use pocketlm::raw::Case;
 use pocketlm_train::checkpoint::{Checkpoint, Config};
-use pocketlm_train::corpus::{Corpus, Encoder, Options as CorpusOptions, Source, Split, Unit};
+use pocketlm_train::corpus::{
+    Corpus, Encoder, Options as CorpusOptions, Source, Split, Text, Unit,
+};
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::recipe::{Draft, Recipe};
 use pocketlm_train::train::{Evaluation, evaluate_on};
@@ -90,7 +93,13 @@ pub struct TextArgs {
     /// What a token is: word (the default), char or bpe.
     #[arg(long)]
     unit: Option<Unit>,
-    /// Keep the N most frequent words at most; the others become `<unk>`.
+    /// What a text of words is like: raw (punctuation touches words), tokenised (cut by white space), or auto.
+    #[arg(long, default_value_t = Text::Auto)]
+    text: Text,
+    /// Capitals of raw text: true (kept where the text has them within sentences), keep or fold.
+    #[arg(long, default_value = "true", value_parser = case)]
+    case: Case,
+    /// Keep the N most frequent words at most (raw text: 10000 unless given); the others become `<unk>`.
     #[arg(long, value_name = "N")]
     max_vocab: Option<usize>,
     /// Keep only words that occur at least N times; the others become `<unk>`.
@@ -104,14 +113,17 @@ pub struct TextArgs {
 impl TextArgs {
     /// As the corpus takes them.
     pub fn options(&self) -> CorpusOptions {
-        let Self { unit, max_vocab, min_count, ref unk } = *self;
-        CorpusOptions { unit: unit.unwrap_or_default(), max_vocab, min_count, unk: unk.clone() }
+        let Self { unit, text, case, max_vocab, min_count, ref unk } = *self;
+        let unit = unit.unwrap_or_default();
+        CorpusOptions { unit, text, case, max_vocab, min_count, unk: unk.clone() }
     }
 
     /// The first that is given.
     fn given(&self) -> Option<&'static str> {
         let given = [
             ("--unit", self.unit.is_some()),
+            ("--text", self.text != Text::Auto),
+            ("--case", self.case != Case::True),
             ("--max-vocab", self.max_vocab.is_some()),
             ("--min-count", self.min_count.is_some()),
             ("--unk", self.unk.is_some()),
@@ -124,9 +136,17 @@ impl TextArgs {
         let max_vocab = self.max_vocab.map(|n| format!("--max-vocab={n}"));
         let min_count = self.min_count.map(|n| format!("--min-count={n}"));
         let unit = self.unit.map(|unit| format!("--unit={unit}"));
+        let text = (self.text != Text::Auto).then(|| format!("--text={}", self.text));
+        let case = (self.case != Case::True).then(|| format!("--case={}", self.case.name()));
         let unk = self.unk.as_ref().map(|word| format!("--unk={word}"));
-        [unit, max_vocab, min_count, unk].into_iter().flatten().collect()
+        [unit, text, case, max_vocab, min_count, unk].into_iter().flatten().collect()
     }
+}
+
+/// Reads the name of a [`Case`].
+pub fn case(name: &str) -> Result<Case, String> {
+    let all = Case::ALL.map(Case::name).join(", ");
+    Case::from_name(name).ok_or_else(|| format!("is not one of {all}"))
 }
 
 /// What a network is trained and measured on.

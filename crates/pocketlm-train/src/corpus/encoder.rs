@@ -2,57 +2,27 @@
 
 use super::bpe::{self, Bpe, DEFAULT_BPE_VOCAB};
 use super::error::Error;
+use super::raw::{self, DEFAULT_RAW_VOCAB, RawCounts, Rule, Text};
 use super::source::{Source, without_end};
+use super::unit::Unit;
 use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
-use std::collections::BTreeMap;
-use std::fmt;
+use pocketlm::raw::{Case, Writer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::Path;
-use std::str::FromStr;
-
-/// What a token is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// Whatever white space separates (the layout of Penn Treebank and WikiText).
-    #[default]
-    Word,
-    /// One Unicode scalar value; a space is a token.
-    #[serde(alias = "character")]
-    Char,
-    /// A piece of byte-pair encoding.
-    Bpe,
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Word => "word",
-            Self::Char => "char",
-            Self::Bpe => "bpe",
-        })
-    }
-}
-
-impl FromStr for Unit {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "word" => Ok(Self::Word),
-            "char" | "character" => Ok(Self::Char),
-            "bpe" => Ok(Self::Bpe),
-            _ => Err(format!("unknown unit `{name}`: give word, char or bpe")),
-        }
-    }
-}
 
 /// How a training text becomes a vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// What a token is.
     pub unit: Unit,
+    /// What a text of words is like.
+    pub text: Text,
+    /// What happens to the capitals of raw text.
+    pub case: Case,
     /// Keep at most so many types, `<eos>` and `<unk>` included; the rest become `<unk>`.
-    /// For byte-pair encoding the size to train (default [`DEFAULT_BPE_VOCAB`]).
+    /// For byte-pair encoding the size to train (default [`DEFAULT_BPE_VOCAB`]); of raw text [`DEFAULT_RAW_VOCAB`]
+    /// types are kept unless this or `min_count` says otherwise.
     pub max_vocab: Option<usize>,
     /// Keep only types that come at least so often; the rest become `<unk>`.
     /// For byte-pair encoding the least frequency of a merge.
@@ -85,6 +55,7 @@ pub struct Encoder {
 #[derive(Debug, Clone)]
 enum Kind {
     Word,
+    Raw(Rule),
     Char,
     Bpe(Bpe),
 }
@@ -112,7 +83,11 @@ impl Encoder {
     /// # Errors
     /// Those of reading; [`Error::OneWord`]; [`Error::MaxVocab`]; [`Error::Tokenizer`].
     pub fn train(source: &Source, options: &Options) -> Result<Self, Error> {
-        let Options { unit, max_vocab, min_count, ref unk } = *options;
+        let Options { max_vocab, min_count, ref unk, .. } = *options;
+        let (unit, text) = resolve(source, options)?;
+        if let Unit::Raw(case) = unit {
+            return Self::train_raw(source, case, options, text);
+        }
         if unit == Unit::Bpe {
             let size = max_vocab.unwrap_or(DEFAULT_BPE_VOCAB);
             let bpe = Bpe::train(source, size, min_count.unwrap_or(0))?;
@@ -125,8 +100,54 @@ impl Encoder {
         let note = |(spelling, times)| {
             format!("{}: {times} times {spelling:?}: taken as {UNK}", source.path().display())
         };
-        let notes = foreign.into_iter().map(note).collect();
+        let notes = text.into_iter().chain(foreign.into_iter().map(note)).collect();
         Ok(Self { notes, ..Self::closed(unit, vocabulary) })
+    }
+
+    fn train_raw(
+        source: &Source,
+        case: Case,
+        options: &Options,
+        text: Option<String>,
+    ) -> Result<Self, Error> {
+        let mut limits = Limits { max_vocab: options.max_vocab, min_count: options.min_count };
+        let mut counts = RawCounts::new(case);
+        let mut first = None;
+        let mut lines = source.open()?;
+        while let Some(line) = lines.next()? {
+            if first.is_none() && !line.trim().is_empty() {
+                first = Some(line.to_owned());
+            }
+            let spell = |word: &str| {
+                let is_unknown = options.unk.as_deref() == Some(word) || word.len() > MOST_BYTES;
+                Ok::<_, Infallible>(is_unknown.then_some(UNK))
+            };
+            let Ok(()) = counts.add_line(line, spell);
+            counts.add(EOS);
+        }
+        lines.extent()?;
+        let (counts, is_name) = counts.settle();
+        if !limits.are_set() && counts.all().len() > DEFAULT_RAW_VOCAB {
+            limits.max_vocab = Some(DEFAULT_RAW_VOCAB);
+        }
+        let types = counts.all().len();
+        let vocabulary = counts.into_vocabulary(limits, source.path())?;
+        let names =
+            if case == Case::True { raw::names(&vocabulary, is_name) } else { BTreeSet::new() };
+        let rule = Rule { case, names };
+        let name = source.path().display();
+        let mut notes: Vec<String> = text.into_iter().collect();
+        if let Some(line) = first {
+            let sample = raw::sample(&rule, &vocabulary, &line);
+            notes.push(format!("{name}: raw text, cut into words and marks (--text tokenised takes what white space parts): {sample}"));
+        }
+        if vocabulary.len() < types {
+            notes.push(format!(
+                "{name}: the {} most frequent of {types} types are kept (--max-vocab)",
+                vocabulary.len()
+            ));
+        }
+        Ok(Self { vocabulary, kind: Kind::Raw(rule), notes })
     }
 
     /// The same with a type for unknown words, and a note that says why.
@@ -149,8 +170,27 @@ impl Encoder {
     /// An encoder of words or characters with a vocabulary that is already known; byte pairs need their
     /// merges too and come from [`Encoder::load`].
     pub fn closed(unit: Unit, vocabulary: Vocabulary) -> Self {
-        let kind = if unit == Unit::Char { Kind::Char } else { Kind::Word };
+        let kind = match unit {
+            Unit::Char => Kind::Char,
+            Unit::Raw(case) => Kind::Raw(Rule { case, names: BTreeSet::new() }),
+            Unit::Word | Unit::Bpe => Kind::Word,
+        };
         Self { vocabulary, kind, notes: Vec::new() }
+    }
+
+    /// The same for raw text, with the words that keep their capital at the start of a sentence.
+    pub fn raw(case: Case, vocabulary: Vocabulary, names: BTreeSet<String>) -> Self {
+        Self { vocabulary, kind: Kind::Raw(Rule { case, names }), notes: Vec::new() }
+    }
+
+    /// The words of raw text that keep their capital at the start of a sentence, although there is one with a small
+    /// letter too.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match &self.kind {
+            Kind::Raw(rule) => Some(rule.names.iter().map(String::as_str)),
+            _ => None,
+        };
+        names.into_iter().flatten()
     }
 
     /// Reads `vocab.txt`, and `tokenizer.json` for byte-pair encoding, from a folder.
@@ -161,6 +201,10 @@ impl Encoder {
     pub fn load(folder: &Path, unit: Unit) -> Result<Self, Error> {
         let path = folder.join("vocab.txt");
         let vocabulary = Vocabulary::load(&path)?;
+        if let Unit::Raw(case) = unit {
+            let rule = Rule::load(&folder.join("names.txt"), case, &vocabulary)?;
+            return Ok(Self { vocabulary, kind: Kind::Raw(rule), notes: Vec::new() });
+        }
         if unit != Unit::Bpe {
             return Ok(Self::closed(unit, vocabulary));
         }
@@ -181,6 +225,9 @@ impl Encoder {
         if let Kind::Bpe(bpe) = &self.kind {
             bpe.save(&folder.join("tokenizer.json"))?;
         }
+        if let Kind::Raw(rule) = &self.kind {
+            rule.save(&folder.join("names.txt"))?;
+        }
         self.vocabulary.save(&folder.join("vocab.txt"))
     }
 
@@ -196,6 +243,7 @@ impl Encoder {
     pub fn unit(&self) -> Unit {
         match self.kind {
             Kind::Word => Unit::Word,
+            Kind::Raw(ref rule) => Unit::Raw(rule.case),
             Kind::Char => Unit::Char,
             Kind::Bpe(_) => Unit::Bpe,
         }
@@ -256,6 +304,11 @@ impl Encoder {
         let types = || ids.iter().filter_map(|&id| self.vocabulary.word(id));
         match &self.kind {
             Kind::Word => types().collect::<Vec<_>>().join(" "),
+            Kind::Raw(rule) => {
+                let (mut writer, mut text) = (Writer::new(rule.case), String::new());
+                types().for_each(|spelt| writer.push(spelt, &mut text));
+                text
+            }
             Kind::Char => types().collect(),
             Kind::Bpe(bpe) => bpe.decode(ids),
         }
@@ -264,6 +317,10 @@ impl Encoder {
     fn push(&self, line: &str, out: &mut Encoded) -> Result<(), Stop> {
         if let Kind::Bpe(bpe) = &self.kind {
             return bpe.encode(line, &mut out.ids).map_err(Stop::Tokenizer);
+        }
+        if let Kind::Raw(rule) = &self.kind {
+            let vocabulary = &self.vocabulary;
+            return rule.each_type(line, vocabulary, |spelt| self.push_type(spelt, out));
         }
         let content = if self.unit() == Unit::Word { without_marks(line) } else { line };
         out.marked += u64::from(content.len() < line.len());
@@ -307,6 +364,27 @@ impl Stop {
             Self::Tokenizer(error) => error,
         }
     }
+}
+
+/// What a token of a text is, and a note where its look and what was asked for disagree, or decide.
+fn resolve(source: &Source, options: &Options) -> Result<(Unit, Option<String>), Error> {
+    if options.unit != Unit::Word {
+        return Ok((options.unit, None));
+    }
+    let look = raw::look(source)?;
+    let (raw, name) = (Unit::Raw(options.case), source.path().display());
+    let mark = look.mark.as_deref();
+    let by_mark = |what: &str| mark.map(|mark| format!("{name}: {what} (it has {mark:?})"));
+    Ok(match options.text {
+        Text::Raw => (raw, by_mark("read as raw text, but looks tokenised")),
+        Text::Tokenised if look.is_raw => {
+            let note = "read as tokenised text, but looks raw: punctuation or capitals make words of their own";
+            (Unit::Word, Some(format!("{name}: {note} (--text raw)")))
+        }
+        Text::Auto if look.is_raw => (raw, None),
+        Text::Auto => (Unit::Word, by_mark("tokenised text, cut at white space")),
+        Text::Tokenised => (Unit::Word, None),
+    })
 }
 
 /// The types of a text, and how often each foreign spelling of the unknown word came.

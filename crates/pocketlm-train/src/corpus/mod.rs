@@ -28,16 +28,20 @@
 mod bpe;
 mod encoder;
 mod error;
+mod raw;
 mod source;
 mod streams;
+mod unit;
 mod vocabulary;
 
 pub use bpe::DEFAULT_BPE_VOCAB;
-pub use encoder::{Encoded, Encoder, Options, Split, Unit, is_unknown, without_marks};
+pub use encoder::{Encoded, Encoder, Options, Split, is_unknown, without_marks};
 pub use error::Error;
+pub use raw::{DEFAULT_RAW_VOCAB, Text, composed};
 pub use source::{Cut, SPLITS, Source};
 pub(crate) use source::{foreign, hex};
 pub use streams::{Streams, Window};
+pub use unit::Unit;
 pub use vocabulary::{EOS, UNK, Vocabulary};
 
 use sha2::{Digest, Sha256};

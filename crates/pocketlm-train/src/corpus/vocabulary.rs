@@ -195,6 +195,15 @@ impl Counts {
         }
     }
 
+    pub(super) fn add_times(&mut self, word: &str, times: u64) {
+        *self.counts.entry(word.into()).or_insert(0) += times;
+    }
+
+    /// How often each word came.
+    pub(super) fn all(&self) -> &HashMap<Box<str>, u64> {
+        &self.counts
+    }
+
     /// All types, or those that `limits` keep plus `<unk>` for the rest.
     pub(super) fn into_vocabulary(
         mut self,

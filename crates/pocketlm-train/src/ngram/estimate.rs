@@ -80,6 +80,7 @@ pub fn estimate(encoder: &Encoder, text: &Split, settings: &Settings) -> Result<
     settings.check()?;
     let unit = match encoder.unit() {
         Unit::Word => PackedUnit::Word,
+        Unit::Raw(case) => PackedUnit::raw(case),
         Unit::Char => PackedUnit::Character,
         Unit::Bpe => return Err(Error::config("unit", "is bpe; take words or characters")),
     };
@@ -99,6 +100,7 @@ pub fn estimate(encoder: &Encoder, text: &Split, settings: &Settings) -> Result<
         eos,
         unk: encoder.vocabulary().unk().map(|unk| rank[unk as usize]),
         unit,
+        names: encoder.names().map(str::to_owned).collect(),
         orders: vec![Order::default(); settings.order],
     };
     let mut trie = Trie::new(table, &counts, settings);

@@ -76,6 +76,7 @@ pub(crate) struct VocabularyEntry {
     pub(crate) unk: Option<u32>,
     pub(crate) text: String,
     pub(crate) blocks: String,
+    pub(crate) names: Option<String>,
 }
 
 type Fields = BTreeMap<String, String>;
@@ -159,7 +160,7 @@ pub(crate) fn ngram(fields: &Fields) -> Result<Option<NgramEntry>> {
     };
     let read: Option<Vec<_>> = orders.iter().enumerate().map(order).collect();
     Ok(Some(NgramEntry {
-        unit: unit.ok_or_else(|| fault("unit", "is neither word nor character"))?,
+        unit: unit.ok_or_else(|| fault("unit", "is neither of words nor of characters"))?,
         orders: read
             .ok_or_else(|| fault("orders", "one lacks a count, or bits of 1 to 16 or 32"))?,
     }))
@@ -190,6 +191,7 @@ pub(crate) fn vocabulary(fields: &Fields) -> Result<VocabularyEntry> {
         unk: token("unk")?,
         text: array("text")?,
         blocks: array("blocks")?,
+        names: value.get("names").map(|_| array("names")).transpose()?,
     })
 }
 

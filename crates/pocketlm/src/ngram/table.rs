@@ -19,6 +19,9 @@ pub struct Table {
     pub unk: Option<u32>,
     /// What a token is.
     pub unit: Unit,
+    /// The capitalised words of raw text that keep their capital at the start of a sentence, although there is a word
+    /// with a small letter too.
+    pub names: Vec<String>,
     /// The n-grams of each length, from single words up.
     pub orders: Vec<Order>,
 }
@@ -82,6 +85,7 @@ impl Model {
             eos: vocabulary.eos(),
             unk: vocabulary.unk(),
             unit: vocabulary.unit(),
+            names: vocabulary.names(),
             orders: model.read(),
         })
     }

@@ -35,10 +35,16 @@ impl Table {
             entries.push(encode(at + 1, order, width, &mut leaves));
         }
         leaves.extend(vocabulary::encode(&self.words)?);
+        let names = vocabulary::names(&self.words, &self.names)?;
+        let has_names = names.is_some();
+        leaves.extend(names);
         let (unit, orders) = (self.unit.name(), entries.join(","));
         let description = format!("{{\"unit\":\"{unit}\",\"orders\":[{orders}]}}");
-        let fields =
-            notes.metadata(vec![("ngram", description)], (self.words.len(), self.eos, self.unk));
+        let fields = notes.metadata(
+            vec![("ngram", description)],
+            (self.words.len(), self.eos, self.unk),
+            has_names,
+        );
         container::write(&fields, &leaves.iter().collect::<Vec<_>>())
     }
 

@@ -76,6 +76,7 @@ pub struct Packer {
     unk: Option<u32>,
     matrices: BTreeMap<MatrixName, Encoded>,
     biases: BTreeMap<MatrixName, Leaf>,
+    names: Option<Leaf>,
     notes: Notes,
 }
 
@@ -114,6 +115,7 @@ impl Packer {
             order,
             matrices: BTreeMap::new(),
             biases: BTreeMap::new(),
+            names: None,
             notes: Notes::default(),
         })
     }
@@ -177,6 +179,16 @@ impl Packer {
         Ok(())
     }
 
+    /// Says which capitalised words of raw text keep their capital at the start of a sentence, although the vocabulary
+    /// has them with a small letter too.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] if the vocabulary lacks one of them.
+    pub fn names<W: AsRef<str>>(&mut self, names: &[W]) -> Result<()> {
+        self.names = vocabulary::names(&self.words, names)?;
+        Ok(())
+    }
+
     /// Stores the recipe that made the model, any text.
     pub fn recipe(&mut self, recipe: &str) {
         self.notes.recipe = recipe.into();
@@ -219,11 +231,12 @@ impl Packer {
         }
         let vocabulary = vocabulary::encode(&self.words)?;
         leaves.extend(&vocabulary);
+        leaves.extend(&self.names);
         let model = alloc::vec![
             ("configuration", self.configuration.to_json()),
             ("matrices", format!("[{}]", descriptions.join(","))),
         ];
-        let fields = self.notes.metadata(model, (types, self.eos, self.unk));
+        let fields = self.notes.metadata(model, (types, self.eos, self.unk), self.names.is_some());
         write(&fields, &leaves)
     }
 }

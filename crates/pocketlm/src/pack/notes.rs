@@ -21,16 +21,18 @@ pub struct Notes {
 
 impl Notes {
     /// The metadata, but for the checksum: `model` is what describes the model, then come types, `<eos>` and
-    /// `<unk>`, and the notes.
+    /// `<unk>`, whether words are marked as names, and the notes.
     pub(crate) fn metadata(
         &self,
         model: Vec<(&'static str, String)>,
         (types, eos, unk): (usize, u32, Option<u32>),
+        has_names: bool,
     ) -> Vec<(&'static str, String)> {
         let unk = unk.map_or("null".to_string(), |unk| unk.to_string());
+        let names = if has_names { ",\"names\":\"vocabulary.names\"" } else { "" };
         let vocabulary = format!(
             "{{\"types\":{types},\"eos\":{eos},\"unk\":{unk},\"text\":\"vocabulary.text\",\
-             \"blocks\":\"vocabulary.blocks\"}}"
+             \"blocks\":\"vocabulary.blocks\"{names}}}"
         );
         let Provenance { training_data, tool, licence } = &self.provenance;
         let provenance = container::object(&[

@@ -17,7 +17,7 @@ pub use name::{MatrixName, Part};
 pub use precision::{Kernels, Precision};
 pub use sparsity::Sparsity;
 pub use structure::Structure;
-pub use unit::Unit;
+pub use unit::{Case, Unit};
 
 /// An enumeration whose values have names in files and recipes.
 macro_rules! named {

@@ -60,6 +60,18 @@ pub(crate) fn encode(words: &[String]) -> Result<Vec<Leaf>> {
     Ok(vec![text, Leaf::new("vocabulary.blocks", Dtype::U32, &[blocks.len()], offsets)])
 }
 
+/// A bit for each word, set for `names`; none where there are no names.
+pub(crate) fn names<W: AsRef<str>>(words: &[String], names: &[W]) -> Result<Option<Leaf>> {
+    let mut bits = vec![0u8; words.len().div_ceil(8)];
+    for name in names.iter().map(AsRef::as_ref) {
+        let id = words.binary_search_by(|word| word.as_str().cmp(name));
+        let id = id.map_err(|_| Error::metadata("vocabulary", format!("has no {name}")))?;
+        bits[id / 8] |= 1 << (id % 8);
+    }
+    let shape = [bits.len()];
+    Ok((!names.is_empty()).then(|| Leaf::new("vocabulary.names", Dtype::U8, &shape, bits)))
+}
+
 /// Two lengths in a byte, those from 15 on with the rest after it; then the bytes.
 fn entry(text: &mut Vec<u8>, shared: usize, suffix: &[u8]) {
     text.push((nibble(shared) << 4) | nibble(suffix.len()));

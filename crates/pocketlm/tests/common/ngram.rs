@@ -53,7 +53,7 @@ pub fn table(order: usize, types: usize, levels: u64, seed: u64) -> Table {
             children: if has_more { [0].into_iter().chain(ends).collect() } else { Vec::new() },
         });
     }
-    Table { words, eos, unk: Some(unk), unit: Unit::Word, orders }
+    Table { words, eos, unk: Some(unk), unit: Unit::Word, names: Vec::new(), orders }
 }
 
 /// The model of a table.

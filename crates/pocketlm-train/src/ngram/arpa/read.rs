@@ -80,6 +80,7 @@ fn parse(mut lines: Lines, options: Options) -> Result<Import> {
         eos: 0,
         unk: None,
         unit: Unit::Word,
+        names: Vec::new(),
         orders: vec![Order::default(); counts.len()],
     };
     let mut import = Import { table, unknown: Unknown::Given, left_out: 0, added: 0 };

@@ -1,0 +1,76 @@
+//! What a token is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use pocketlm::raw::Case;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unit {
+    /// Whatever white space separates (the layout of Penn Treebank and WikiText).
+    #[default]
+    Word,
+    /// Words and marks of raw text ([`pocketlm::raw`]).
+    Raw(Case),
+    /// One Unicode scalar value; a space is a token.
+    Char,
+    /// A piece of byte-pair encoding.
+    Bpe,
+}
+
+impl Unit {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Word,
+        Self::Raw(Case::True),
+        Self::Raw(Case::Keep),
+        Self::Raw(Case::Fold),
+        Self::Char,
+        Self::Bpe,
+    ];
+
+    /// Its name: `word`, `raw` (with the case `true`), `raw-keep`, `raw-fold`, `char`, `bpe`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Word => "word",
+            Self::Raw(Case::True) => "raw",
+            Self::Raw(Case::Keep) => "raw-keep",
+            Self::Raw(Case::Fold) => "raw-fold",
+            Self::Char => "char",
+            Self::Bpe => "bpe",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Unit {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|unit| unit.name() == name);
+        match found {
+            Some(unit) => Ok(unit),
+            None if name == "character" => Ok(Self::Char),
+            None => Err(format!("unknown unit `{name}`: give word, char or bpe")),
+        }
+    }
+}
+
+impl Serialize for Unit {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Unit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -6,7 +6,8 @@ use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory};
 
-use crate::{Cli, Usage, shell};
+use crate::ending::Usage;
+use crate::{Cli, shell};
 
 /// The commands in groups, in the order of the help.
 const GROUPS: [(&str, &[&str]); 5] = [

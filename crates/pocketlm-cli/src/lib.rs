@@ -28,6 +28,7 @@ macro_rules! note {
 }
 
 mod cmd;
+mod ending;
 mod evaluation;
 mod help;
 mod input;
@@ -45,11 +46,13 @@ mod trial;
 use std::process::ExitCode;
 
 use clap::{FromArgMatches, Parser, Subcommand};
+use ending::Usage;
 use pocketlm_train::error::Error;
 
 pub use cmd::bench::words;
 pub use cmd::pack::measured;
 pub use cmd::train::{DeviceArgs, interruptible};
+pub use ending::Interrupted;
 pub use evaluation::{Row as Evaluated, rows as evaluate};
 pub use machine::{Machine, peak_bytes};
 pub use progress::{epoch_line, show_epoch};
@@ -143,30 +146,6 @@ impl Command {
         }
     }
 }
-
-/// Work that was stopped by its user, and how to resume it: no failure, but no success either.
-#[derive(Debug)]
-pub struct Interrupted(pub &'static str);
-
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Interrupted {}
-
-/// A wrong request that only the command itself can see.
-#[derive(Debug)]
-struct Usage(String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
 
 /// Prints what went wrong, and its exit code; a reader that went away is no failure.
 fn report(error: &anyhow::Error) -> ExitCode {

@@ -9,7 +9,8 @@ use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Unit, composed, without_marks};
 use pocketlm_train::pack::pack_in_memory;
 
-use crate::{Usage, shell};
+use crate::ending::Usage;
+use crate::shell;
 
 /// The model of a command that uses one, so that its arguments are texts.
 #[derive(clap::Args)]

@@ -15,7 +15,7 @@ use pocketlm_train::train::{Options, Outcome, Trainer};
 
 use super::generate::each_drawn;
 use super::train::interruptible;
-use crate::Interrupted;
+use crate::ending::Interrupted;
 use crate::model::Loaded;
 use crate::progress::{Mode, Progress};
 use crate::shell;

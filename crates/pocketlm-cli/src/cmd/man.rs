@@ -7,7 +7,8 @@ use clap::Command;
 use clap_mangen::Man;
 use pocketlm::pack::write_file;
 
-use crate::{Usage, help};
+use crate::ending::Usage;
+use crate::help;
 
 /// Print the manual page of a command, or write all of them.
 ///

@@ -14,8 +14,8 @@ use pocketlm_train::lock::Lock;
 use pocketlm_train::sweep::{Sweep, Trial};
 use serde::Serialize;
 
-use crate::Interrupted;
 use crate::cmd::train::{DeviceArgs, TextArgs, interruptible};
+use crate::ending::Interrupted;
 use crate::input::show_notes;
 use crate::machine::Machine;
 use crate::numbers::minutes;

@@ -16,7 +16,7 @@ use pocketlm_train::train::{Evaluation, evaluate_on};
 use pocketlm_train::train::{Options, Outcome, Trainer, check_resumable};
 use serde::Serialize;
 
-use crate::Interrupted;
+use crate::ending::Interrupted;
 use crate::input::{read_text, show_notes};
 use crate::machine::{Machine, peak_bytes};
 use crate::model::check_exists;

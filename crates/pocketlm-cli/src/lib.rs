@@ -40,8 +40,10 @@ mod output;
 mod progress;
 mod shell;
 mod subword;
+mod suggestions;
 mod table;
 mod trial;
+mod typing;
 
 use std::process::ExitCode;
 

@@ -4,16 +4,12 @@ use anyhow::Result;
 use pocketlm::{Model, Session};
 use pocketlm_train::corpus::Encoder;
 
+use crate::suggestions::Found;
+
 /// Hypotheses that are followed at once.
 const BEAM: usize = 16;
 /// Pieces of the longest suggestion.
 const MOST_PIECES: usize = 8;
-
-/// A text with its probability.
-pub struct Found {
-    pub text: String,
-    pub probability: f64,
-}
 
 struct Hypothesis {
     bytes: Vec<u8>,

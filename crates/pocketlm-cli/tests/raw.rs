@@ -17,7 +17,7 @@ fn raw_text_becomes_suggestions_that_a_person_would_type() {
     let output = command(&here, train, &[]).output().unwrap();
     let notes = stderr(&output);
     assert!(output.status.success(), "{notes}");
-    assert!(notes.contains("raw text") && notes.contains("hello , how are you ?"), "{notes}");
+    assert!(notes.contains("raw text") && notes.contains("Hello , how are you ?"), "{notes}");
     print(&here, "pack model -o model.plm --precision f32", &[]);
     let first = |model: &str, text: &str| {
         let found = json(&here, &format!("suggest -m {model}"), &[text]);
@@ -53,4 +53,26 @@ fn an_n_gram_model_of_raw_text_is_used_as_any() {
     print(&here, "ngram --data mine.txt --order 3 -o three.plm", &[]);
     let found = json(&here, "suggest -m three.plm", &["Well, I"]);
     assert_eq!(found["suggestions"][0]["word"], "don't");
+}
+
+/// A text that the model knows by heart saves most keys; what is typed and saved adds up.
+#[test]
+fn typing_counts_the_keys_that_suggestions_save() {
+    let here = folder("raw-typing");
+    fs::write(here.join("mine.txt"), LINES.repeat(40)).unwrap();
+    print(&here, "ngram --data mine.txt --order 5 -o five.plm", &[]);
+    fs::write(here.join("typed.txt"), "Hello, how are you?\n").unwrap();
+    let row = json(&here, "eval five.plm --data typed.txt --typing", &[]);
+    // Hello, how are you?
+    assert_eq!((row["words"].as_u64(), row["keys"].as_u64()), (Some(4), Some(19)));
+    // One key for each of the last three words, and one to five for the first.
+    let saved = 19.0 * row["saved_at_3"].as_f64().unwrap();
+    assert!((8.0 - 1e-9..=12.0 + 1e-9).contains(&saved), "{row}");
+    assert!(row["saved_at_1"].as_f64() <= row["saved_at_3"].as_f64());
+    assert_eq!(row["never"], 0.0);
+    let table = print(&here, "eval five.plm --data typed.txt --typing", &[]);
+    assert!(table.contains("saved@3"), "{table}");
+    let output =
+        command(&here, "eval five.plm --data typed.txt --typing --mix five.plm", &[]).output();
+    assert_eq!(output.unwrap().status.code(), Some(2));
 }

@@ -11,10 +11,15 @@ use crate::cmd::train::DeviceArgs;
 use crate::evaluation::{Row, WHOLE, mixed_rows, rows};
 use crate::machine::Machine;
 use crate::table::table;
+use crate::typing;
 
 /// Measure the perplexity of models on a text.
 ///
 /// Also recall (how often the next word was the likeliest, or among the three likeliest), unknown words and speed.
+///
+/// With --typing, how many keys suggestions save when the text is typed with them: shares of the keys saved by a list of
+/// one and of three suggestions; of the words among them before the first letter, and among three after 1, 2 and 3
+/// letters; and of the words that are never among three.
 ///
 /// Example: pocketlm eval runs/small --data data/ptb --split valid --split test
 ///
@@ -36,6 +41,9 @@ pub struct Args {
     /// Weight of the second model in the mixture: 0 to 1, or auto for the one that makes the valid split likeliest.
     #[arg(long, default_value = "auto", requires = "mix", value_parser = weight)]
     weight: Weight,
+    /// Type the text with the model's suggestions instead, and count the keys that they save.
+    #[arg(long, conflicts_with_all = ["mix", "device"])]
+    typing: bool,
     #[command(flatten)]
     device: DeviceArgs,
     /// Print one JSON object.
@@ -86,6 +94,9 @@ impl Args {
             [] => vec![WHOLE],
             splits => splits.iter().map(|split| split.name()).collect(),
         };
+        if self.typing {
+            return self.typing(&splits);
+        }
         if self.mix.is_some() && self.weight.0.is_none() && splits == [WHOLE] {
             bail!(
                 "--weight auto needs a validation split: give a folder, or a number for --weight"
@@ -108,6 +119,41 @@ impl Args {
         }
         Ok(())
     }
+
+    /// Types every split with every model.
+    fn typing(&self, splits: &[&'static str]) -> Result<()> {
+        let mut all = Vec::new();
+        for model in &self.models {
+            all.extend(typing::rows(model, &self.data, splits)?);
+        }
+        match (self.json, &all[..]) {
+            (true, [row]) => say!("{}", serde_json::to_string_pretty(row)?),
+            (true, rows) => {
+                let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
+                say!("{}", serde_json::to_string_pretty(&object)?);
+            }
+            (false, rows) => say!("{}", typing_table(rows)),
+        }
+        Ok(())
+    }
+}
+
+fn typing_table(rows: &[typing::Row]) -> Table {
+    let header = [
+        "model", "split", "words", "keys", "saved@1", "saved@3", "hit@1", "hit@3", "1 letter", "2",
+        "3", "never", "us/list",
+    ];
+    let mut table = table(&header, 2);
+    for row in rows {
+        let typing = &row.typing;
+        let shares = [typing.saved_at_1, typing.saved_at_3, typing.hits_at_1[0]].into_iter();
+        let shares = shares.chain(typing.hits_at_3).chain([typing.never]).map(percent);
+        let counts = [typing.words, typing.keys].map(|count| count.to_string());
+        let name = [row.model.display().to_string(), row.split.to_owned()];
+        let time = [format!("{:.0}", typing.microseconds)];
+        table.add_row(name.into_iter().chain(counts).chain(shares).chain(time));
+    }
+    table
 }
 
 fn as_table(rows: &[Row]) -> Table {

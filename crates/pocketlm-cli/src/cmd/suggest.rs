@@ -3,14 +3,15 @@
 use std::io::Write;
 
 use anyhow::Result;
-use pocketlm::raw::{self, Case};
-use pocketlm::{Model, Session, Suggestion, Unit};
+use pocketlm::raw;
+use pocketlm::{Suggestion, Unit};
 use serde_json::json;
 
 use crate::input::{Asked, each_text};
 use crate::model::{Loaded, ModelArg};
 use crate::numbers::suggestions;
-use crate::subword::{self, Found};
+use crate::subword;
+use crate::suggestions::{self, Found};
 
 /// Suggest the words that may come next.
 ///
@@ -133,57 +134,13 @@ fn found(loaded: &Loaded, context: &str, prefix: &str, k: usize) -> Result<Vec<F
         return subword::suggest(&loaded.model, encoder, &mut session, prefix, k);
     }
     if let Some(case) = loaded.model.vocabulary().unit().case() {
-        return raw_found(&mut session, case, context, prefix, k);
+        let starts = raw::begins_sentence(context);
+        return suggestions::of_raw_text(&mut session, case, starts, prefix, k);
     }
     let found =
         if prefix.is_empty() { session.suggest(k)? } else { session.suggest_prefix(prefix, k)? };
     let of = |s: Suggestion| Found { text: s.word.to_owned(), probability: s.probability };
     Ok(found.iter().map(of).collect())
-}
-
-/// The likeliest words and marks of raw text as a person types them: a typed `pa` may become `Paris`, and what begins a
-/// sentence has a capital.
-fn raw_found(
-    session: &mut Session<&Model>,
-    case: Case,
-    context: &str,
-    prefix: &str,
-    k: usize,
-) -> Result<Vec<Found>> {
-    let starts = case == Case::True && raw::begins_sentence(context);
-    let (small, mut capitalised) = (prefix.to_lowercase(), String::new());
-    raw::push_capitalised(prefix, &mut capitalised);
-    // As it is typed; as the model has the first word of a sentence; as a name whose capital was left out.
-    let typed = [
-        Some(prefix).filter(|_| case != Case::Fold),
-        Some(&*small).filter(|_| starts || case == Case::Fold),
-        Some(&*capitalised).filter(|_| case != Case::Fold && raw::is_small(prefix)),
-    ];
-    let typed: Vec<&str> = typed.into_iter().flatten().collect();
-    // Types that are shown alike are one suggestion.
-    let asked = k.saturating_mul(2);
-    let found = if prefix.is_empty() {
-        session.suggest(asked)?
-    } else {
-        session.suggest_prefixes(&typed, asked)?
-    };
-    let mut all: Vec<Found> = Vec::new();
-    for suggestion in found.iter() {
-        let (text, _) = raw::inner(suggestion.word);
-        let mut shown = String::new();
-        if starts && raw::is_small(text) {
-            raw::push_capitalised(text, &mut shown);
-        } else {
-            shown.push_str(text);
-        }
-        match all.iter_mut().find(|other| other.text == shown) {
-            Some(other) => other.probability += suggestion.probability,
-            None => all.push(Found { text: shown, probability: suggestion.probability }),
-        }
-    }
-    all.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-    all.truncate(k);
-    Ok(all)
 }
 
 /// Why nothing was found.

@@ -163,6 +163,18 @@ impl Source {
         &self.path
     }
 
+    /// Calls `take` with each line, without its end.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn each_line(&self, mut take: impl FnMut(&str)) -> Result<(), Error> {
+        let mut lines = self.open()?;
+        while let Some(line) = lines.next()? {
+            take(line);
+        }
+        Ok(())
+    }
+
     pub(super) fn open(&self) -> Result<Lines<'_>, Error> {
         let mut reader: Box<dyn BufRead + Send + '_> = match &self.text {
             Some(text) => Box::new(&text[..]),

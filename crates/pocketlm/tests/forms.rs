@@ -549,7 +549,8 @@ fn impossible_forms_are_refused_by_the_packer() {
         let factor = leaf(20, 30, Sparsity::None, precision);
         Form::Scaled { factor, scales }
     };
-    refused(scaled(Precision::Int8, &[0.5; 20]), "is none int8 with scales");
+    refused(scaled(Precision::F16, &[0.5; 20]), "is none f16 with scales");
+    refused(scaled(Precision::Int8, &[0.5; 19]), "with 19 scales instead of 20 x 30 with 20");
     refused(scaled(Precision::Int3, &[0.5; 19]), "with 19 scales instead of 20 x 30 with 20");
     refused(scaled(Precision::Int3, &[1e6; 20]), "too large for half precision");
     let form = Form::LowRank { left: dense(20, 3), right: dense(4, 30) };

@@ -25,7 +25,7 @@ pub struct LearnedScales {
 
 impl LearnedScales {
     fn form(&self, _: &str, _: Shape) -> Result<Structure> {
-        Ok(Structure::LearnedScales(Form { precision: self.precision }))
+        Ok(Structure::LearnedScales(Form { precision: self.precision, whole_rows: false }))
     }
 }
 

@@ -28,6 +28,7 @@ pub mod outline;
 pub mod plan;
 pub mod prune;
 pub mod quantise;
+pub mod rate_distortion;
 pub mod recipe;
 pub mod remove_units;
 pub mod report;
@@ -117,6 +118,8 @@ methods! {
     "variational-dropout" => VariationalDropout(variational_dropout::VariationalDropout),
     /// Fewer bits a number.
     "quantise" => Quantise(quantise::Quantise),
+    /// As few bits a number as its loss is worth.
+    "rate-distortion" => RateDistortion(rate_distortion::RateDistortion),
     /// Few bits a number, with scales that are trained.
     "learned-scales" => LearnedScales(learned_scales::LearnedScales),
     /// Two thin factors.

@@ -41,7 +41,7 @@ pub(super) fn encode(
     Ok(described(expected, "none", precision, arrays, &extra))
 }
 
-/// Encodes `weights` with the scales `[rows, groups]` that come with them.
+/// Encodes `weights` with the scales `[rows, groups]` that come with them, whose groups are of 64 columns, or of all.
 pub(super) fn encode_scaled(
     expected: &Expected,
     weights: &[f32],
@@ -54,8 +54,14 @@ pub(super) fn encode_scaled(
     if !scales.iter().all(|&scale| half::to_f32(scale).is_finite()) {
         return Err(too_large(&expected.name));
     }
-    let arrays = encode_codes(expected, weights, precision, Some(&scales))?;
-    Ok(described(expected, "none", precision, arrays, &format!(",\"group\":{GROUP}")))
+    let Some(code) = precision.code() else {
+        let arrays = encode_scaled_int8(expected, weights, &scales);
+        return Ok(described(expected, "none", precision, arrays, ""));
+    };
+    let is_by_row = scales.len() == expected.rows && expected.columns > GROUP;
+    let group = if is_by_row { code.padded_cols(expected.columns) } else { GROUP };
+    let arrays = encode_codes(expected, weights, precision, Some((&scales, group)))?;
+    Ok(described(expected, "none", precision, arrays, &format!(",\"group\":{group}")))
 }
 
 /// With the description of a matrix of its own numbers; `extra` are further fields.
@@ -108,6 +114,23 @@ fn encode_int8(
     ])
 }
 
+/// Whole multiples of the scales `[rows]`.
+fn encode_scaled_int8(
+    &Expected { ref name, rows, columns }: &Expected,
+    weights: &[f32],
+    given: &[u16],
+) -> Vec<Leaf> {
+    let mut packed = vec![0; int8::len(rows, columns)];
+    let mut scales = vec![0.0; padded_rows(rows)];
+    scales.iter_mut().zip(given).for_each(|(scale, &given)| *scale = half::to_f32(given));
+    int8::pack_scaled(weights, rows, columns, &scales, &mut packed);
+    let shape = [panels(rows), int8::padded_cols(columns) / 4, PANEL_ROWS, 4];
+    vec![
+        Leaf::new(name, Dtype::U8, &shape, packed),
+        Leaf::f32(&format!("{name}.scales"), &[padded_rows(rows)], &scales),
+    ]
+}
+
 /// Refuses scales whose largest number, 127 of them, is infinite when it is read back.
 pub(super) fn check_int8(name: &str, scales: &[f32]) -> Result<()> {
     if scales.iter().all(|scale| (127.0 * scale).is_finite()) {
@@ -120,18 +143,19 @@ fn encode_codes(
     &Expected { ref name, rows, columns }: &Expected,
     weights: &[f32],
     precision: Precision,
-    given: Option<&[u16]>,
+    given: Option<(&[u16], usize)>,
 ) -> Result<Vec<Leaf>> {
     let Some(code) = precision.code() else { return Ok(Vec::new()) };
+    let group = given.map_or(GROUP, |(_, group)| group);
     let codes = match given {
-        Some(given) => Some(scaled_codes(weights, given, rows, columns, code)),
+        Some((given, _)) => Some(scaled_codes(weights, given, [rows, columns], group, code)),
         None => codes(weights, rows, columns, code),
     };
     let Codes { bytes: packed, scales, levels } = codes.ok_or_else(|| too_large(name))?;
     let lines = code.len(PANEL_ROWS, columns) / (PANEL_ROWS * 4);
     let shape = [panels(rows), lines, PANEL_ROWS, 4];
     let packed = Leaf::new(name, Dtype::U8, &shape, packed);
-    let shape = [panels(rows), columns.div_ceil(GROUP), PANEL_ROWS];
+    let shape = [panels(rows), columns.div_ceil(group), PANEL_ROWS];
     let scales = bytes::of_u16(&scales).to_vec();
     let scales = Leaf::new(&format!("{name}.scales"), Dtype::F16, &shape, scales);
     let mut leaves = vec![packed, scales];
@@ -174,12 +198,18 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
 }
 
 /// Packs `weights` with the scales `given` `[rows, groups]`.
-fn scaled_codes(weights: &[f32], given: &[u16], rows: usize, columns: usize, code: Code) -> Codes {
+fn scaled_codes(
+    weights: &[f32],
+    given: &[u16],
+    [rows, columns]: [usize; 2],
+    group: usize,
+    code: Code,
+) -> Codes {
     let levels = code.levels();
     let mut bytes = vec![0; code.len(rows, columns)];
-    let mut scales = vec![0; grouped::scales_len(rows, columns, GROUP)];
+    let mut scales = vec![0; grouped::scales_len(rows, columns, group)];
     let (to, places) = (&mut bytes, &mut scales);
-    grouped::pack_scaled(code, &levels, weights, given, rows, columns, GROUP, to, places);
+    grouped::pack_scaled(code, &levels, weights, given, rows, columns, group, to, places);
     Codes { bytes, scales, levels }
 }
 

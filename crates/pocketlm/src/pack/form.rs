@@ -70,9 +70,10 @@ pub enum Form<'a> {
     Dense(Factor<'a>),
     /// Its own numbers as codes of given scales; the file has it as any other dense matrix of codes.
     Scaled {
-        /// The numbers, all kept, in int4, int3, int2 or ternary.
+        /// The numbers, all kept, in int8, int4, int3, int2 or ternary.
         factor: Factor<'a>,
-        /// `[rows, ⌈columns / 64⌉]`: the scale of each row and group of 64 columns, rounded to half precision.
+        /// `[rows, ⌈columns / 64⌉]`: the scale of each row and group of 64 columns; or `[rows]`: one for all of a
+        /// row, which int8 always has. Rounded to half precision.
         scales: &'a [f32],
     },
     /// `left [rows, rank] · right [rank, columns]`
@@ -227,16 +228,18 @@ fn encode_scaled(
     let &Expected { ref name, rows, columns } = expected;
     let even = matches!(
         factor.precision,
-        Precision::Int4 | Precision::Int3 | Precision::Int2 | Precision::Ternary
+        Precision::Int8 | Precision::Int4 | Precision::Int3 | Precision::Int2 | Precision::Ternary
     );
     if !even || factor.sparsity != Sparsity::None {
         let (sparsity, precision) = (factor.sparsity.name(), factor.precision.name());
         let problem = format!(
-            "is {sparsity} {precision} with scales: give none and int4, int3, int2 or ternary"
+            "is {sparsity} {precision} with scales: give none and int8, int4, int3, int2 or \
+             ternary"
         );
         return Err(Error::matrix(name, problem));
     }
-    let groups = columns.div_ceil(GROUP);
+    let is_by_row = scales.len() == rows || factor.precision == Precision::Int8;
+    let groups = if is_by_row { 1 } else { columns.div_ceil(GROUP) };
     if [factor.rows, factor.columns, scales.len()] != [rows, columns, rows * groups] {
         let problem = format!(
             "is {} x {} with {} scales instead of {rows} x {columns} with {}",

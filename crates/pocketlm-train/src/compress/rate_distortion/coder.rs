@@ -32,7 +32,8 @@ pub fn step(at: i32) -> f32 {
 /// The number of the step nearest to `size`, of those that there are.
 pub fn nearest_step(size: f32) -> i32 {
     let [low, high] = OCTAVES;
-    let exact = if size > 0.0 { size.log2().clamp(low as f32, high as f32) } else { low as f32 };
+    let exact =
+        if size > 0.0 { size.log2().clamp(low as f32, (high + 1) as f32) } else { low as f32 };
     let octave = exact.floor();
     let within = ((exact - octave).exp2() - 1.0) * STEPS as f32;
     (octave as i32 * STEPS + within.round() as i32).min(high * STEPS + STEPS - 1)

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::coder::{Coded, Metric, Source, deviation, nearest_step};
 use super::statistics::{self, Moments};
 use crate::checkpoint::Checkpoint;
+use crate::compress::calibration::add_moment;
 use crate::config::CellKind;
 use crate::corpus::Corpus;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::matrix::Shape;
 use crate::parameters::Parameters;
 
@@ -64,6 +65,10 @@ impl Matrix {
     /// When the text gives inputs that are not finite.
     pub fn new(model: &Checkpoint, name: &str, shape: Shape, evidence: &Evidence) -> Result<Self> {
         let entry = model.parameters.find(name).expect("the outline's names are the network's");
+        let weights = model.parameters.data[entry.range.clone()].to_vec();
+        if weights.iter().any(|x| !x.is_finite()) {
+            return Err(Error::config(name, "holds numbers that are not finite"));
+        }
         let shift = bias(model, name).and_then(|bias| {
             let inputs = if name == "embedding" { "softmax" } else { name };
             Some((bias, evidence.moments.get(inputs)?.mean.clone()))
@@ -85,7 +90,7 @@ impl Matrix {
         Ok(Self {
             name: name.to_owned(),
             columns: shape.columns,
-            weights: model.parameters.data[entry.range.clone()].to_vec(),
+            weights,
             metric: Metric::new(&moment(model, name, shape.columns, evidence), shape.columns)?,
             rows: rows.into_iter().map(|x| relative(x) as f32).collect(),
             shift,
@@ -173,7 +178,7 @@ fn moment(model: &Checkpoint, name: &str, columns: usize, evidence: &Evidence) -
         "embedding" => None,
         _ => return inputs(name).unwrap_or_else(|| identity(columns)),
     };
-    let felt = felt(model, columns);
+    let felt = felt(model, columns, evidence);
     match of_inputs {
         None => felt,
         Some(outputs) => {
@@ -183,15 +188,20 @@ fn moment(model: &Checkpoint, name: &str, columns: usize, evidence: &Evidence) -
     }
 }
 
-/// `VᵀV` of the first cell's input matrix V: the square of what an error of an embedding becomes there.
-fn felt(model: &Checkpoint, columns: usize) -> Vec<f64> {
-    let Some(entry) = model.parameters.find("cell.0.input") else { return identity(columns) };
+/// `Vᵀ diag(ω) V` of the first cell's input matrix V: what an error of an embedding becomes there, each row as much as it
+/// counts.
+fn felt(model: &Checkpoint, columns: usize, evidence: &Evidence) -> Vec<f64> {
+    let name = "cell.0.input";
+    let (entry, information) = (model.parameters.find(name), evidence.information.get(name));
+    let (Some(entry), Some(information)) = (entry, information) else { return identity(columns) };
+    let mut rows = model.parameters.data[entry.range.clone()].to_vec();
+    let mean = information.iter().sum::<f64>() / information.len().max(1) as f64;
+    for (row, information) in rows.chunks_mut(columns).zip(information) {
+        let root = (information / mean.max(f64::MIN_POSITIVE)).sqrt() as f32;
+        row.iter_mut().for_each(|x| *x *= root);
+    }
     let mut sum = Vec::new();
-    crate::compress::calibration::add_moment(
-        &mut sum,
-        &model.parameters.data[entry.range.clone()],
-        columns,
-    );
+    add_moment(&mut sum, &rows, columns);
     sum
 }
 

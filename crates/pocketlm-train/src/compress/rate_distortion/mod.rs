@@ -11,8 +11,9 @@
 //!
 //! * H the second moment of the inputs of W, about their mean where a bias can take up what errors do to it. Columns are
 //!   rounded in turn, and later ones make up for what earlier ones lose (Frantar et al. 2022, GPTQ; see
-//!   [`compensate`](super::compensate)). An embedding is felt through the first cell's input matrix V: its H is `VᵀV`; where
-//!   embedding and softmax are one matrix, that and the second moment of the outputs, each over its trace.
+//!   [`compensate`](super::compensate)). An embedding is felt through the first cell's input matrix V: its H is `Vᵀ diag(ω) V`
+//!   with the ω of that matrix; where embedding and softmax are one matrix, that and the second moment of the outputs,
+//!   each over its trace.
 //! * ω_r how much row r counts: its mean squared gradient (the diagonal of the Fisher information). For words it is their
 //!   frequency, with which both gradients go.
 //! * s_W what brings the estimate to the rise that is measured when W alone is rounded.

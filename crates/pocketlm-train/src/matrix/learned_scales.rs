@@ -6,7 +6,7 @@
 //! and `q(v / s) - v / s` for the scale, beyond it 0 and `q(v / s)` (equations 5 and 3). The scale's gradient is
 //! multiplied by `1 / sqrt(N Q)`, with `N` weights of that scale and the highest level `Q` (section 2.2).
 //!
-//! [`LearnedScales::whole_rows`] gives a row one scale, which is what int8 always has.
+//! [`LearnedScales::whole_rows`] gives a row one scale, which int8 always has.
 //!
 //! Scales are rounded to half precision, which is passed straight through as well: what training computes with is what
 //! the file holds, bit for bit.
@@ -27,7 +27,7 @@ pub struct LearnedScales {
     /// `int8`, `int4`, `int3`, `int2` or `ternary`.
     #[serde(with = "precision_name")]
     pub precision: Precision,
-    /// Whether all columns of a row share a scale, instead of 64.
+    /// Whether all columns of a row share a scale, instead of 64; with int8 they do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole_rows: bool,
 }
@@ -35,7 +35,7 @@ pub struct LearnedScales {
 impl LearnedScales {
     /// Columns that share a scale, of so many.
     fn group(&self, columns: usize) -> usize {
-        if self.whole_rows || self.precision == Precision::Int8 { columns } else { GROUP }
+        if self.whole_rows { columns } else { GROUP }
     }
 }
 
@@ -112,11 +112,13 @@ fn stored(scale: f32) -> f32 {
 
 impl Structured for LearnedScales {
     fn check(&self, _: Shape) -> Result<()> {
-        if self.precision == Precision::Int8 || even_code(self.precision).is_some() {
+        if self.precision == Precision::Int8 && self.whole_rows
+            || even_code(self.precision).is_some()
+        {
             return Ok(());
         }
         let what = format!(
-            "is {}, which has no scales to learn: give int8, int4, int3, int2 or ternary",
+            "is {}, which has no scales to learn: give int4, int3, int2 or ternary",
             self.precision.name()
         );
         Err(Error::config("precision", what))

@@ -22,7 +22,7 @@ pub const WIDE: i32 = 127;
 pub const NARROW: i32 = 7;
 const CODES: usize = 2 * WIDE as usize + 1;
 /// How often codes and their frequencies are found from each other.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 4;
 
 /// The step of this number on the grid.
 pub fn step(at: i32) -> f32 {
@@ -195,9 +195,12 @@ impl Source<'_> {
         )
     }
 
-    /// Codes at `price` for each bit, beginning with the steps and codes of `last` where there are some.
-    pub fn code(&self, price: f32, last: Option<&Coded>) -> Coded {
-        let wide = self.search(price, WIDE, self.start(price, last));
+    /// Codes at `price` for each bit.
+    ///
+    /// It always begins with the same steps, since codes and prices that fit one another can stay where they are: from
+    /// the codes of another price it would go on to others than from these.
+    pub fn code(&self, price: f32) -> Coded {
+        let wide = self.search(price, WIDE, self.start(price));
         let beyond =
             wide.codes.iter().filter(|code| i32::from(code.unsigned_abs()) > NARROW).count();
         if 50 * beyond > wide.codes.len() {
@@ -209,10 +212,7 @@ impl Source<'_> {
         if cost(&narrow) <= 1.01 * cost(&wide) { narrow } else { wide }
     }
 
-    fn start(&self, price: f32, last: Option<&Coded>) -> Coded {
-        if let Some(last) = last {
-            return last.clone();
-        }
+    fn start(&self, price: f32) -> Coded {
         // Of fine uniform steps the error is Δ²/12, and a quarter of it costs a bit.
         let size = |weight: &f32| {
             let slope = weight * self.metric.mean_gain();
@@ -387,7 +387,7 @@ mod tests {
             let scale = moment.iter().step_by(columns + 1).sum::<f64>() / columns as f64;
             let found: Vec<Coded> = [1e-3, 8e-3, 6e-2, 0.5]
                 .iter()
-                .map(|price| source.code((price * scale) as f32, None))
+                .map(|price| source.code((price * scale) as f32))
                 .collect();
             for pair in found.windows(2) {
                 let [fine, coarse] = [&pair[0], &pair[1]];
@@ -406,7 +406,7 @@ mod tests {
             let metric = Metric::new(&moment(columns, seed + 30), columns).unwrap();
             let source = Source { weights: &weights, metric: &metric, rows: &rows };
             for price in [1e-3, 0.3] {
-                let coded = source.code(price, None);
+                let coded = source.code(price);
                 let precision = if coded.limit == NARROW { Precision::Int4 } else { Precision::Int8 };
                 let form = LearnedScales { precision, whole_rows: true };
                 let steps: Vec<f32> = coded.steps.iter().map(|&at| step(at)).collect();
@@ -428,10 +428,10 @@ mod tests {
         let source = Source { weights: &weights, metric: &metric, rows: &rows };
         let plain = plain(&weights, columns, 0.8);
         let (mut low, mut high) = (1e-6f32, 1e6f32);
-        let mut coded = source.code(low, None);
+        let mut coded = source.code(low);
         for _ in 0..24 {
             let price = (low * high).sqrt();
-            coded = source.code(price, Some(&coded));
+            coded = source.code(price);
             if coded.bits > plain.bits { low = price } else { high = price }
         }
         assert!((coded.bits / plain.bits - 1.0).abs() < 0.02, "{} {}", coded.bits, plain.bits);
@@ -460,7 +460,7 @@ mod tests {
         let rows: Vec<f32> = (0..types).map(|at| 1.0 / (1.0 + at as f32)).collect();
         let source = Source { weights: &numbers, metric: &metric, rows: &rows };
         for price in [1e-5, 3e-3] {
-            let coded = source.code(price, None);
+            let coded = source.code(price);
             let mut packer = Packer::new(configuration.clone(), &words, "w00000", None).unwrap();
             for matrix in configuration.matrices(types) {
                 let zeros = vec![0.0; matrix.rows * matrix.columns];

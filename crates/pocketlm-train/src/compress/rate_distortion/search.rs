@@ -73,9 +73,8 @@ impl Search<'_> {
         let [mut low, mut high] = BOUNDS;
         let mut price = FIRST;
         let mut best: Option<(f64, f64, Vec<Coded>)> = None;
-        let mut last: Option<Vec<Coded>> = None;
         for _ in 0..TRIES {
-            let coded = self.code(price, last.as_deref());
+            let coded = self.code(price);
             let bits = coded.iter().map(|coded| coded.bits).sum::<f64>() / count;
             let (size, wanted, of_a_bit) = match target {
                 Target::Bits(wanted) => (bits, wanted, 1.0),
@@ -95,13 +94,12 @@ impl Search<'_> {
             }
             let is_near = fits && size >= (1.0 - SLACK) * wanted;
             if fits && best.as_ref().is_none_or(|(_, least, _)| size > *least) {
-                best = Some((price, size, coded.clone()));
+                best = Some((price, size, coded));
             }
             if is_near || high - low < 1e-3 || fits && bits > ENOUGH {
                 break;
             }
             price = if low < next && next < high { next } else { f64::midpoint(low, high) };
-            last = Some(coded);
         }
         let Some((price, _, coded)) = best else {
             let what = "cannot be kept by any price of a bit: give more";
@@ -113,11 +111,8 @@ impl Search<'_> {
         self.install(model, price, &coded)
     }
 
-    fn code(&self, price: f64, last: Option<&[Coded]>) -> Vec<Coded> {
-        let code = |(at, matrix): (usize, &Matrix)| {
-            matrix.source().code(price.exp2() as f32, last.map(|last| &last[at]))
-        };
-        self.matrices.iter().enumerate().map(code).collect()
+    fn code(&self, price: f64) -> Vec<Coded> {
+        self.matrices.iter().map(|matrix| matrix.source().code(price.exp2() as f32)).collect()
     }
 
     /// Bytes of the packed file.

@@ -23,7 +23,7 @@
 //!
 //! What comes out are int4 codes from −7 to 7 with one scale a row, as [`LearnedScales`] has them, so that a later
 //! fine-tuning trains through the rounding, scales included; int8 codes where a matrix needs steps so fine that many
-//! codes lie beyond. Biases go to grids of powers of two, which leaves few different bytes to code.
+//! codes lie beyond, which costs memory but no bytes of the file. Biases go to grids of powers of two, which leaves few different bytes to code.
 
 use pocketlm::pack::Precision;
 use serde::{Deserialize, Serialize};

@@ -51,6 +51,32 @@ pub fn pack(weights: &[f32], rows: usize, cols: usize, panels: &mut [u8], scales
     }
 }
 
+/// The same with the scale of each row given, instead of the one that clips nothing: each weight becomes the nearest of
+/// its multiples from −127 to 127.
+///
+/// # Panics
+/// As [`pack`], or if `scales` has not one for each row.
+#[cfg(feature = "host")]
+pub fn pack_scaled(weights: &[f32], rows: usize, cols: usize, scales: &[f32], panels: &mut [u8]) {
+    assert!(weights.len() == rows * cols, "{} weights for [{rows}, {cols}]", weights.len());
+    check(panels, scales, padded_cols(cols), rows);
+    panels.fill(128);
+    for (r, row) in weights.chunks_exact(cols.max(1)).enumerate() {
+        let panel = &mut panels[r / PANEL_ROWS * PANEL_ROWS * padded_cols(cols)..];
+        for (c, &w) in row.iter().enumerate() {
+            panel[at(r % PANEL_ROWS, c)] = (level(w, scales[r]) as i8 as u8) ^ 0x80;
+        }
+    }
+}
+
+/// The whole number of scales nearest to a weight, from −127 to 127, ties to even; 0 for a scale of zero.
+#[cfg(feature = "host")]
+pub fn level(w: f32, scale: f32) -> f32 {
+    // Adding and taking off 1.5 · 2²³ rounds to a whole number; the difference is no zero with a sign.
+    const ROUND: f32 = 12_582_912.0;
+    ((w * crate::fit::inverse(scale)).clamp(-127.0, 127.0) + ROUND) - ROUND
+}
+
 fn pack_row(row: &[f32], r: usize, panel: &mut [u8]) -> f32 {
     let limit = crate::quantise::max_abs(row);
     let mut scale = 0.0;

@@ -103,6 +103,9 @@ const RECIPES: &[&str] = &[
     "[[step]]\nmethod = \"learned-scales\"\nmatrices = [\"softmax\", \"cell.0.*\"]\nprecision = \"int3\"\n\
      [[step]]\nmethod = \"learned-scales\"\nmatrices = [\"embedding\"]\nprecision = \"ternary\"\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.1.*\"]\nprecision = \"int8\"\n",
+    "[[step]]\nmethod = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 3\n",
+    "[[step]]\nmethod = \"rate-distortion\"\nmatrices = [\"softmax\", \"cell.0.*\"]\nbits = 4.5\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"embedding\"]\nprecision = \"int8\"\n",
     "[[step]]\nmethod = \"remove-units\"\nunits = [\"cell.*\", \"embedding\"]\nfraction = 0.3\n",
     "[[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"int8\"\n\
      [[step]]\nmethod = \"low-rank\"\nmatrices = [\"embedding\"]\nrank = 9\n\
@@ -255,6 +258,61 @@ fn learned_scales_win_back_what_rounding_lost_and_the_file_has_them() {
     let eos = corpus.encoder.vocabulary().eos();
     let ours = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
     assert!((ours.nll / theirs - 1.0).abs() < 1e-5, "{} {theirs}", ours.nll);
+}
+
+fn by_rate(matrices: &str, size: &str) -> String {
+    format!("[[step]]\nmethod = \"rate-distortion\"\nmatrices = [{matrices}]\n{size}\n")
+}
+
+/// The file keeps to its bytes, fewer of them win nothing, and training goes on through the rounding.
+#[test]
+fn a_budget_of_bytes_is_kept_and_training_goes_on() {
+    let corpus = corpus();
+    let (folder, _) = trained(&corpus, "");
+    let model = || Checkpoint::load(folder.path()).unwrap();
+    let error = |size: &str| {
+        let work = tempfile::tempdir().unwrap();
+        run(model(), &corpus, &by_rate("\"*\"", size), work.path(), &|| false)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    let message = error("bytes = 500");
+    let least = message.split("the smallest that can be is ").nth(1).unwrap();
+    let least: usize = least.split(',').next().unwrap().parse().unwrap();
+    let valid = |reports: &[StepReport]| reports.last().unwrap().valid_perplexity.unwrap();
+    let mut before = 0.0;
+    for budget in [2 * least, least * 5 / 4] {
+        let (small, reports) =
+            compressed(model(), &corpus, &by_rate("\"*\"", &format!("bytes = {budget}")));
+        let bytes = pack(&small, None, Vec::new()).unwrap();
+        assert!(bytes.len() <= budget, "{} of {budget}", bytes.len());
+        // Figures of quality still go into the header.
+        assert!(bytes.len() + 256 + budget / 50 >= budget, "{} of {budget}", bytes.len());
+        let packed = Model::from_bytes(bytes).unwrap();
+        weights_agree(&small, &packed, "a budget of bytes");
+        assert!(
+            valid(&reports) > 0.995 * before,
+            "{} at {budget}, {before} before",
+            valid(&reports)
+        );
+        before = valid(&reports);
+    }
+    let (small, _) = compressed(model(), &corpus, &by_rate("\"*\"", "bits = 1.5"));
+    let saved = tempfile::tempdir().unwrap();
+    small.save(saved.path()).unwrap();
+    let small = Checkpoint::load(saved.path()).unwrap();
+    let eos = corpus.encoder.vocabulary().eos();
+    // On the training text: the little model has nothing more to learn of the other.
+    let loss = |model: &Checkpoint| {
+        evaluate(&model.network, &model.parameters, &corpus.train, eos).unwrap().nll
+    };
+    let rounded = loss(&small);
+    let steps = "[[step]]\nmethod = \"fine-tune\"\nepochs = 1\nlr = 0.3\n";
+    let (small, _) = compressed(small, &corpus, steps);
+    assert!(loss(&small) < rounded, "{} {rounded}", loss(&small));
+    let packed = Model::from_bytes(pack(&small, None, Vec::new()).unwrap()).unwrap();
+    weights_agree(&small, &packed, "a tuned one");
 }
 
 const VARIATIONAL: &str = "[[step]]\nmethod = \"variational-dropout\"\nmatrices = [\"softmax\", \"cell.*\"]\n\

@@ -526,6 +526,25 @@ fn given_scales_are_those_of_the_file() {
     }
 }
 
+/// A scale for each whole row: every number is the nearest level times the scale of its row, in int8 as well.
+#[test]
+fn rows_of_one_given_scale_are_kept() {
+    let mut random = Random::new(12);
+    let (rows, columns) = (21, 150);
+    let weights = numbers(rows * columns, &mut random);
+    let scales: Vec<f32> = numbers(rows, &mut random).iter().map(|x| 0.02 + x.abs()).collect();
+    for (precision, low, high) in [(Precision::Int8, -127.0, 127.0), (Precision::Int4, -8.0, 7.0)] {
+        let factor =
+            Factor { rows, columns, weights: &weights, sparsity: Sparsity::None, precision };
+        let found = Product::new(rows, columns, &Form::Scaled { factor, scales: &scales }, 1);
+        for (at, found) in found.unwrap().dense().iter().enumerate() {
+            let scale = half::to_f32(half::from_f32(scales[at / columns]));
+            let level = (weights[at] * (1.0 / scale)).round_ties_even().clamp(low, high);
+            assert_eq!(*found, level * scale, "{precision:?} {}", weights[at]);
+        }
+    }
+}
+
 #[test]
 fn impossible_forms_are_refused_by_the_packer() {
     let weights = vec![1.0; 600];
@@ -549,7 +568,8 @@ fn impossible_forms_are_refused_by_the_packer() {
         let factor = leaf(20, 30, Sparsity::None, precision);
         Form::Scaled { factor, scales }
     };
-    refused(scaled(Precision::Int8, &[0.5; 20]), "is none int8 with scales");
+    refused(scaled(Precision::F16, &[0.5; 20]), "is none f16 with scales");
+    refused(scaled(Precision::Int8, &[0.5; 19]), "with 19 scales instead of 20 x 30 with 20");
     refused(scaled(Precision::Int3, &[0.5; 19]), "with 19 scales instead of 20 x 30 with 20");
     refused(scaled(Precision::Int3, &[1e6; 20]), "too large for half precision");
     let form = Form::LowRank { left: dense(20, 3), right: dense(4, 30) };

@@ -15,6 +15,8 @@ use crate::recipe::check_text;
 const TOKENS: usize = 60_000;
 const BATCH: usize = 20;
 const STEPS: usize = 50;
+/// Of most windows: the last has what is left.
+pub(super) const TOKENS_OF_A_WINDOW: usize = BATCH * STEPS;
 
 /// Statistics of a model's inputs.
 #[derive(Clone, Debug)]
@@ -28,8 +30,14 @@ pub struct Calibration {
 }
 
 /// Runs the model over the start of the training text, window by window.
-fn run(
+fn run(model: &Checkpoint, corpus: &Corpus, see: impl FnMut(&Piece, &mut Window)) -> Result<()> {
+    run_with(model, &model.parameters, corpus, see)
+}
+
+/// The same with other weights.
+pub(super) fn run_with(
     model: &Checkpoint,
+    weights: &Parameters,
     corpus: &Corpus,
     mut see: impl FnMut(&Piece, &mut Window),
 ) -> Result<()> {
@@ -44,7 +52,7 @@ fn run(
             window = model.network.window(piece.steps, batch);
         }
         let network = &model.network;
-        network.forward(&model.parameters, &piece.inputs, &mut state, &mut window, None);
+        network.forward(weights, &piece.inputs, &mut state, &mut window, None);
         see(&piece, &mut window);
     }
     Ok(())
@@ -144,7 +152,7 @@ impl Calibration {
     }
 }
 
-fn add_moment(sum: &mut Vec<f64>, input: &[f32], width: usize) {
+pub(super) fn add_moment(sum: &mut Vec<f64>, input: &[f32], width: usize) {
     let x = View::new(input, input.len() / width, width);
     let mut moment = vec![0.0; width * width];
     product(&mut moment, width, Write::Set, x.t(), x);

@@ -82,6 +82,12 @@ pub fn compensate(weights: &mut [f32], columns: usize, moment: &[f64], grid: &Gr
 
 /// Row j holds U[j, c] / U[j, j] for the columns c from j on.
 fn spread(moment: &[f64], n: usize) -> Result<Vec<f32>> {
+    Ok(spread_and_gain(moment, n)?.0)
+}
+
+/// The same, and for each column 1 / U[j, j]²: what a unit of its error costs once the later columns have made up for
+/// what they can.
+pub(super) fn spread_and_gain(moment: &[f64], n: usize) -> Result<(Vec<f32>, Vec<f32>)> {
     let fault = || Error::config("the calibration text", "gives inputs that are not finite");
     let mean = (0..n).map(|k| moment[k * n + k]).sum::<f64>() / n as f64;
     // Inputs that are all zero say nothing: plain rounding.
@@ -90,7 +96,9 @@ fn spread(moment: &[f64], n: usize) -> Result<Vec<f32>> {
     let inverse = DMatrix::from_fn(n, n, damped).cholesky().ok_or_else(fault)?.inverse();
     let upper = inverse.cholesky().ok_or_else(fault)?.l().transpose();
     let element = |j: usize, c: usize| if c < j { 0.0 } else { upper[(j, c)] / upper[(j, j)] };
-    Ok((0..n * n).map(|at| element(at / n, at % n) as f32).collect())
+    let spread = (0..n * n).map(|at| element(at / n, at % n) as f32).collect();
+    let gain = (0..n).map(|j| upper[(j, j)].powi(-2) as f32).collect();
+    Ok((spread, gain))
 }
 
 fn round_row(row: &mut [f32], spread: &[f32], grid: &Grid) {

@@ -24,6 +24,7 @@ mod low_rank;
 mod plan;
 mod prune;
 mod quantise;
+mod rate_distortion;
 mod remove_units;
 mod report;
 mod shared_low_rank;

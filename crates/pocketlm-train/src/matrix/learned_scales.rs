@@ -6,13 +6,15 @@
 //! and `q(v / s) - v / s` for the scale, beyond it 0 and `q(v / s)` (equations 5 and 3). The scale's gradient is
 //! multiplied by `1 / sqrt(N Q)`, with `N` weights of that scale and the highest level `Q` (section 2.2).
 //!
+//! [`LearnedScales::whole_rows`] gives a row one scale, which int8 always has.
+//!
 //! Scales are rounded to half precision, which is passed straight through as well: what training computes with is what
 //! the file holds, bit for bit.
 
 use pocketlm::Precision;
 use pocketlm::spec::Kernels;
 use pocketlm_kernels::grouped::{Code, GROUP, Rounding};
-use pocketlm_kernels::half;
+use pocketlm_kernels::{half, int8};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +25,18 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LearnedScales {
-    /// `int4`, `int3`, `int2` or `ternary`.
+    /// `int8`, `int4`, `int3`, `int2` or `ternary`.
     pub precision: Precision,
+    /// Whether all columns of a row share a scale, instead of 64; with int8 they do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_rows: bool,
+}
+
+impl LearnedScales {
+    /// Columns that share a scale, of so many.
+    fn group(&self, columns: usize) -> usize {
+        if self.whole_rows { columns } else { GROUP }
+    }
 }
 
 /// The code of a precision whose levels are the same for every matrix, with scales for groups of columns.
@@ -39,30 +51,48 @@ pub fn even_code(precision: Precision) -> Option<Code> {
 struct Grid {
     low: f32,
     high: f32,
-    rounding: Rounding,
+    /// None for whole numbers (int8).
+    rounding: Option<Rounding>,
 }
 
 impl Grid {
     fn of(precision: Precision) -> Self {
-        let code = even_code(precision).expect("checked");
+        let Some(code) = even_code(precision) else {
+            return Self { low: -127.0, high: 127.0, rounding: None };
+        };
         let (low, high) = match code {
             Code::Int4 => (-8.0, 7.0),
             Code::Int3 => (-4.0, 3.0),
             Code::Int2 => (-3.0, 3.0),
             _ => (-1.0, 1.0),
         };
-        Self { low, high, rounding: Rounding::new(code, &code.levels()) }
+        Self { low, high, rounding: Some(Rounding::new(code, &code.levels())) }
+    }
+
+    /// The scale of a group that loses least; for int8 the one that clips nothing.
+    fn scale(&self, weights: &[f32]) -> f32 {
+        match &self.rounding {
+            Some(rounding) => rounding.scale(weights),
+            None => weights.iter().fold(0.0f32, |most, w| most.max(w.abs())) / self.high,
+        }
+    }
+
+    /// Writes the level nearest to `w / scale` for each of `weights`.
+    fn levels(&self, weights: &[f32], scale: f32, levels: &mut [f32]) {
+        match &self.rounding {
+            Some(rounding) => rounding.levels(weights, scale, levels),
+            None => levels.iter_mut().zip(weights).for_each(|(l, &w)| *l = int8::level(w, scale)),
+        }
     }
 
     /// Sets `d_weights` of one group to their gradients; returns that of the scale.
     fn pull_back(&self, weights: &[f32], scale: f32, d: &[f32], d_weights: &mut [f32]) -> f32 {
         let scale = stored(scale);
         let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-        let mut room = [0.0; GROUP];
-        let levels = &mut room[..weights.len()];
-        self.rounding.levels(weights, scale, levels);
+        let mut levels = vec![0.0; weights.len()];
+        self.levels(weights, scale, &mut levels);
         let mut sum = 0.0;
-        for (((w, d), d_weight), level) in weights.iter().zip(d).zip(d_weights).zip(levels) {
+        for (((w, d), d_weight), level) in weights.iter().zip(d).zip(d_weights).zip(&levels) {
             let x = w * inverse;
             let within = f32::from(u8::from(self.low < x && x < self.high));
             *d_weight = within * d;
@@ -79,7 +109,9 @@ fn stored(scale: f32) -> f32 {
 
 impl Structured for LearnedScales {
     fn check(&self, _: Shape) -> Result<()> {
-        if even_code(self.precision).is_some() {
+        if self.precision == Precision::Int8 && self.whole_rows
+            || even_code(self.precision).is_some()
+        {
             return Ok(());
         }
         let what = format!(
@@ -91,9 +123,10 @@ impl Structured for LearnedScales {
 
     fn leaves(&self, shape: Shape) -> Vec<LeafShape> {
         let Shape { rows, columns } = shape;
+        let groups = columns.div_ceil(self.group(columns));
         vec![
             LeafShape { suffix: ".weights".into(), rows, columns },
-            LeafShape { suffix: ".scales".into(), rows, columns: columns.div_ceil(GROUP) },
+            LeafShape { suffix: ".scales".into(), rows, columns: groups },
         ]
     }
 
@@ -102,9 +135,9 @@ impl Structured for LearnedScales {
         if dense.iter().any(|x| !x.is_finite()) {
             return Err(Error::config("the matrix", "holds numbers that are not finite"));
         }
-        let rounding = Grid::of(self.precision).rounding;
+        let (grid, group) = (Grid::of(self.precision), self.group(shape.columns));
         let rows = dense.par_chunks(shape.columns);
-        let scales = rows.flat_map_iter(|row| row.chunks(GROUP).map(|part| rounding.scale(part)));
+        let scales = rows.flat_map_iter(|row| row.chunks(group).map(|part| grid.scale(part)));
         Ok(vec![dense.to_vec(), scales.collect()])
     }
 
@@ -118,12 +151,13 @@ impl Structured for LearnedScales {
 
     fn materialise(&self, leaves: &[&[f32]], shape: Shape, out: &mut [f32]) {
         let (columns, grid) = (shape.columns, Grid::of(self.precision));
-        let rows = leaves[0].par_chunks(columns).zip(leaves[1].par_chunks(columns.div_ceil(GROUP)));
+        let group = self.group(columns);
+        let rows = leaves[0].par_chunks(columns).zip(leaves[1].par_chunks(columns.div_ceil(group)));
         out.par_chunks_mut(columns).zip(rows).for_each(|(out, (weights, scales))| {
-            let groups = out.chunks_mut(GROUP).zip(weights.chunks(GROUP)).zip(scales);
+            let groups = out.chunks_mut(group).zip(weights.chunks(group)).zip(scales);
             for ((out, weights), &scale) in groups {
                 let scale = stored(scale);
-                grid.rounding.levels(weights, scale, out);
+                grid.levels(weights, scale, out);
                 out.iter_mut().for_each(|out| *out *= scale);
             }
         });
@@ -137,13 +171,14 @@ impl Structured for LearnedScales {
         d_leaves: &mut [&mut [f32]],
     ) {
         let (columns, grid) = (shape.columns, Grid::of(self.precision));
-        let groups = columns.div_ceil(GROUP);
+        let group = self.group(columns);
+        let groups = columns.div_ceil(group);
         let [d_weights, d_scales] = d_leaves else { return };
         let rows = leaves[0].par_chunks(columns).zip(leaves[1].par_chunks(groups));
         let rows = rows.zip(d_dense.par_chunks(columns));
         let d_rows = d_weights.par_chunks_mut(columns).zip(d_scales.par_chunks_mut(groups));
         d_rows.zip(rows).for_each(|((d_weights, d_scales), ((weights, scales), d))| {
-            let parts = d_weights.chunks_mut(GROUP).zip(weights.chunks(GROUP)).zip(d.chunks(GROUP));
+            let parts = d_weights.chunks_mut(group).zip(weights.chunks(group)).zip(d.chunks(group));
             for (((d_weights, weights), d), (d_scale, scale)) in
                 parts.zip(d_scales.iter_mut().zip(scales))
             {
@@ -187,7 +222,7 @@ mod tests {
     fn values_and_gradients_are_the_papers() {
         let Shape { rows, columns } = SHAPE;
         for precision in PRECISIONS {
-            let form = LearnedScales { precision };
+            let form = LearnedScales { precision, whole_rows: false };
             let leaves = form.decompose(&noise(rows * columns, 3), SHAPE).unwrap();
             let (weights, mut scales) = (&leaves[0], leaves[1].clone());
             // Small ones clip much, and negative ones are scales too.
@@ -224,10 +259,11 @@ mod tests {
         let Shape { rows, columns } = SHAPE;
         for precision in PRECISIONS {
             let dense = noise(rows * columns, 5);
-            let leaves = LearnedScales { precision }.decompose(&dense, SHAPE).unwrap();
+            let leaves =
+                LearnedScales { precision, whole_rows: false }.decompose(&dense, SHAPE).unwrap();
             let mut ours = vec![0.0; dense.len()];
             let views: Vec<&[f32]> = leaves.iter().map(Vec::as_slice).collect();
-            LearnedScales { precision }.materialise(&views, SHAPE, &mut ours);
+            LearnedScales { precision, whole_rows: false }.materialise(&views, SHAPE, &mut ours);
             let sparsity = Sparsity::None;
             let factor = Factor { rows, columns, weights: &dense, sparsity, precision };
             assert_eq!(ours, round_trip_factor(&factor).unwrap());

@@ -244,7 +244,7 @@ impl Network {
     }
 
     /// What enters the softmax after [`Self::forward`], `[steps * batch, softmax_width]`.
-    fn top<'a>(&self, window: &'a Window) -> &'a [f32] {
+    pub(crate) fn top<'a>(&self, window: &'a Window) -> &'a [f32] {
         if self.projection.is_some() {
             &window.projected
         } else {

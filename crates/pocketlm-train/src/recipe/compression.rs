@@ -335,6 +335,29 @@ mod tests {
             ),
             ("method = \"variational-dropout\"\nmatrices = [\"*\"]\nwarm_up = -1", "warm_up is -1"),
             (
+                "method = \"rate-distortion\"\nmatrices = [\"*\"]",
+                "give the mean bits of a weight, or bytes",
+            ),
+            (
+                "method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 5",
+                "bits is 5: give 0.5 to 4.5",
+            ),
+            (
+                "method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2\nbytes = 9",
+                "both given: give one",
+            ),
+            ("method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2", "give --data"),
+            (
+                "method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\n[[step]]\n\
+                 method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2",
+                "factors take quantise with compensate",
+            ),
+            (
+                "method = \"prune\"\nmatrices = [\"softmax\"]\nsparsity = 0.5\n[[step]]\n\
+                 method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2",
+                "has softmax, which an earlier step has rounded or pruned: leave that step out",
+            ),
+            (
                 "method = \"prune\"\nmatrices = [\"softmax\"]\nsparsity = 0.5\n[[step]]\n\
                  method = \"variational-dropout\"\nmatrices = [\"*\"]",
                 "has rounded or pruned",

@@ -19,8 +19,8 @@ pub(crate) use compression::check_text;
 pub use outline::Outline;
 pub use step::{
     BlockCirculant, BlockLowRank, Declare, Entropy, FineTune, Kronecker, LearnedScales, LowRank,
-    Prune, Quantise, RemoveUnits, SharedLowRank, Step, Structural, TensorTrain, ToeplitzLike,
-    VariationalDropout,
+    Prune, Quantise, RateDistortion, RemoveUnits, SharedLowRank, Step, Structural, TensorTrain,
+    ToeplitzLike, VariationalDropout,
 };
 
 use compression::read_steps;

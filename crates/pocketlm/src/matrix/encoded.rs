@@ -52,7 +52,18 @@ impl Encoded {
     pub(crate) fn of_numbers(
         shape: &Shape,
         (sparsity, precision): (Sparsity, Precision),
+        arrays: Vec<Leaf>,
+        fields: &str,
+    ) -> Self {
+        Self::of_groups(shape, (sparsity, precision), arrays, precision.group(), fields)
+    }
+
+    /// The same whose scales are those of groups of so many columns.
+    pub(crate) fn of_groups(
+        shape: &Shape,
+        (sparsity, precision): (Sparsity, Precision),
         mut arrays: Vec<Leaf>,
+        group: Option<usize>,
         fields: &str,
     ) -> Self {
         let Shape { name, rows, columns } = shape;
@@ -62,7 +73,7 @@ impl Encoded {
         }
         let names: Vec<_> = arrays.iter().map(|leaf| format!("\"{}\"", leaf.name)).collect();
         let names = names.join(",");
-        let group = precision.group().map(|group| format!(",\"group\":{group}"));
+        let group = group.map(|group| format!(",\"group\":{group}"));
         let group = group.unwrap_or_default();
         let description = format!(
             "{{\"name\":\"{name}\",\"rows\":{rows},\"columns\":{columns},\"structure\":\"{}\",\

@@ -28,7 +28,7 @@ impl Structural for LearnedScales {
     }
 
     fn form(&self, _: &str, _: Shape) -> Result<Structure> {
-        Ok(Structure::LearnedScales(Form { precision: self.precision }))
+        Ok(Structure::LearnedScales(Form { precision: self.precision, whole_rows: false }))
     }
 }
 

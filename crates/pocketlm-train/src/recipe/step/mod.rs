@@ -15,6 +15,7 @@ mod learned_scales;
 mod low_rank;
 pub(crate) mod prune;
 pub(crate) mod quantise;
+pub(crate) mod rate_distortion;
 pub(crate) mod remove_units;
 pub(crate) mod shared_low_rank;
 mod tensor_train;
@@ -31,6 +32,7 @@ pub use learned_scales::LearnedScales;
 pub use low_rank::LowRank;
 pub use prune::Prune;
 pub use quantise::Quantise;
+pub use rate_distortion::RateDistortion;
 pub use remove_units::RemoveUnits;
 pub use shared_low_rank::SharedLowRank;
 pub use tensor_train::TensorTrain;
@@ -49,6 +51,8 @@ macro_rules! for_each_step {
             "variational-dropout" => VariationalDropout,
             /// Fewer bits a number.
             "quantise" => Quantise,
+            /// As few bits a number as its loss is worth.
+            "rate-distortion" => RateDistortion,
             /// Few bits a number, with scales that are trained.
             "learned-scales" => LearnedScales,
             /// Two thin factors.

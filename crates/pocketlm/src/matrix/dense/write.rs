@@ -24,27 +24,48 @@ pub(crate) fn encode(shape: &Shape, weights: &[f32], precision: Precision) -> Re
         Kernels::Float32 => vec![encode_f32(shape, weights)],
         Kernels::Float16 => vec![encode_f16(shape, weights)?],
         Kernels::Int8 => encode_int8(shape, weights)?,
-        Kernels::Codes(code) => encode_codes(shape, codes_of(shape, weights, code)?),
+        Kernels::Codes(code) => encode_codes(shape, codes_of(shape, weights, code)?, GROUP),
         Kernels::Planes(count) => planes::encode(shape, weights, count)?,
         Kernels::Vectors(width) => product_quantised::encode(shape, weights, width)?,
     };
     Ok(Encoded::of_numbers(shape, (Sparsity::None, precision), arrays, ""))
 }
 
-/// Encodes `weights` with the scales `[rows, groups]` that come with them.
+/// Encodes `weights` with the scales `[rows, groups]` that come with them, whose groups are of 64 columns, or of all.
 fn encode_given(
     shape: &Shape,
     weights: &[f32],
     scales: &[f32],
-    (precision, code): (Precision, Code),
+    (precision, code): (Precision, Option<Code>),
 ) -> Result<Encoded> {
     check_columns(&shape.name, shape.columns, precision)?;
     let scales: Vec<u16> = scales.iter().map(|&scale| half::from_f32(scale)).collect();
     if !scales.iter().all(|&scale| half::to_f32(scale).is_finite()) {
         return Err(too_large(&shape.name));
     }
-    let arrays = encode_codes(shape, scaled_codes(shape, weights, &scales, code));
-    Ok(Encoded::of_numbers(shape, (Sparsity::None, precision), arrays, ""))
+    let form = (Sparsity::None, precision);
+    let Some(code) = code else {
+        let arrays = encode_given_int8(shape, weights, &scales);
+        return Ok(Encoded::of_numbers(shape, form, arrays, ""));
+    };
+    let is_by_row = scales.len() == shape.rows && shape.columns > GROUP;
+    let group = if is_by_row { code.padded_cols(shape.columns) } else { GROUP };
+    let arrays = encode_codes(shape, scaled_codes(shape, weights, &scales, group, code), group);
+    Ok(Encoded::of_groups(shape, form, arrays, Some(group), ""))
+}
+
+/// Whole multiples of the scales `[rows]`.
+fn encode_given_int8(
+    &Shape { rows, columns, .. }: &Shape,
+    weights: &[f32],
+    given: &[u16],
+) -> Vec<Leaf> {
+    let mut packed = vec![0; int8::len(rows, columns)];
+    let mut scales = vec![0.0; padded_rows(rows)];
+    scales.iter_mut().zip(given).for_each(|(scale, &given)| *scale = half::to_f32(given));
+    int8::pack_scaled(weights, rows, columns, &scales, &mut packed);
+    let shape = [panels(rows), int8::padded_cols(columns) / 4, PANEL_ROWS, 4];
+    vec![Leaf::new("", Dtype::U8, &shape, packed), Leaf::f32("", &[padded_rows(rows)], &scales)]
 }
 
 /// Encodes a factor with the scales that come with it, with rows in `order`.
@@ -62,7 +83,8 @@ pub(crate) fn encode_scaled(
         let names: Vec<_> = all.map(Precision::name).collect();
         return Err(Error::matrix(name, format!("{problem} {}", names.join(" or "))));
     };
-    let groups = columns.div_ceil(GROUP);
+    let is_by_row = scales.len() == rows || code.is_none();
+    let groups = if is_by_row { 1 } else { columns.div_ceil(GROUP) };
     if [factor.rows, factor.columns, scales.len()] != [rows, columns, rows * groups] {
         let problem = format!(
             "is {} x {} with {} scales instead of {rows} x {columns} with {}",
@@ -81,10 +103,11 @@ pub(crate) fn encode_scaled(
     encode_given(shape, &weights, &scales, form)
 }
 
-/// The code of a precision whose scales may be given: one of even steps.
-fn scaled(precision: Precision) -> Option<Code> {
+/// Whether the scales of a precision may be given, as its steps are even; and its code, which int8 has none of.
+fn scaled(precision: Precision) -> Option<Option<Code>> {
     match precision.kernels() {
-        Kernels::Codes(code) if code != Code::Codebook => Some(code),
+        Kernels::Int8 => Some(None),
+        Kernels::Codes(code) if code != Code::Codebook => Some(Some(code)),
         _ => None,
     }
 }
@@ -122,12 +145,12 @@ pub(crate) fn check_int8(name: &str, scales: &[f32]) -> Result<()> {
     Err(Error::matrix(name, "has values too large for int8; take f32"))
 }
 
-fn encode_codes(&Shape { rows, columns, .. }: &Shape, codes: Codes) -> Vec<Leaf> {
+fn encode_codes(&Shape { rows, columns, .. }: &Shape, codes: Codes, group: usize) -> Vec<Leaf> {
     let Codes { code, bytes: packed, scales, levels } = codes;
     let lines = code.len(PANEL_ROWS, columns) / (PANEL_ROWS * 4);
     let shape = [panels(rows), lines, PANEL_ROWS, 4];
     let packed = Leaf::new("", Dtype::U8, &shape, packed);
-    let shape = [panels(rows), columns.div_ceil(GROUP), PANEL_ROWS];
+    let shape = [panels(rows), columns.div_ceil(group), PANEL_ROWS];
     let scales = bytes::of_u16(&scales).to_vec();
     let mut leaves = vec![packed, Leaf::new("", Dtype::F16, &shape, scales)];
     if code == Code::Codebook {
@@ -168,13 +191,13 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
 }
 
 /// Packs `weights` with the scales `given` `[rows, groups]`.
-fn scaled_codes(shape: &Shape, weights: &[f32], given: &[u16], code: Code) -> Codes {
+fn scaled_codes(shape: &Shape, weights: &[f32], given: &[u16], group: usize, code: Code) -> Codes {
     let &Shape { rows, columns, .. } = shape;
     let levels = code.levels();
     let mut bytes = vec![0; code.len(rows, columns)];
-    let mut scales = vec![0; grouped::scales_len(rows, columns, GROUP)];
+    let mut scales = vec![0; grouped::scales_len(rows, columns, group)];
     let (to, places) = (&mut bytes, &mut scales);
-    grouped::pack_scaled(code, &levels, weights, given, rows, columns, GROUP, to, places);
+    grouped::pack_scaled(code, &levels, weights, given, rows, columns, group, to, places);
     Codes { code, bytes, scales, levels }
 }
 

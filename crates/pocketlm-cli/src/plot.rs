@@ -71,7 +71,8 @@ pub fn frontier(points: &[Point], measure: &str) -> Result<String> {
             points.iter().map(|point| chart.backend_coord(&(point.bytes, point.loss))).collect();
         let names: Vec<String> = points.iter().map(|point| printable(&point.name)).collect();
         for (name, label) in names.iter().zip(place_labels(&places, &names)) {
-            let style = (FONT, TEXT).into_font().color(&BLACK).pos(Pos::new(label.side, VPos::Center));
+            let style =
+                (FONT, TEXT).into_font().color(&BLACK).pos(Pos::new(label.side, VPos::Center));
             area.draw(&Text::new(name.as_str(), label.at, style))?;
         }
         Ok(())
@@ -92,7 +93,7 @@ pub fn learning(train: &[(f64, f64)], valid: &[(f64, f64)], title: &str) -> Resu
         mesh.y_desc("perplexity").y_label_formatter(&|&perplexity| number(perplexity));
         mesh.label_style((FONT, TEXT)).axis_desc_style((FONT, TEXT));
         mesh.light_line_style(TRANSPARENT).bold_line_style(PALE).axis_style(GREY).draw()?;
-        for (name, points, color) in [("train", train, GREY), ("valid", valid, ORANGE)] {
+        for (name, points, color) in [("train, the epoch so far", train, GREY), ("valid", valid, ORANGE)] {
             let line = PathElement::new(points.to_vec(), color.stroke_width(2));
             let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2));
             chart.draw_series([line])?.label(name).legend(key);
@@ -158,8 +159,10 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     if high / low > 1e4 {
         return decades.map(power).filter(within).collect();
     }
-    let round: Vec<f64> =
-        decades.flat_map(|at| [1.0, 2.0, 5.0].map(|digit| digit * power(at))).filter(within).collect();
+    let round: Vec<f64> = decades
+        .flat_map(|at| [1.0, 2.0, 5.0].map(|digit| digit * power(at)))
+        .filter(within)
+        .collect();
     if round.len() >= 4 {
         return round;
     }
@@ -202,10 +205,12 @@ fn place_labels(points: &[(i32, i32)], names: &[String]) -> Vec<Label> {
     /// Half the height of a line, and the distance from a point.
     const HALF: i32 = 9;
     const GAP: i32 = 9;
-    const HEIGHTS: [i32; 7] = [0, -16, 16, -32, 32, -48, 48];
+    /// Above first: the frontier falls to the right.
+    const HEIGHTS: [i32; 7] = [-10, 10, -26, 26, -42, 42, 0];
     let mut taken: Vec<[i32; 4]> = Vec::new();
     let dots: Vec<[i32; 4]> = points.iter().map(|&(x, y)| [x - 6, y - 6, x + 6, y + 6]).collect();
-    let crosses = |a: &[i32; 4], b: &[i32; 4]| a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+    let crosses =
+        |a: &[i32; 4], b: &[i32; 4]| a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
     let mut labels = Vec::new();
     for (name, &(x, y)) in names.iter().zip(points) {
         let width = name.chars().count() as i32 * TEXT * 47 / 100;
@@ -220,7 +225,8 @@ fn place_labels(points: &[(i32, i32)], names: &[String]) -> Vec<Label> {
         let places = HEIGHTS.iter().flat_map(|&up| sides.map(|side| (side, up)));
         let cost = |(side, up): &(HPos, i32)| {
             let own = place(*side, *up);
-            let outside = own[0] < 0 || own[2] > SIZE.0 as i32 || own[1] < 0 || own[3] > SIZE.1 as i32;
+            let outside =
+                own[0] < 0 || own[2] > SIZE.0 as i32 || own[1] < 0 || own[3] > SIZE.1 as i32;
             let crossed = taken.iter().chain(&dots).filter(|other| crosses(&own, other)).count();
             crossed + 100 * usize::from(outside)
         };

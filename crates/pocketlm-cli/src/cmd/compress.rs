@@ -246,6 +246,10 @@ impl Args {
 
     fn print_plan(&self, model: &Checkpoint) -> Result<()> {
         let within = (!self.fast).then_some(self.within);
+        if let Some(within) = within {
+            let seconds = within.as_secs_f64();
+            note!("note: measures errors for up to {seconds} s or so; --fast leaves them out");
+        }
         let mut plan = plan(model, within)?;
         let all = plan.choices.len();
         plan.choices.truncate(if self.all { all } else { BEST });
@@ -278,7 +282,7 @@ fn plan_header(plan: &Plan, fast: bool) -> String {
     let rank = match fast {
         true => "ranked by that",
         false => {
-            "error: ||W - W'|| / ||W|| of the matrix's weights; gain: bytes saved for each per cent of error, by which \
+            "error: ||W - W'|| / ||W|| of the matrix's weights; gain: KB saved for each per cent of error, by which \
              they are ranked; how good the model is then only a text tells (pocketlm compare)"
         }
     };
@@ -297,7 +301,7 @@ fn plan_table(choices: &[Choice]) -> Table {
             choice.bytes.to_string(),
             choice.saved.to_string(),
             choice.relative_error.map_or_else(unknown, |error| format!("{error:.4}")),
-            choice.gain.map_or_else(unknown, |gain| format!("{gain:.0}")),
+            choice.gain.map_or_else(unknown, |gain| format!("{:.2}", gain / 1e3)),
         ]);
     }
     table

@@ -156,9 +156,10 @@ impl Candidate {
             Change::Restructure(structure, precision) => {
                 let (structure, shape) = (structure.operations(), Shape { rows, columns });
                 let leaves = structure.leaves(shape).into_iter();
-                let leaves = leaves.zip(structure.decompose(dense, shape)?).map(|(leaf, numbers)| {
-                    round(leaf.rows, leaf.columns, &numbers, Sparsity::None, *precision)
-                });
+                let leaves =
+                    leaves.zip(structure.decompose(dense, shape)?).map(|(leaf, numbers)| {
+                        round(leaf.rows, leaf.columns, &numbers, Sparsity::None, *precision)
+                    });
                 let leaves = leaves.collect::<Result<Vec<_>>>()?;
                 let leaves: Vec<&[f32]> = leaves.iter().map(Vec::as_slice).collect();
                 let mut changed = vec![0.0; dense.len()];
@@ -290,8 +291,12 @@ fn work(structure: &Structure, shape: Shape) -> f64 {
             form.rows.iter().map(|&rows| svd(rows as f64, columns)).sum()
         }
         Structure::TensorTrain(train) => {
-            let modes: Vec<f64> =
-                train.row_modes.iter().zip(&train.column_modes).map(|(m, n)| (m * n) as f64).collect();
+            let modes: Vec<f64> = train
+                .row_modes
+                .iter()
+                .zip(&train.column_modes)
+                .map(|(m, n)| (m * n) as f64)
+                .collect();
             let before = |k: usize| if k == 0 { 1.0 } else { train.ranks[k - 1] as f64 };
             let one = |k: usize| svd(before(k) * modes[k], modes[k + 1..].iter().product());
             (0..train.ranks.len()).map(one).sum()

@@ -93,7 +93,9 @@ pub fn learning(train: &[(f64, f64)], valid: &[(f64, f64)], title: &str) -> Resu
         mesh.y_desc("perplexity").y_label_formatter(&|&perplexity| number(perplexity));
         mesh.label_style((FONT, TEXT)).axis_desc_style((FONT, TEXT));
         mesh.light_line_style(TRANSPARENT).bold_line_style(PALE).axis_style(GREY).draw()?;
-        for (name, points, color) in [("train, the epoch so far", train, GREY), ("valid", valid, ORANGE)] {
+        for (name, points, color) in
+            [("train, the epoch so far", train, GREY), ("valid", valid, ORANGE)]
+        {
             let line = PathElement::new(points.to_vec(), color.stroke_width(2));
             let key = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2));
             chart.draw_series([line])?.label(name).legend(key);

@@ -84,14 +84,40 @@ pub fn rows(path: &Path, data: &Path, splits: &[&'static str], device: Device) -
     if device != Device::Cpu {
         bail!("{}: a packed file runs on the processor: leave out --device", path.display());
     }
-    let model = Model::open(path)?;
-    let read = |source: &Source| packed_split(&model, source);
+    packed_rows(path, &Model::open(path)?, data, splits)
+}
+
+/// The same of a packed model that is open already; `path` stands for it.
+pub fn packed_rows(
+    path: &Path,
+    model: &Model,
+    data: &Path,
+    splits: &[&'static str],
+) -> Result<Vec<Row>> {
+    let read = |source: &Source| packed_split(model, source);
     let run = |text: &Split| {
-        let (score, recall) =
-            Session::new(&model).evaluate_with_recall(text.ids.iter().copied())?;
+        let (score, recall) = Session::new(model).evaluate_with_recall(text.ids.iter().copied())?;
         Ok(Evaluation::new(score.nll, recall, text))
     };
     each_split((path, None), data, splits, read, run)
+}
+
+/// Refuses a checkpoint or a packed file that cannot be measured on a split of `data`, without measuring it.
+pub fn check_measurable(path: &Path, data: &Path, split: &'static str) -> Result<()> {
+    check_exists(path)?;
+    let source = source(data, split)?;
+    let read = || -> Result<Split> {
+        if path.is_dir() {
+            return Ok(Checkpoint::load(path)?.encoder.read(&source)?);
+        }
+        packed_split(&Model::open(path)?, &source)
+    };
+    read().map(drop)
+}
+
+/// A split of `data`, or the whole of a single file.
+pub fn source(data: &Path, split: &'static str) -> Result<Source> {
+    Ok(if split == WHOLE { Source::whole(data)? } else { Source::split(data, split)? })
 }
 
 /// Evaluates the mixture of two models, each by the runtime. Without a weight it is the one that makes the valid split
@@ -208,9 +234,7 @@ fn each_split(
     run: impl Fn(&Split) -> Result<Evaluation>,
 ) -> Result<Vec<Row>> {
     let row = |split: &&'static str| -> Result<Row> {
-        let source =
-            if *split == WHOLE { Source::whole(data)? } else { Source::split(data, split)? };
-        let text = read(&source)?;
+        let text = read(&source(data, split)?)?;
         let start = Instant::now();
         let evaluation = run(&text)?;
         if !evaluation.nll.is_finite() {

@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Start here", &["demo"]),
     ("Use a model", &["suggest", "complete", "score", "generate"]),
     ("Make a model", &["train", "sweep", "compress", "pack", "ngram", "import", "export"]),
-    ("Measure a model", &["eval", "bench", "inspect"]),
+    ("Measure a model", &["eval", "compare", "bench", "inspect"]),
     ("Set up", &["completions", "man", "help"]),
 ];
 

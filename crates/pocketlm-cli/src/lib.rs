@@ -37,6 +37,7 @@ mod model;
 mod ngram_file;
 pub mod numbers;
 mod output;
+mod plot;
 mod progress;
 mod shell;
 mod subword;
@@ -76,6 +77,7 @@ enum Command {
     Train(cmd::train::Args),
     Sweep(cmd::sweep::Args),
     Eval(cmd::eval::Args),
+    Compare(cmd::compare::Args),
     Compress(cmd::compress::Args),
     Pack(cmd::pack::Args),
     Ngram(cmd::ngram::Args),
@@ -132,6 +134,7 @@ impl Command {
             Self::Train(args) => args.run(),
             Self::Sweep(args) => args.run(),
             Self::Eval(args) => args.run(),
+            Self::Compare(args) => args.run(),
             Self::Compress(args) => args.run(),
             Self::Pack(args) => args.run(),
             Self::Ngram(args) => args.run(),

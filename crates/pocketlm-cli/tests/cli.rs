@@ -56,7 +56,7 @@ fn compress_by_flags_and_by_recipe() {
     let here = folder("compress");
     pocketlm_train::grammar::write_splits(&here.join("text"), 1, 3_000).unwrap();
     json(&here, &format!("train --data text --out model --min-count 2 {SMALL}"), &[]);
-    let plan = print(&here, "compress model --plan", &[]);
+    let plan = print(&here, "compress model --plan --all", &[]);
     assert!(plan.contains("low-rank") && plan.contains("quantise int8"), "{plan}");
     let flags =
         "compress model -o a.plm --prune 0.8 --matrices softmax --quantise int8 --data text";

@@ -99,8 +99,7 @@ impl Args {
             (None, Some(data)) => self.passes(&mut session, data)?,
             (None, None) => (words(&mut session, self.seconds)?, 1),
         };
-        let total: f64 = times.iter().sum();
-        let tokens_per_second = (times.len() * tokens) as f64 / total;
+        let tokens_per_second = tokens as f64 * rate(&times);
         times.sort_by(f64::total_cmp);
         let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
         let bytes = bytes_per_token(&model);
@@ -196,6 +195,11 @@ pub fn words(session: &mut Session<&Model>, seconds: Duration) -> Result<Vec<f64
         black_box(session.log_probability_of(next)?);
         times.push(start.elapsed().as_secs_f64());
     }
+}
+
+/// How many a second, of what took so many seconds each.
+pub fn rate(times: &[f64]) -> f64 {
+    times.len() as f64 / times.iter().sum::<f64>()
 }
 
 /// What to feed: words from all over the vocabulary, or for an n-gram model, which makes short work of what it has

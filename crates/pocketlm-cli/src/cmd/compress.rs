@@ -1,14 +1,14 @@
 //! `pocketlm compress`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use comfy_table::Table;
 use pocketlm::Model;
 use pocketlm::pack::Precision;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::compress::{Choice, plan};
-use pocketlm_train::compress::{Context, StepReport, compress};
+use pocketlm_train::compress::{Choice, Context, Plan, StepReport, compress, plan};
 use pocketlm_train::corpus::Corpus;
 use pocketlm_train::lock::Lock;
 use pocketlm_train::pack::pack;
@@ -19,6 +19,7 @@ use crate::cmd::pack::{measure_splits, precision, trainable};
 use crate::cmd::train::{DeviceArgs, interruptible};
 use crate::input::{read_text, show_notes};
 use crate::machine::Machine;
+use crate::numbers::seconds;
 use crate::output::Output;
 use crate::progress::show_epoch;
 use crate::table::table;
@@ -73,9 +74,22 @@ pub struct Args {
     /// Also write the compressed model as a checkpoint, to be trained further.
     #[arg(long, value_name = "DIR")]
     checkpoint_out: Option<PathBuf>,
-    /// Print the size of every matrix in every form, and stop.
+    /// Print what every form of every matrix saves and loses, the best first, and stop.
+    ///
+    /// Savings are counted from the model in int8. An option ranks by the bytes that it saves for each per cent of
+    /// relative error of its matrix's weights, ‖W - W'‖ / ‖W‖ (Frobenius). That is no measure of quality: try the best
+    /// ones by pocketlm compare.
     #[arg(long)]
     plan: bool,
+    /// Print all options of --plan, not the best twenty.
+    #[arg(long, requires = "plan")]
+    all: bool,
+    /// Leave out the errors of --plan, and rank by bytes alone.
+    #[arg(long, requires = "plan")]
+    fast: bool,
+    /// Seconds to measure errors for in --plan, about: decompositions that would take longer are left out.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, requires = "plan")]
+    within: Duration,
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
@@ -231,22 +245,64 @@ impl Args {
     }
 
     fn print_plan(&self, model: &Checkpoint) -> Result<()> {
-        let choices = plan(&model.outline())?;
+        let within = (!self.fast).then_some(self.within);
+        if let Some(within) = within {
+            let seconds = within.as_secs_f64();
+            note!("note: measures errors for up to {seconds} s or so; --fast leaves them out");
+        }
+        let mut plan = plan(model, within)?;
+        let all = plan.choices.len();
+        plan.choices.truncate(if self.all { all } else { BEST });
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&choices)?);
+            say!("{}", serde_json::to_string_pretty(&plan)?);
         } else {
-            say!("{}", plan_table(&choices));
+            say!("{}\n\n{}", plan_header(&plan, self.fast), plan_table(&plan.choices));
+        }
+        if plan.choices.len() < all {
+            note!("note: the best {BEST} of {all} options; --all prints all");
+        }
+        if plan.unmeasured > 0 && !self.fast {
+            note!(
+                "note: the errors of {} options take longer than {} s and were left out; --within gives them more \
+                 time",
+                plan.unmeasured,
+                self.within.as_secs_f64()
+            );
         }
         Ok(())
     }
 }
 
+/// Options that are printed unless all are asked for.
+const BEST: usize = 20;
+
+/// What the plan ranks by.
+fn plan_header(plan: &Plan, fast: bool) -> String {
+    let bytes = plan.bytes_in_int8;
+    let rank = match fast {
+        true => "ranked by that",
+        false => {
+            "error: ||W - W'|| / ||W|| of the matrix's weights; gain: KB saved for each per cent of error, by which \
+             they are ranked; how good the model is then only a text tells (pocketlm compare)"
+        }
+    };
+    format!("saved: bytes less than the {bytes} of all matrices in int8; {rank}")
+}
+
 fn plan_table(choices: &[Choice]) -> Table {
-    let mut table = table(&["matrix", "option", "parameters", "bytes"], 2);
+    let header = ["matrix", "option", "parameters", "bytes", "saved", "error", "gain"];
+    let mut table = table(&header, 2);
+    let unknown = || "-".to_owned();
     for choice in choices {
-        let numbers = [choice.parameters, choice.bytes].map(|n| n.to_string());
-        let names = [choice.matrix.clone(), choice.option.clone()];
-        table.add_row(names.into_iter().chain(numbers));
+        table.add_row([
+            choice.matrix.clone(),
+            choice.option.clone(),
+            choice.parameters.to_string(),
+            choice.bytes.to_string(),
+            choice.saved.to_string(),
+            choice.relative_error.map_or_else(unknown, |error| format!("{error:.4}")),
+            choice.gain.map_or_else(unknown, |gain| format!("{:.2}", gain / 1e3)),
+        ]);
     }
     table
 }

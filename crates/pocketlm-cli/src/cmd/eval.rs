@@ -1,6 +1,6 @@
 //! `pocketlm eval`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -67,20 +67,26 @@ pub fn share(text: &str) -> Result<f64, String> {
 
 /// A split of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Split {
+pub enum Split {
     Train,
     Valid,
     Test,
 }
 
 impl Split {
-    fn name(self) -> &'static str {
+    /// As results name it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Valid => "valid",
             Self::Test => "test",
         }
     }
+}
+
+/// What is measured where no split is named: the test split of a folder, the whole of a file.
+pub fn usual_split(data: &Path) -> &'static str {
+    if data.is_dir() { Split::Test.name() } else { WHOLE }
 }
 
 impl Args {
@@ -90,8 +96,7 @@ impl Args {
             bail!("--mix runs on the processor: leave out --device");
         }
         let splits: Vec<_> = match &self.split[..] {
-            [] if self.data.is_dir() => vec![Split::Test.name()],
-            [] => vec![WHOLE],
+            [] => vec![usual_split(&self.data)],
             splits => splits.iter().map(|split| split.name()).collect(),
         };
         if self.typing {
@@ -189,6 +194,6 @@ fn as_table(rows: &[Row]) -> Table {
 }
 
 /// `27.4 %`
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     if share.is_nan() { "–".to_owned() } else { format!("{:.1} %", 100.0 * share) }
 }

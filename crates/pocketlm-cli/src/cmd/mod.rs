@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub mod bench;
+pub mod compare;
 pub mod completions;
 pub mod compress;
 pub mod demo;

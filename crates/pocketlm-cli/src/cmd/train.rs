@@ -1,6 +1,6 @@
 //! `pocketlm train`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use pocketlm_train::corpus::{
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::recipe::{Draft, Recipe};
 use pocketlm_train::train::{Evaluation, evaluate_on};
-use pocketlm_train::train::{Options, Outcome, Trainer, check_resumable};
+use pocketlm_train::train::{Event, Options, Outcome, Trainer, check_resumable, measurements};
 use serde::Serialize;
 
 use crate::ending::Interrupted;
@@ -21,6 +21,8 @@ use crate::input::{read_text, show_notes};
 use crate::machine::{Machine, peak_bytes};
 use crate::model::check_exists;
 use crate::numbers::minutes;
+use crate::output::Output;
+use crate::plot;
 use crate::progress::{Mode, Progress};
 
 /// Train a model on text.
@@ -73,6 +75,9 @@ pub struct Args {
     /// Minutes between saves within an epoch.
     #[arg(long, value_name = "MINUTES", default_value = "2", value_parser = minutes, allow_negative_numbers = true)]
     save_every: Duration,
+    /// Plot perplexity over epochs into this file, anew at the end of each epoch.
+    #[arg(long, value_name = "NAME.svg")]
+    plot: Option<PathBuf>,
     /// How to show progress (default: a bar on a terminal, otherwise plain).
     #[arg(long, value_enum)]
     progress: Option<Mode>,
@@ -198,6 +203,7 @@ impl Args {
             say!("{}", toml::to_string(&recipe)?.trim_end());
             return Ok(());
         }
+        self.plot.as_deref().map_or(Ok(()), |path| self.check_plot(path))?;
         let from = self.from.as_ref().filter(|_| !self.resume);
         let from = from.map(|from| Checkpoint::load(from)).transpose()?;
         let corpus = self.corpus(from.as_ref())?;
@@ -215,6 +221,7 @@ impl Args {
             Trainer::start(&corpus, recipe, options)?
         };
         let outcome = self.train(&mut trainer)?;
+        self.draw_curve()?;
         if outcome == Outcome::Stopped {
             if self.json {
                 self.report(&corpus, &trainer, outcome)?;
@@ -330,7 +337,40 @@ impl Args {
         if self.leash {
             stop_at_end_of_input();
         }
-        Ok(trainer.run(&stop, &mut |event| progress.observe(event))?)
+        let mut observe = |event: &Event| {
+            progress.observe(event);
+            // What cannot be drawn now may be at the end, where it is an error: no plot is worth a training.
+            if let Some(Err(error)) = event.best.map(|_| self.draw_curve()) {
+                note!("warning: {error:#}");
+            }
+        };
+        Ok(trainer.run(&stop, &mut observe)?)
+    }
+
+    /// Refuses a plot that cannot be written, or that would replace what another command made.
+    fn check_plot(&self, path: &Path) -> Result<()> {
+        plot::check_name(path)?;
+        if !self.resume && path.is_file() {
+            bail!("{} exists: remove it, or give --plot another name", path.display());
+        }
+        // The folder of the training is made later.
+        if path.parent() != Some(&self.out) {
+            Output::new(path, true)?;
+        }
+        let read = [Some(&*self.data), self.recipe.as_deref(), self.from.as_deref()];
+        Output::new(path, true).map_or(Ok(()), |output| output.check_inputs(&read))
+    }
+
+    /// Draws what was measured so far, if that is asked for.
+    fn draw_curve(&self) -> Result<()> {
+        let Some(path) = &self.plot else { return Ok(()) };
+        let all = measurements(&self.out)?;
+        let of = |split: &str| -> Vec<(f64, f64)> {
+            let own = all.iter().filter(|measured| measured.split == split);
+            own.map(|measured| (measured.epochs(), measured.perplexity)).collect()
+        };
+        let text = plot::learning(&of("train"), &of("valid"), &self.out.display().to_string())?;
+        Output::new(path, true)?.write(|file| file.write_all(text.as_bytes()))
     }
 
     fn report(&self, corpus: &Corpus, trainer: &Trainer, outcome: Outcome) -> Result<()> {

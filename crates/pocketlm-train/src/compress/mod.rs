@@ -34,7 +34,7 @@ mod variational_dropout;
 use context::Apply;
 
 pub use context::Context;
-pub use plan::{Choice, plan};
+pub use plan::{Choice, Plan, plan};
 pub use report::{MatrixReport, StepReport};
 
 macro_rules! define_operations {

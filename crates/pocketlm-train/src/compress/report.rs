@@ -86,11 +86,13 @@ pub(super) fn of_step(
 fn relative_error(name: &str, before: &Parameters, after: &Parameters) -> f64 {
     let numbers = |all: &Parameters| all.find(name).map(|e| all.data[e.range.clone()].to_vec());
     let (Some(a), Some(b)) = (numbers(before), numbers(after)) else { return 0.0 };
-    if a.len() != b.len() {
-        return 0.0;
-    }
+    if a.len() == b.len() { relative_distance(&a, &b) } else { 0.0 }
+}
+
+/// `‖a - b‖ / ‖a‖`; 0 of a matrix that is zero.
+pub(super) fn relative_distance(a: &[f32], b: &[f32]) -> f64 {
     let square = |x: f32| f64::from(x) * f64::from(x);
-    let error: f64 = a.iter().zip(&b).map(|(a, b)| square(a - b)).sum();
+    let error: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
     let total: f64 = a.iter().map(|&a| square(a)).sum();
     if total > 0.0 { (error / total).sqrt() } else { 0.0 }
 }

@@ -37,6 +37,21 @@ impl Prune {
         Ok(())
     }
 
+    /// One matrix with the smallest of its numbers set to zero.
+    pub(crate) fn pruned(
+        &self,
+        entry: &Entry,
+        vocabulary: &Vocabulary,
+        matrix: &[f32],
+    ) -> Vec<f32> {
+        let own = Entry { range: 0..matrix.len(), ..entry.clone() };
+        let mut pruned = matrix.to_vec();
+        for unit in smallest(&mut self.units(&own, vocabulary, matrix), self.sparsity) {
+            unit.places().for_each(|at| pruned[at] = 0.0);
+        }
+        pruned
+    }
+
     /// What is kept or falls as one: numbers, or blocks of them.
     fn units(&self, entry: &Entry, vocabulary: &Vocabulary, data: &[f32]) -> Vec<Unit> {
         if self.pattern != Sparsity::Panels {

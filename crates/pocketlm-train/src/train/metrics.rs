@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pocketlm::pack::write_file_with;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -56,13 +57,46 @@ pub struct Validation {
 /// # Errors
 /// When the file cannot be read.
 pub fn validations(folder: &Path) -> Result<Vec<Validation>> {
+    // The events of the training loss have no `best`.
+    read_lines(folder)
+}
+
+/// The lines that hold a `T`: a last one may be cut off.
+fn read_lines<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
     let path = folder.join("metrics.jsonl");
     if !path.exists() {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    // A last line may be cut off; the events of the training loss have no `best`.
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// A measurement as `metrics.jsonl` has it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Measured {
+    /// `train` (mean over the epoch so far) or `valid` (whole split).
+    pub split: String,
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Part of the epoch that is done.
+    pub fraction: f64,
+    /// `exp` of the loss.
+    pub perplexity: f64,
+}
+
+impl Measured {
+    /// Epochs that were done.
+    pub fn epochs(&self) -> f64 {
+        self.epoch as f64 - 1.0 + self.fraction
+    }
+}
+
+/// All measurements of the training in `folder` so far, as [`validations`].
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn measurements(folder: &Path) -> Result<Vec<Measured>> {
+    read_lines(folder)
 }
 
 /// The file of a training.

@@ -38,7 +38,7 @@ pub use evaluate::{Evaluation, evaluate, evaluate_on};
 pub use folder::{check_resumable, is_begun};
 pub use group_lasso::GroupLasso;
 pub use grow::grow;
-pub use metrics::{Event, Validation, validations};
+pub use metrics::{Event, Measured, Validation, measurements, validations};
 pub use optimizer::{Optimizer, clip_scale, norm};
 
 use folder::{begin_in, change};

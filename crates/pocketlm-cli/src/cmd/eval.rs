@@ -14,7 +14,9 @@ use crate::table::table;
 
 /// Measure the perplexity of models on a text.
 ///
-/// Also recall (how often the next word was the likeliest, or among the three likeliest), unknown words and speed.
+/// Also recall (how often the next token was the likeliest, or among the three likeliest), unknown words and speed.
+/// Perplexity and recall count every token: words, <unk> and the <eos> of each line. The columns of words leave out
+/// <unk>, <eos> and what has no text of its own in raw text; a prediction of these is a miss there.
 ///
 /// Example: pocketlm eval runs/small --data data/ptb --split valid --split test
 ///
@@ -120,7 +122,10 @@ fn as_table(rows: &[Row]) -> Table {
         "bits/byte",
         "recall@1",
         "recall@3",
+        "recall@1 words",
+        "recall@3 words",
         "oov",
+        "unknown",
         "tokens/s",
     ];
     let mut table = table(&header, 2);
@@ -135,7 +140,10 @@ fn as_table(rows: &[Row]) -> Table {
             format!("{:.3}", quality.bits_per_byte),
             percent(quality.recall_at_1),
             percent(quality.recall_at_3),
+            percent(quality.word_recall_at_1),
+            percent(quality.word_recall_at_3),
             quality.oov.to_string(),
+            percent(quality.unknown_share),
             format!("{:.0}", row.tokens_per_second),
         ]);
     }
@@ -143,6 +151,6 @@ fn as_table(rows: &[Row]) -> Table {
 }
 
 /// `27.4 %`
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     if share.is_nan() { "–".to_owned() } else { format!("{:.1} %", 100.0 * share) }
 }

@@ -16,6 +16,7 @@ use pocketlm_train::train::{Evaluation, evaluate_on};
 use pocketlm_train::train::{Options, Outcome, Trainer, check_resumable};
 use serde::Serialize;
 
+use super::eval::percent;
 use crate::ending::Interrupted;
 use crate::input::{read_text, show_notes};
 use crate::machine::{Machine, peak_bytes};
@@ -375,11 +376,14 @@ impl Report {
             return format!("perplexity {:.2} on valid", self.valid.perplexity);
         };
         format!(
-            "perplexity {:.2} on valid, {:.2} on test (recall@1 {:.1} %, recall@3 {:.1} %)",
+            "perplexity {:.2} on valid, {:.2} on test (recall@1 {}, recall@3 {}; of words {}, {}; {} unknown)",
             self.valid.perplexity,
             test.perplexity,
-            100.0 * test.recall_at_1,
-            100.0 * test.recall_at_3
+            percent(test.recall_at_1),
+            percent(test.recall_at_3),
+            percent(test.word_recall_at_1),
+            percent(test.word_recall_at_3),
+            percent(test.unknown_share)
         )
     }
 }

@@ -6,7 +6,7 @@ use super::raw::{self, DEFAULT_RAW_VOCAB, RawCounts, Rule, Text};
 use super::source::{Source, without_end};
 use super::unit::Unit;
 use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
-use pocketlm::raw::{Case, Writer};
+use pocketlm::raw::{Case, JOIN, LOWER, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::Path;
@@ -75,6 +75,17 @@ pub struct Split {
     pub oov: u64,
     /// SHA-256 of the raw text in hexadecimal (that of the file, where the split is a file).
     pub sha256: String,
+    /// The type of unknown words.
+    pub unk: Option<u32>,
+    /// The types that are no words: `<eos>`, `<unk>`, and those of raw text that have no text of their own.
+    pub no_words: Vec<u32>,
+}
+
+impl Split {
+    /// Whether a token is a word of the vocabulary (a character or a byte pair, where these are the unit).
+    pub fn is_word(&self, token: u32) -> bool {
+        !self.no_words.contains(&token)
+    }
 }
 
 impl Encoder {
@@ -288,7 +299,14 @@ impl Encoder {
         let Encoded { mut ids, oov, marked } = encoded;
         ids.shrink_to_fit();
         let (lines, bytes, sha256) = (extent.lines, extent.bytes, extent.sha256());
-        Ok(Split { ids, oov, marked, lines, bytes, sha256 })
+        let (unk, no_words) = (self.vocabulary.unk(), self.no_words());
+        Ok(Split { ids, oov, marked, lines, bytes, sha256, unk, no_words })
+    }
+
+    fn no_words(&self) -> Vec<u32> {
+        let silent = [JOIN, LOWER].into_iter().filter(|_| matches!(self.kind, Kind::Raw(_)));
+        let silent = silent.filter_map(|word| self.vocabulary.id(word));
+        self.vocabulary.unk().into_iter().chain([self.vocabulary.eos()]).chain(silent).collect()
     }
 
     /// The text of ids: words with spaces between them, `<eos>` as a line break.

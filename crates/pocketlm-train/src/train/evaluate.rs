@@ -2,6 +2,9 @@
 //!
 //! Every token of the split counts, one `<eos>` a line among them; the state starts at zero and is carried
 //! through the whole split; the first token is predicted from `<eos>`; one pass, one stream.
+//!
+//! So a model gains by the ends of lines, and by every word that it need not know. Beside the figures over all tokens
+//! stands therefore the recall of words alone.
 
 use pocketlm::Recall;
 use serde::Serialize;
@@ -34,13 +37,43 @@ pub struct Evaluation {
     pub recall_at_1: f64,
     /// Share of tokens among the three likeliest.
     pub recall_at_3: f64,
+    /// Tokens that are [words](Split::is_word): known ones.
+    pub words: u64,
+    /// Share of these words that the model held likeliest of all types; NaN where there is none.
+    pub word_recall_at_1: f64,
+    /// Share of these words among the three likeliest.
+    pub word_recall_at_3: f64,
     /// Tokens that the vocabulary lacks.
     pub oov: u64,
+    /// Share of the unknown among all words, whether the text has them written out or as `<unk>`.
+    pub unknown_share: f64,
+}
+
+/// What an evaluation adds up, token after token in the order of the split.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sums {
+    nll: f64,
+    tokens: Recall,
+    words: Recall,
+    unknown: u64,
+}
+
+impl Sums {
+    /// Takes in a token of `split`: its negative log-likelihood in nats and its rank, as [`Recall`] has it.
+    pub fn add(&mut self, split: &Split, token: u32, nll: f64, rank: usize) {
+        self.nll += nll;
+        self.tokens.add(rank);
+        if split.is_word(token) {
+            self.words.add(rank);
+        }
+        self.unknown += u64::from(Some(token) == split.unk);
+    }
 }
 
 impl Evaluation {
-    /// From the total negative log-likelihood in nats of a split, and the ranks of its tokens.
-    pub fn new(total: f64, recall: Recall, split: &Split) -> Self {
+    /// From what the tokens of a split came to.
+    pub fn new(sums: &Sums, split: &Split) -> Self {
+        let &Sums { nll: total, tokens: recall, words, unknown } = sums;
         let tokens = split.ids.len() as u64;
         let nll = total / tokens as f64;
         let bits = total / std::f64::consts::LN_2;
@@ -52,7 +85,11 @@ impl Evaluation {
             bits_per_byte: bits / split.bytes as f64,
             recall_at_1: recall.at(1),
             recall_at_3: recall.at(3),
+            words: words.tokens,
+            word_recall_at_1: words.at(1),
+            word_recall_at_3: words.at(3),
             oov: split.oov,
+            unknown_share: unknown as f64 / (words.tokens + unknown) as f64,
         }
     }
 }
@@ -90,10 +127,11 @@ pub fn evaluate(
     // The layers run a window ahead of the softmax: the one needs step after step, the other fills the threads.
     let (mut ahead, mut behind) = (network.window(STEPS, 1), network.window(STEPS, 1));
     let mut targets = Vec::new();
-    let (mut total, mut recall) = (0.0, Recall::default());
-    let mut count = |predictions: Vec<Prediction>| {
-        total += predictions.iter().map(|found| f64::from(found.loss)).sum::<f64>();
-        predictions.iter().for_each(|found| recall.add(found.rank));
+    let mut sums = Sums::default();
+    let mut count = |targets: &[u32], predictions: Vec<Prediction>| {
+        for (&target, found) in targets.iter().zip(predictions) {
+            sums.add(split, target, f64::from(found.loss), found.rank);
+        }
     };
     for window in streams.windows(STEPS) {
         if window.steps != ahead.steps {
@@ -102,10 +140,10 @@ pub fn evaluate(
         let forward = || network.forward(weights, &window.inputs, &mut state, &mut ahead, None);
         let predict = || network.predictions(weights, &output, &targets, &behind);
         let (predictions, ()) = rayon::join(predict, forward);
-        count(predictions);
+        count(&targets, predictions);
         std::mem::swap(&mut ahead, &mut behind);
         targets = window.targets;
     }
-    count(network.predictions(weights, &output, &targets, &behind));
-    Ok(Evaluation::new(total, recall, split))
+    count(&targets, network.predictions(weights, &output, &targets, &behind));
+    Ok(Evaluation::new(&sums, split))
 }

@@ -34,7 +34,7 @@ mod regrowth;
 mod schedule;
 mod state;
 
-pub use evaluate::{Evaluation, evaluate, evaluate_on};
+pub use evaluate::{Evaluation, Sums, evaluate, evaluate_on};
 pub use folder::{check_resumable, is_begun};
 pub use group_lasso::GroupLasso;
 pub use grow::grow;

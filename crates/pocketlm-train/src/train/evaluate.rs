@@ -4,7 +4,7 @@
 //! through the whole split; the first token is predicted from `<eos>`; one pass, one stream.
 //!
 //! So a model gains by the ends of lines, and by every word that it need not know. Beside the figures over all tokens
-//! stands therefore the recall of words alone.
+//! stands therefore the recall of words alone, and bits per byte include the spelling of unknown words.
 
 use pocketlm::Recall;
 use serde::Serialize;
@@ -30,8 +30,16 @@ pub struct Evaluation {
     pub perplexity: f64,
     /// `nll / ln 2`.
     pub bits_per_token: f64,
-    /// Total negative log-likelihood in bits over the bytes of the raw text.
+    /// What it takes to send the text, over the bytes of the raw text: the total negative log-likelihood in bits and the
+    /// [spelling](crate::corpus::Spelling) of the unknown words.
     pub bits_per_byte: f64,
+    /// The same without the spelling: an unknown word is only said to be one.
+    pub bits_per_byte_without_spelling: f64,
+    /// Bits of the spelling of all unknown words.
+    pub spelling_bits: f64,
+    /// Unknown words that the text has as `<unk>`: they cannot be spelt, so that bits per byte compare only with those of
+    /// other models of the same text.
+    pub unspelt: u64,
     /// Share of tokens that the model held likeliest of all types, as [`Recall`] has it; NaN (`null` in JSON)
     /// where no ranks were counted.
     pub recall_at_1: f64,
@@ -82,7 +90,10 @@ impl Evaluation {
             nll,
             perplexity: nll.exp(),
             bits_per_token: bits / tokens as f64,
-            bits_per_byte: bits / split.bytes as f64,
+            bits_per_byte: (bits + split.spelling_bits) / split.bytes as f64,
+            bits_per_byte_without_spelling: bits / split.bytes as f64,
+            spelling_bits: split.spelling_bits,
+            unspelt: split.unspelt,
             recall_at_1: recall.at(1),
             recall_at_3: recall.at(3),
             words: words.tokens,

@@ -188,6 +188,11 @@ impl Pair {
 
 /// A text as the token ids of a packed model.
 pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
+    Ok(encoder(model, source.path())?.read(source)?)
+}
+
+/// How text becomes the token ids of a packed model; `place` is what an error names.
+pub fn encoder(model: &Model, place: &Path) -> Result<Encoder> {
     let vocabulary = model.vocabulary();
     let unit = match (vocabulary.unit(), vocabulary.unit().case()) {
         (_, Some(case)) => Unit::Raw(case),
@@ -195,12 +200,11 @@ pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
         _ => Unit::Word,
     };
     let (eos, unk) = (vocabulary.eos(), vocabulary.unk());
-    let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, source.path())?;
-    let encoder = match unit {
+    let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, place)?;
+    Ok(match unit {
         Unit::Raw(case) => Encoder::raw(case, types, vocabulary.names().into_iter().collect()),
         _ => Encoder::closed(unit, types),
-    };
-    Ok(encoder.read(source)?)
+    })
 }
 
 fn each_split(

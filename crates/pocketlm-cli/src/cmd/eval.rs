@@ -18,6 +18,10 @@ use crate::table::table;
 /// Perplexity and recall count every token: words, <unk> and the <eos> of each line. The columns of words leave out
 /// <unk>, <eos> and what has no text of its own in raw text; a prediction of these is a miss there.
 ///
+/// Bits per byte are what it takes to send the text: besides the model's bits those of spelling each unknown word, by
+/// a model of characters made from the vocabulary. So models with different vocabularies compare. Words that the text
+/// itself has as <unk> cannot be spelt; a note counts them.
+///
 /// Example: pocketlm eval runs/small --data data/ptb --split valid --split test
 ///
 /// Example: pocketlm eval small.plm --mix ngram.plm --weight 0.3 --data data/ptb
@@ -106,7 +110,10 @@ impl Args {
                 let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
                 say!("{}", serde_json::to_string_pretty(&object)?);
             }
-            (false, rows) => say!("{}", as_table(rows)),
+            (false, rows) => {
+                say!("{}", as_table(rows));
+                note_unspelt(rows);
+            }
         }
         Ok(())
     }
@@ -148,6 +155,23 @@ fn as_table(rows: &[Row]) -> Table {
         ]);
     }
     table
+}
+
+/// Says of each split how many unknown words have no spelling.
+fn note_unspelt(rows: &[Row]) {
+    let mut splits: Vec<&str> = Vec::new();
+    for row in rows.iter().filter(|row| row.evaluation.unspelt > 0) {
+        if !splits.contains(&row.split) {
+            splits.push(row.split);
+            note!(
+                "note: {} ({}) has {} words as <unk>, which cannot be spelt: bits/byte compare only among models of \
+                 this text",
+                row.data.display(),
+                row.split,
+                row.evaluation.unspelt
+            );
+        }
+    }
 }
 
 /// `27.4 %`

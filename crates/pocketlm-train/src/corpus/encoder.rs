@@ -1,5 +1,9 @@
 //! From text to token ids and back.
 
+mod extension;
+
+pub use extension::Extension;
+
 use super::bpe::{self, Bpe, DEFAULT_BPE_VOCAB};
 use super::error::Error;
 use super::raw::{self, DEFAULT_RAW_VOCAB, RawCounts, Rule, Text};
@@ -145,14 +149,17 @@ impl Encoder {
             counts.add(EOS);
         }
         lines.extent()?;
-        let (counts, is_name) = counts.settle();
+        let (counts, is_name) = counts.settle(|_| false);
         if !limits.are_set() && counts.all().len() > DEFAULT_RAW_VOCAB {
             limits.max_vocab = Some(DEFAULT_RAW_VOCAB);
         }
         let types = counts.all().len();
         let vocabulary = counts.into_vocabulary(limits, source.path())?;
-        let names =
-            if case == Case::True { raw::names(&vocabulary, is_name) } else { BTreeSet::new() };
+        let names = if case == Case::True {
+            raw::names(&vocabulary, None, is_name)
+        } else {
+            BTreeSet::new()
+        };
         let rule = Rule { case, names };
         let name = source.path().display();
         let mut notes: Vec<String> = text.into_iter().collect();

@@ -36,7 +36,7 @@ mod unit;
 mod vocabulary;
 
 pub use bpe::DEFAULT_BPE_VOCAB;
-pub use encoder::{Encoded, Encoder, Options, Split, is_unknown, without_marks};
+pub use encoder::{Encoded, Encoder, Extension, Options, Split, is_unknown, without_marks};
 pub use error::Error;
 pub use raw::{DEFAULT_RAW_VOCAB, Text, composed};
 pub use source::{Cut, SPLITS, Source};

@@ -24,6 +24,7 @@ use crate::settings::{Objective, Schedule, TrainConfig};
 
 pub(crate) mod average;
 pub(crate) mod evaluate;
+mod extend;
 mod folder;
 mod group_lasso;
 mod grow;
@@ -35,6 +36,7 @@ mod schedule;
 mod state;
 
 pub use evaluate::{Evaluation, Sums, evaluate, evaluate_on};
+pub use extend::extend;
 pub use folder::{check_resumable, is_begun};
 pub use group_lasso::GroupLasso;
 pub use grow::grow;

@@ -17,7 +17,7 @@ fn raw_text_becomes_suggestions_that_a_person_would_type() {
     let output = command(&here, train, &[]).output().unwrap();
     let notes = stderr(&output);
     assert!(output.status.success(), "{notes}");
-    assert!(notes.contains("raw text") && notes.contains("hello , how are you ?"), "{notes}");
+    assert!(notes.contains("raw text") && notes.contains("Hello , how are you ?"), "{notes}");
     print(&here, "pack model -o model.plm --precision f32", &[]);
     let first = |model: &str, text: &str| {
         let found = json(&here, &format!("suggest -m {model}"), &[text]);

@@ -98,7 +98,7 @@ fn silent_tokens_of_raw_text_are_no_words() {
 fn unknown_words_of_the_text_itself_are_counted_and_not_spelt() {
     let output = command(shared(), "eval open-model packed.plm --data open", &[]).output().unwrap();
     let notes = stderr(&output);
-    assert_eq!(notes.matches("has 3 words as <unk>").count(), 1, "{notes}");
+    assert_eq!(notes.matches("cannot be spelt: 3; bits/byte").count(), 1, "{notes}");
     let row = json(shared(), "eval packed.plm --data open", &[]);
     assert_eq!((&row["unspelt"], &row["oov"]), (&3.into(), &0.into()));
     assert_eq!(row["bits_per_byte"], row["bits_per_byte_without_spelling"]);

@@ -164,8 +164,8 @@ fn note_unspelt(rows: &[Row]) {
         if !splits.contains(&row.split) {
             splits.push(row.split);
             note!(
-                "note: {} ({}) has {} words as <unk>, which cannot be spelt: bits/byte compare only among models of \
-                 this text",
+                "note: {} ({}): words that the text itself has as <unk>, so that they cannot be spelt: {}; bits/byte \
+                 compare only among models of this text",
                 row.data.display(),
                 row.split,
                 row.evaluation.unspelt

@@ -63,10 +63,14 @@ pub struct Sums {
     nll: f64,
     tokens: Recall,
     words: Recall,
-    unknown: u64,
 }
 
 impl Sums {
+    /// A total negative log-likelihood in nats of which no ranks were counted.
+    pub fn without_ranks(nll: f64) -> Self {
+        Self { nll, ..Self::default() }
+    }
+
     /// Takes in a token of `split`: its negative log-likelihood in nats and its rank, as [`Recall`] has it.
     pub fn add(&mut self, split: &Split, token: u32, nll: f64, rank: usize) {
         self.nll += nll;
@@ -74,14 +78,16 @@ impl Sums {
         if split.is_word(token) {
             self.words.add(rank);
         }
-        self.unknown += u64::from(Some(token) == split.unk);
     }
 }
 
 impl Evaluation {
     /// From what the tokens of a split came to.
     pub fn new(sums: &Sums, split: &Split) -> Self {
-        let &Sums { nll: total, tokens: recall, words, unknown } = sums;
+        let &Sums { nll: total, tokens: recall, words: word_recall } = sums;
+        let count =
+            |is: &dyn Fn(u32) -> bool| split.ids.iter().filter(|&&id| is(id)).count() as u64;
+        let (words, unknown) = (count(&|id| split.is_word(id)), count(&|id| Some(id) == split.unk));
         let tokens = split.ids.len() as u64;
         let nll = total / tokens as f64;
         let bits = total / std::f64::consts::LN_2;
@@ -96,11 +102,11 @@ impl Evaluation {
             unspelt: split.unspelt,
             recall_at_1: recall.at(1),
             recall_at_3: recall.at(3),
-            words: words.tokens,
-            word_recall_at_1: words.at(1),
-            word_recall_at_3: words.at(3),
+            words,
+            word_recall_at_1: word_recall.at(1),
+            word_recall_at_3: word_recall.at(3),
             oov: split.oov,
-            unknown_share: unknown as f64 / (words.tokens + unknown) as f64,
+            unknown_share: unknown as f64 / (words + unknown) as f64,
         }
     }
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use pocketlm::{Model, Ranking, Recall, Session};
+use pocketlm::{Model, Ranking, Session};
 use pocketlm_kernels::activation::exp;
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::ngram::mix;
-use pocketlm_train::train::{Evaluation, evaluate_on};
+use pocketlm_train::train::{Evaluation, Sums, evaluate_on};
 use serde::Serialize;
 
 use crate::model::{Loaded, check_exists};
@@ -96,8 +96,13 @@ pub fn packed_rows(
 ) -> Result<Vec<Row>> {
     let read = |source: &Source| packed_split(model, source);
     let run = |text: &Split| {
-        let (score, recall) = Session::new(model).evaluate_with_recall(text.ids.iter().copied())?;
-        Ok(Evaluation::new(score.nll, recall, text))
+        let (mut sums, mut tokens) = (Sums::default(), text.ids.iter());
+        Session::new(model).evaluate_ranks(text.ids.iter().copied(), |log_probability, rank| {
+            if let Some(&token) = tokens.next() {
+                sums.add(text, token, -log_probability, rank);
+            }
+        })?;
+        Ok(Evaluation::new(&sums, text))
     };
     each_split((path, None), data, splits, read, run)
 }
@@ -138,10 +143,7 @@ pub fn mixed_rows(
             mix::weight(&valid.0, &valid.1)
         }
     };
-    let run = |text: &Split| {
-        let (nll, recall) = pair.evaluate(&text.ids, weight)?;
-        Ok(Evaluation::new(nll, recall, text))
-    };
+    let run = |text: &Split| Ok(Evaluation::new(&pair.evaluate(text, weight)?, text));
     let mixture = Mixture { mix: second.to_owned(), weight };
     each_split((path, Some(mixture)), data, splits, read, run)
 }
@@ -172,15 +174,14 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Negative log-likelihood in nats of a text under the mixture, and how often the next token was among the
-    /// likeliest. Takes both models' whole distribution at every token.
-    fn evaluate(&self, ids: &[u32], weight: f64) -> Result<(f64, Recall)> {
+    /// What a text comes to under the mixture. Takes both models' whole distribution at every token.
+    fn evaluate(&self, text: &Split, weight: f64) -> Result<Sums> {
         let models = [&self.first.model, &self.second.model];
         let [mut first, mut second] = models.map(Session::new);
         let types = self.first.model.vocabulary().len();
         let (mut own, mut other) = (vec![0.0; types], vec![0.0; types]);
-        let (mut nll, mut recall) = (0.0, Recall::default());
-        for &id in ids {
+        let mut sums = Sums::default();
+        for &id in &text.ids {
             first.log_probabilities(&mut own)?;
             second.log_probabilities(&mut other)?;
             [&mut own, &mut other].into_iter().for_each(|all| exp(all));
@@ -189,12 +190,12 @@ impl Pair {
             }
             let mut ranking = Ranking::default();
             ranking.push(&own);
-            recall.add(ranking.rank(own[id as usize]));
-            nll -= f64::from(own[id as usize]).ln();
+            let probability = own[id as usize];
+            sums.add(text, id, -f64::from(probability).ln(), ranking.rank(probability));
             first.feed(id)?;
             second.feed(id)?;
         }
-        Ok((nll, recall))
+        Ok(sums)
     }
 
     /// What both models say of each token of a text from its beginning, in nats.
@@ -211,6 +212,11 @@ impl Pair {
 
 /// A text as the token ids of a packed model.
 pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
+    Ok(encoder(model, source.path())?.read(source)?)
+}
+
+/// How text becomes the token ids of a packed model; `place` is what an error names.
+pub fn encoder(model: &Model, place: &Path) -> Result<Encoder> {
     let vocabulary = model.vocabulary();
     let unit = match (vocabulary.unit(), vocabulary.unit().case()) {
         (_, Some(case)) => Unit::Raw(case),
@@ -218,12 +224,11 @@ pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
         _ => Unit::Word,
     };
     let (eos, unk) = (vocabulary.eos(), vocabulary.unk());
-    let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, source.path())?;
-    let encoder = match unit {
+    let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, place)?;
+    Ok(match unit {
         Unit::Raw(case) => Encoder::raw(case, types, vocabulary.names().into_iter().collect()),
         _ => Encoder::closed(unit, types),
-    };
-    Ok(encoder.read(source)?)
+    })
 }
 
 fn each_split(

@@ -1,5 +1,6 @@
 //! A model for use, whether it is a checkpoint or a packed file: both run on the runtime.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,6 +11,7 @@ use pocketlm_train::corpus::{Encoder, Unit, composed, without_marks};
 use pocketlm_train::pack::pack_in_memory;
 
 use crate::ending::Usage;
+use crate::evaluation::encoder;
 use crate::shell;
 
 /// The model of a command that uses one, so that its arguments are texts.
@@ -69,6 +71,9 @@ pub struct Loaded {
     pub model: Model,
     /// How text is cut, where the runtime cannot do it: byte pairs.
     encoder: Option<Encoder>,
+    /// How text is cut by the trainer's rules, which know the spelling of unknown words; made when it is asked for.
+    speller: OnceCell<Encoder>,
+    path: PathBuf,
 }
 
 impl Loaded {
@@ -76,13 +81,17 @@ impl Loaded {
     pub fn open(path: &Path) -> Result<Self> {
         check_exists(path)?;
         if !path.is_dir() {
-            return Ok(Self { model: Model::open(path)?, encoder: None });
+            return Ok(Self::of(Model::open(path)?, None, path));
         }
         let checkpoint = Checkpoint::load(path)?;
         let packed = pack_in_memory(&checkpoint)
             .with_context(|| format!("{} cannot be run", path.display()))?;
         let encoder = (checkpoint.config.unit == Unit::Bpe).then_some(checkpoint.encoder);
-        Ok(Self { model: Model::from_bytes(packed)?, encoder })
+        Ok(Self::of(Model::from_bytes(packed)?, encoder, path))
+    }
+
+    fn of(model: Model, encoder: Option<Encoder>, path: &Path) -> Self {
+        Self { model, encoder, speller: OnceCell::new(), path: path.to_owned() }
     }
 
     /// Opens a model whose text the runtime can cut itself: of words or characters.
@@ -125,6 +134,22 @@ impl Loaded {
             word.ok_or_else(|| anyhow!("the tokenizer has a piece ({id}) that the model lacks"))
         };
         Ok((encoded.ids.iter().map(piece).collect::<Result<_>>()?, encoded.oov))
+    }
+
+    /// Nats that it takes to spell the words of a text that the vocabulary lacks.
+    pub fn spelling(&self, text: &str) -> Result<f64> {
+        // Byte pairs lack nothing.
+        if self.encoder.is_some() {
+            return Ok(0.0);
+        }
+        let speller = match self.speller.get() {
+            Some(speller) => speller,
+            None => {
+                let made = encoder(&self.model, &self.path)?;
+                self.speller.get_or_init(|| made)
+            }
+        };
+        Ok(speller.encode(text)?.spelling_bits * std::f64::consts::LN_2)
     }
 
     /// The text of token ids as it goes on after `context`, with the space between the two.

@@ -41,6 +41,9 @@ pub struct Standing {
     pub valid_perplexity: Option<f64>,
     pub recall_at_1: Option<f64>,
     pub recall_at_3: Option<f64>,
+    pub word_recall_at_1: Option<f64>,
+    pub word_recall_at_3: Option<f64>,
+    pub unknown_share: Option<f64>,
     pub parameters: Option<usize>,
     pub seconds: Option<f64>,
     pub tokens_per_second: Option<f64>,
@@ -157,6 +160,9 @@ impl Standing {
             valid_perplexity: None,
             recall_at_1: None,
             recall_at_3: None,
+            word_recall_at_1: None,
+            word_recall_at_3: None,
+            unknown_share: None,
             parameters: None,
             seconds: None,
             tokens_per_second: None,
@@ -193,6 +199,9 @@ impl Standing {
         self.valid_perplexity = valid["perplexity"].as_f64();
         self.recall_at_1 = valid["recall_at_1"].as_f64();
         self.recall_at_3 = valid["recall_at_3"].as_f64();
+        self.word_recall_at_1 = valid["word_recall_at_1"].as_f64();
+        self.word_recall_at_3 = valid["word_recall_at_3"].as_f64();
+        self.unknown_share = valid["unknown_share"].as_f64();
     }
 }
 

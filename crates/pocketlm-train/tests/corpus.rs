@@ -543,7 +543,7 @@ fn text_is_taken_for_what_it_looks_like() {
     let notes = |text, asked| encoder(text, Options { text: asked, ..WORDS }).notes().join("\n");
     assert!(notes("we do n't know\n", Text::Raw).contains("looks tokenised"));
     assert!(notes("Well, yes.\nNo!\n", Text::Tokenised).contains("looks raw"));
-    assert!(notes("Well, yes.\nNo!\n", Text::Auto).contains("well , yes ."));
+    assert!(notes("Well, yes.\nNo!\n", Text::Auto).contains("Well , yes ."));
 }
 
 #[test]

@@ -101,11 +101,24 @@ impl<M: Borrow<Model>> Session<M> {
         tokens: impl IntoIterator<Item = u32>,
     ) -> Result<(Score, Recall)> {
         let (mut score, mut recall) = (Score::default(), Recall::default());
-        self.evaluate_blocks(tokens, true, |log_probability, rank| {
+        self.evaluate_ranks(tokens, |log_probability, rank| {
             score.add(true, log_probability);
             recall.add(rank);
         })?;
         Ok((score, recall))
+    }
+
+    /// As [`evaluate_with_recall`](Self::evaluate_with_recall), but calls `each` with the log-probability in nats and the
+    /// rank of every token, as [`Recall`] takes it: for the recall of some of them.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_ranks(
+        &mut self,
+        tokens: impl IntoIterator<Item = u32>,
+        each: impl FnMut(f64, usize),
+    ) -> Result<()> {
+        self.evaluate_blocks(tokens, true, each)
     }
 
     /// As [`evaluate`](Self::evaluate), but calls `each` with the log-probability in nats of every token.

@@ -460,8 +460,8 @@ fn quoted(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pocketlm::Recall;
     use pocketlm_train::corpus::Split as Text;
+    use pocketlm_train::train::Sums;
 
     fn row(bytes: usize, nll: f64) -> Compared {
         let text = Text { ids: vec![0], bytes: 1, ..Text::default() };
@@ -470,7 +470,7 @@ mod tests {
             bytes,
             split: "test",
             sha256: String::new(),
-            quality: Evaluation::new(nll, Recall::default(), &text),
+            quality: Evaluation::new(&Sums::without_ranks(nll), &text),
             tokens_per_second: None,
             frontier: false,
         }

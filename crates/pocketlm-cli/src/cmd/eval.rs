@@ -15,7 +15,13 @@ use crate::typing;
 
 /// Measure the perplexity of models on a text.
 ///
-/// Also recall (how often the next word was the likeliest, or among the three likeliest), unknown words and speed.
+/// Also recall (how often the next token was the likeliest, or among the three likeliest), unknown words and speed.
+/// Perplexity and recall count every token: words, <unk> and the <eos> of each line. The columns of words leave out
+/// <unk>, <eos> and what has no text of its own in raw text; a prediction of these is a miss there.
+///
+/// Bits per byte are what it takes to send the text: besides the model's bits those of spelling each unknown word, by
+/// a model of characters made from the vocabulary. So models with different vocabularies compare. Words that the text
+/// itself has as <unk> cannot be spelt; a note counts them.
 ///
 /// With --typing, how many keys suggestions save when the text is typed with them: shares of the keys saved by a list of
 /// one and of three suggestions; of the words among them before the first letter, and among three after 1, 2 and 3
@@ -120,7 +126,10 @@ impl Args {
                 let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
                 say!("{}", serde_json::to_string_pretty(&object)?);
             }
-            (false, rows) => say!("{}", as_table(rows)),
+            (false, rows) => {
+                say!("{}", as_table(rows));
+                note_unspelt(rows);
+            }
         }
         Ok(())
     }
@@ -171,7 +180,10 @@ fn as_table(rows: &[Row]) -> Table {
         "bits/byte",
         "recall@1",
         "recall@3",
+        "recall@1 words",
+        "recall@3 words",
         "oov",
+        "unknown",
         "tokens/s",
     ];
     let mut table = table(&header, 2);
@@ -186,11 +198,31 @@ fn as_table(rows: &[Row]) -> Table {
             format!("{:.3}", quality.bits_per_byte),
             percent(quality.recall_at_1),
             percent(quality.recall_at_3),
+            percent(quality.word_recall_at_1),
+            percent(quality.word_recall_at_3),
             quality.oov.to_string(),
+            percent(quality.unknown_share),
             format!("{:.0}", row.tokens_per_second),
         ]);
     }
     table
+}
+
+/// Says of each split how many unknown words have no spelling.
+fn note_unspelt(rows: &[Row]) {
+    let mut splits: Vec<&str> = Vec::new();
+    for row in rows.iter().filter(|row| row.evaluation.unspelt > 0) {
+        if !splits.contains(&row.split) {
+            splits.push(row.split);
+            note!(
+                "note: {} ({}): words that the text itself has as <unk>, so that they cannot be spelt: {}; bits/byte \
+                 compare only among models of this text",
+                row.data.display(),
+                row.split,
+                row.evaluation.unspelt
+            );
+        }
+    }
 }
 
 /// `27.4 %`

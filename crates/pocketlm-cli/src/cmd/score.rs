@@ -15,7 +15,8 @@ use crate::model::{Loaded, ModelArg};
 
 /// Score texts: negative log-likelihood in nats and perplexity, with the end of the sentence.
 ///
-/// Each argument is a text, scored from its beginning. Without arguments, each line of standard input is one.
+/// Each argument is a text, scored from its beginning. Without arguments, each line of standard input is one. A word
+/// outside the vocabulary costs its spelling too, since the model says of it only that it is unknown.
 ///
 /// Example: pocketlm score -m runs/small "the cat sat on the mat"
 ///
@@ -34,9 +35,45 @@ pub struct Args {
     /// Weight of the second model in the mixture, from 0 to 1.
     #[arg(long, default_value_t = 0.5, requires = "mix", value_parser = share)]
     weight: f64,
+    /// What is added for each unknown word: auto (its spelling, by a model of characters made from the vocabulary), a
+    /// number of nats, or none.
+    #[arg(long, value_name = "NATS", default_value = "auto", value_parser = penalty, allow_negative_numbers = true)]
+    unk_penalty: Penalty,
     /// Print one JSON object for each text.
     #[arg(long)]
     json: bool,
+}
+
+/// What an unknown word costs beside its probability as one.
+#[derive(Clone, Copy, Debug)]
+enum Penalty {
+    /// Its spelling.
+    Spelling,
+    /// So many nats.
+    Nats(f64),
+}
+
+fn penalty(text: &str) -> Result<Penalty, String> {
+    match text {
+        "auto" => Ok(Penalty::Spelling),
+        "none" => Ok(Penalty::Nats(0.0)),
+        _ => {
+            let nats = text.parse().ok().filter(|nats| (0.0..=1e6).contains(nats));
+            nats.map(Penalty::Nats)
+                .ok_or_else(|| "give auto, none, or a number of nats from 0 to 1000000".to_owned())
+        }
+    }
+}
+
+impl Penalty {
+    /// Nats for all unknown words of a text.
+    fn of(self, loaded: &Loaded, text: &str, oov: u64) -> Result<f64> {
+        match self {
+            _ if oov == 0 => Ok(0.0),
+            Self::Spelling => loaded.spelling(text),
+            Self::Nats(nats) => Ok(oov as f64 * nats),
+        }
+    }
 }
 
 impl Args {
@@ -51,7 +88,8 @@ impl Args {
                 let (first, second) = pair.log_probabilities(&ids)?;
                 let both = first.iter().zip(second);
                 let each = both.map(|(&a, b)| -mix::log_probability(a, b, self.weight));
-                self.print(text, Score { tokens: ids.len() as u64, oov, nll: each.sum() })
+                let score = Score { tokens: ids.len() as u64, oov, nll: each.sum() };
+                self.print(text, score, self.unk_penalty.of(&pair.first, text, oov)?)
             });
         }
         if let Some(file) = self.text.iter().find(|text| Path::new(text).is_file()) {
@@ -67,20 +105,28 @@ impl Args {
             ids.push(loaded.model.vocabulary().eos());
             session.reset();
             let score = session.evaluate(ids)?;
-            self.print(text, Score { oov, ..score })
+            self.print(text, Score { oov, ..score }, self.unk_penalty.of(&loaded, text, oov)?)
         })
     }
 
-    fn print(&self, text: &str, score: Score) -> Result<()> {
+    /// Prints a score; `penalty` is what its unknown words cost in nats.
+    fn print(&self, text: &str, without: Score, penalty: f64) -> Result<()> {
+        let score = Score { nll: without.nll + penalty, ..without };
         let (nll, perplexity, tokens, oov) =
             (score.nll, score.perplexity(), score.tokens, score.oov);
         let mut out = std::io::stdout().lock();
         if self.json {
             let object = json!({ "text": text, "tokens": tokens, "nll": nll,
-                "perplexity": perplexity, "oov": oov });
+                "perplexity": perplexity, "oov": oov, "unk_penalty": penalty,
+                "nll_without_penalty": without.nll });
             writeln!(out, "{object}")?;
         } else {
-            writeln!(out, "{nll:10.4} nats  perplexity {perplexity:9.2}  oov {oov}  {text}")?;
+            let spelt =
+                if penalty > 0.0 { format!(" (+{penalty:.2} nats)") } else { String::new() };
+            writeln!(
+                out,
+                "{nll:10.4} nats  perplexity {perplexity:9.2}  oov {oov}{spelt}  {text}"
+            )?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use pocketlm_train::lock::Lock;
 use pocketlm_train::sweep::{Sweep, Trial};
 use serde::Serialize;
 
+use super::eval::percent;
 use crate::cmd::train::{DeviceArgs, TextArgs, interruptible};
 use crate::ending::Interrupted;
 use crate::input::show_notes;
@@ -279,16 +280,17 @@ impl<'a> Run<'a> {
         let header: Vec<&str> = ["trial"]
             .into_iter()
             .chain(keys)
-            .chain(["valid", "recall@1", "best epoch", "seconds", "state"])
+            .chain(["valid", "recall@1", "recall@1 words", "best epoch", "seconds", "state"])
             .collect();
-        let mut table = table(&header, header.len() - 5);
+        let mut table = table(&header, header.len() - 6);
         for entry in self.sorted() {
             let standing = &entry.standing;
             let mut cells = vec![entry.trial.number.to_string()];
             cells.extend(entry.trial.settings.iter().map(toml::Value::to_string));
             cells.push(standing.valid_perplexity.map_or("–".into(), |x| format!("{x:.2}")));
-            let recall = standing.recall_at_1.map(|x| 100.0 * x);
-            cells.push(recall.map_or("–".into(), |x| format!("{x:.1} %")));
+            for recall in [standing.recall_at_1, standing.word_recall_at_1] {
+                cells.push(percent(recall.unwrap_or(f64::NAN)));
+            }
             cells.push(standing.best_epoch.map_or("–".into(), |x| x.to_string()));
             cells.push(standing.seconds.map_or("–".into(), |x| format!("{x:.0}")));
             cells.push(state(standing, entry.trial.recipe.train.epochs));

@@ -12,15 +12,16 @@ use pocketlm_train::corpus::{
 };
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::recipe::{Draft, Recipe};
-use pocketlm_train::train::{Evaluation, evaluate_on};
+use pocketlm_train::train::{Evaluation, evaluate_on, extend};
 use pocketlm_train::train::{Event, Options, Outcome, Trainer, check_resumable, measurements};
 use serde::Serialize;
 
+use super::eval::percent;
 use crate::ending::Interrupted;
 use crate::input::{read_text, show_notes};
 use crate::machine::{Machine, peak_bytes};
 use crate::model::check_exists;
-use crate::numbers::minutes;
+use crate::numbers::{count, minutes};
 use crate::output::Output;
 use crate::plot;
 use crate::progress::{Mode, Progress};
@@ -44,6 +45,9 @@ pub struct Args {
     /// shape makes the model grow.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
+    /// Add the N most frequent words of the text that the model of --from does not know: each begins as <unk> is.
+    #[arg(long, value_name = "N", requires = "from", value_parser = count)]
+    extend_vocab: Option<usize>,
     /// Recipe (TOML) with settings over those of the base model.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
@@ -205,8 +209,8 @@ impl Args {
         }
         self.plot.as_deref().map_or(Ok(()), |path| self.check_plot(path))?;
         let from = self.from.as_ref().filter(|_| !self.resume);
-        let from = from.map(|from| Checkpoint::load(from)).transpose()?;
-        let corpus = self.corpus(from.as_ref())?;
+        let mut from = from.map(|from| Checkpoint::load(from)).transpose()?;
+        let corpus = self.corpus(from.as_mut())?;
         if !self.no_test {
             corpus.require_test(&self.data).context("--no-test does without")?;
         }
@@ -292,7 +296,9 @@ impl Args {
         Ok(draft.finish()?)
     }
 
-    fn corpus(&self, from: Option<&Checkpoint>) -> Result<Corpus> {
+    /// The text, in the words of the model to start from if there is one, which learns new words where that is asked for.
+    fn corpus(&self, from: Option<&mut Checkpoint>) -> Result<Corpus> {
+        let is_given = from.is_some();
         let corpus = match from {
             Some(model) => {
                 if let Some(flag) = self.text.given() {
@@ -300,16 +306,33 @@ impl Args {
                         "{flag} does not go with --from, which brings its vocabulary: leave it out"
                     );
                 }
-                Corpus::open_with(&self.data, model.encoder.clone())?
+                let sources = Source::splits(&self.data)?;
+                if let Some(words) = self.extend_vocab {
+                    self.extend(model, &sources[0], words)?;
+                }
+                Corpus::encode(model.encoder.clone(), &sources)?
             }
             None if self.resume => Corpus::open_with(&self.data, self.resumed_encoder()?)?,
             None => Corpus::open(&self.data, &self.text.options())?,
         };
         show_notes(&corpus);
-        if from.is_some() {
+        if is_given {
             warn_of_unknown(&corpus.train);
         }
         Ok(corpus)
+    }
+
+    /// Gives a model the most frequent words of a text that it does not know.
+    fn extend(&self, model: &mut Checkpoint, text: &Source, words: usize) -> Result<()> {
+        if model.config.unit == Unit::Bpe {
+            bail!(
+                "--extend-vocab is of no use to a model of byte pairs, which know every word: leave it out"
+            );
+        }
+        let extension = model.encoder.extended(text, words)?;
+        let from = self.from.as_deref().unwrap_or(&self.data).display().to_string();
+        *model = extend(model, &extension).with_context(|| format!("{from}: --extend-vocab"))?;
+        Ok(())
     }
 
     /// The vocabulary of the training in --out, which flags may name but not change.
@@ -415,11 +438,14 @@ impl Report {
             return format!("perplexity {:.2} on valid", self.valid.perplexity);
         };
         format!(
-            "perplexity {:.2} on valid, {:.2} on test (recall@1 {:.1} %, recall@3 {:.1} %)",
+            "perplexity {:.2} on valid, {:.2} on test (recall@1 {}, recall@3 {}; of words {}, {}; {} unknown)",
             self.valid.perplexity,
             test.perplexity,
-            100.0 * test.recall_at_1,
-            100.0 * test.recall_at_3
+            percent(test.recall_at_1),
+            percent(test.recall_at_3),
+            percent(test.word_recall_at_1),
+            percent(test.word_recall_at_3),
+            percent(test.unknown_share)
         )
     }
 }
@@ -431,8 +457,8 @@ fn warn_of_unknown(text: &Split) {
     let share = text.oov as f64 / text.ids.len().max(1) as f64;
     if share > 0.05 {
         note!(
-            "warning: {:.0} % of the training text is unknown to the model to start from: it is read as <unk>; a \
-             training without --from has a vocabulary of its own",
+            "warning: {:.0} % of the training text is unknown to the model to start from: it is read as <unk>; \
+             --extend-vocab N adds the N most frequent new words, a training without --from has a vocabulary of its own",
             100.0 * share
         );
     }

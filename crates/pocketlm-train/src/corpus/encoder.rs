@@ -1,15 +1,21 @@
 //! From text to token ids and back.
 
+mod extension;
+
+pub use extension::Extension;
+
 use super::bpe::{self, Bpe, DEFAULT_BPE_VOCAB};
 use super::error::Error;
 use super::raw::{self, DEFAULT_RAW_VOCAB, RawCounts, Rule, Text};
 use super::source::{Source, without_end};
+use super::spelling::Spelling;
 use super::unit::Unit;
 use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
-use pocketlm::raw::{Case, Writer};
+use pocketlm::raw::{Case, JOIN, LOWER, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// How a training text becomes a vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +56,8 @@ pub struct Encoder {
     vocabulary: Vocabulary,
     kind: Kind,
     notes: Vec<String>,
+    /// Made when the first unknown word is read.
+    spelling: OnceLock<Spelling>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,7 +69,7 @@ enum Kind {
 }
 
 /// One text as token ids.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Split {
     /// The tokens, one `<eos>` at the end of every line.
     pub ids: Vec<u32>,
@@ -73,8 +81,23 @@ pub struct Split {
     pub marked: u64,
     /// Tokens that are not in the vocabulary and became `<unk>`; an `<unk>` in the text is none.
     pub oov: u64,
+    /// Bits that it takes to spell these, by the [`Spelling`] of the vocabulary.
+    pub spelling_bits: f64,
+    /// Unknown words that the text itself has as `<unk>`, so that nobody can spell them.
+    pub unspelt: u64,
     /// SHA-256 of the raw text in hexadecimal (that of the file, where the split is a file).
     pub sha256: String,
+    /// The type of unknown words.
+    pub unk: Option<u32>,
+    /// The types that are no words: `<eos>`, `<unk>`, and those of raw text that have no text of their own.
+    pub no_words: Vec<u32>,
+}
+
+impl Split {
+    /// Whether a token is a word of the vocabulary (a character or a byte pair, where these are the unit).
+    pub fn is_word(&self, token: u32) -> bool {
+        !self.no_words.contains(&token)
+    }
 }
 
 impl Encoder {
@@ -92,7 +115,7 @@ impl Encoder {
             let size = max_vocab.unwrap_or(DEFAULT_BPE_VOCAB);
             let bpe = Bpe::train(source, size, min_count.unwrap_or(0))?;
             let vocabulary = bpe.vocabulary(source.path())?;
-            return Ok(Self { vocabulary, kind: Kind::Bpe(bpe), notes: Vec::new() });
+            return Ok(Self::of(vocabulary, Kind::Bpe(bpe), Vec::new()));
         }
         let limits = Limits { max_vocab, min_count };
         let (counts, foreign) = count(source, unit, unk.as_deref(), limits)?;
@@ -126,14 +149,17 @@ impl Encoder {
             counts.add(EOS);
         }
         lines.extent()?;
-        let (counts, is_name) = counts.settle();
+        let (counts, is_name) = counts.settle(|_| false);
         if !limits.are_set() && counts.all().len() > DEFAULT_RAW_VOCAB {
             limits.max_vocab = Some(DEFAULT_RAW_VOCAB);
         }
         let types = counts.all().len();
         let vocabulary = counts.into_vocabulary(limits, source.path())?;
-        let names =
-            if case == Case::True { raw::names(&vocabulary, is_name) } else { BTreeSet::new() };
+        let names = if case == Case::True {
+            raw::names(&vocabulary, None, is_name)
+        } else {
+            BTreeSet::new()
+        };
         let rule = Rule { case, names };
         let name = source.path().display();
         let mut notes: Vec<String> = text.into_iter().collect();
@@ -147,14 +173,18 @@ impl Encoder {
                 vocabulary.len()
             ));
         }
-        Ok(Self { vocabulary, kind: Kind::Raw(rule), notes })
+        Ok(Self::of(vocabulary, Kind::Raw(rule), notes))
+    }
+
+    fn of(vocabulary: Vocabulary, kind: Kind, notes: Vec<String>) -> Self {
+        Self { vocabulary, kind, notes, spelling: OnceLock::new() }
     }
 
     /// The same with a type for unknown words, and a note that says why.
     pub(super) fn with_unknown(self, note: String) -> Self {
         let vocabulary = self.vocabulary.with_unknown();
         let notes = [self.notes, vec![note]].concat();
-        Self { vocabulary, kind: self.kind, notes }
+        Self::of(vocabulary, self.kind, notes)
     }
 
     /// What was taken for granted when the vocabulary was made, for people.
@@ -175,12 +205,12 @@ impl Encoder {
             Unit::Raw(case) => Kind::Raw(Rule { case, names: BTreeSet::new() }),
             Unit::Word | Unit::Bpe => Kind::Word,
         };
-        Self { vocabulary, kind, notes: Vec::new() }
+        Self::of(vocabulary, kind, Vec::new())
     }
 
     /// The same for raw text, with the words that keep their capital at the start of a sentence.
     pub fn raw(case: Case, vocabulary: Vocabulary, names: BTreeSet<String>) -> Self {
-        Self { vocabulary, kind: Kind::Raw(Rule { case, names }), notes: Vec::new() }
+        Self::of(vocabulary, Kind::Raw(Rule { case, names }), Vec::new())
     }
 
     /// The words of raw text that keep their capital at the start of a sentence, although there is one with a small
@@ -203,7 +233,7 @@ impl Encoder {
         let vocabulary = Vocabulary::load(&path)?;
         if let Unit::Raw(case) = unit {
             let rule = Rule::load(&folder.join("names.txt"), case, &vocabulary)?;
-            return Ok(Self { vocabulary, kind: Kind::Raw(rule), notes: Vec::new() });
+            return Ok(Self::of(vocabulary, Kind::Raw(rule), Vec::new()));
         }
         if unit != Unit::Bpe {
             return Ok(Self::closed(unit, vocabulary));
@@ -214,7 +244,7 @@ impl Encoder {
             let reason = "tokenizer.json beside it has other types".to_owned();
             return Err(Error::BadVocabulary { path, line: 1, reason });
         }
-        Ok(Self { vocabulary, kind: Kind::Bpe(bpe), notes: Vec::new() })
+        Ok(Self::of(vocabulary, Kind::Bpe(bpe), Vec::new()))
     }
 
     /// Writes `vocab.txt`, and `tokenizer.json` for byte-pair encoding, into a folder.
@@ -285,10 +315,17 @@ impl Encoder {
             encoded.ids.push(self.vocabulary.eos());
         }
         let extent = lines.extent()?;
-        let Encoded { mut ids, oov, marked } = encoded;
+        let Encoded { mut ids, oov, spelling_bits, unspelt, marked } = encoded;
         ids.shrink_to_fit();
         let (lines, bytes, sha256) = (extent.lines, extent.bytes, extent.sha256());
-        Ok(Split { ids, oov, marked, lines, bytes, sha256 })
+        let (unk, no_words) = (self.vocabulary.unk(), self.no_words());
+        Ok(Split { ids, oov, spelling_bits, unspelt, marked, lines, bytes, sha256, unk, no_words })
+    }
+
+    fn no_words(&self) -> Vec<u32> {
+        let silent = [JOIN, LOWER].into_iter().filter(|_| matches!(self.kind, Kind::Raw(_)));
+        let silent = silent.filter_map(|word| self.vocabulary.id(word));
+        self.vocabulary.unk().into_iter().chain([self.vocabulary.eos()]).chain(silent).collect()
     }
 
     /// The text of ids: words with spaces between them, `<eos>` as a line break.
@@ -328,25 +365,38 @@ impl Encoder {
     }
 
     fn push_type(&self, word: &str, out: &mut Encoded) -> Result<(), Stop> {
-        let id = match self.vocabulary.id(word) {
-            Some(id) => id,
-            None => {
-                out.oov += u64::from(!is_unknown(word));
-                self.vocabulary.unk().ok_or_else(|| Stop::Unknown(word.to_owned()))?
-            }
-        };
-        out.ids.push(id);
+        let (known, unk) = (self.vocabulary.id(word), self.vocabulary.unk());
+        if (known.is_some() && known == unk) || (known.is_none() && is_unknown(word)) {
+            out.unspelt += 1;
+        } else if known.is_none() && unk.is_some() {
+            out.oov += 1;
+            out.spelling_bits += self.spelling().bits(word.as_bytes());
+        }
+        out.ids.push(known.or(unk).ok_or_else(|| Stop::Unknown(word.to_owned()))?);
         Ok(())
+    }
+
+    /// The spelling of the words of the vocabulary.
+    fn spelling(&self) -> &Spelling {
+        self.spelling.get_or_init(|| {
+            let no_words = self.no_words();
+            let words = self.vocabulary.words().zip(0..);
+            Spelling::new(words.filter(|(_, id)| !no_words.contains(id)).map(|(word, _)| word))
+        })
     }
 }
 
 /// The ids of a text, and how many of them stand for words outside the vocabulary.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Encoded {
     /// The tokens.
     pub ids: Vec<u32>,
     /// How many tokens became `<unk>`.
     pub oov: u64,
+    /// Bits that it takes to spell these, by the [`Spelling`] of the vocabulary.
+    pub spelling_bits: f64,
+    /// Unknown words that the text itself has as `<unk>`.
+    pub unspelt: u64,
     /// Lines of which marks of a sentence's begin or end were left out.
     pub marked: u64,
 }

@@ -208,13 +208,17 @@ impl RawCounts {
     }
 
     /// All counts, with every word at the start of a sentence as it is written elsewhere; and which capitalised words
-    /// are preferred to their small form.
-    pub(super) fn settle(mut self) -> (Counts, impl Fn(&str) -> bool) {
+    /// are preferred to their small form. Where the small form is known already, that is what it stays.
+    pub(super) fn settle(
+        mut self,
+        is_known: impl Fn(&str) -> bool,
+    ) -> (Counts, impl Fn(&str) -> bool) {
         let elsewhere: HashMap<Box<str>, u64> = self.counts.all().clone();
         let is_name = move |word: &str| {
             let count = |word: &str| elsewhere.get(word).copied().unwrap_or(0);
-            let without = count(&small(word));
-            without == 0 || without < count(word)
+            let small = small(word);
+            let without = count(&small);
+            !is_known(&small) && (without == 0 || without < count(word))
         };
         for (word, times) in self.first.drain() {
             let counted = if is_name(&word) { word.into() } else { small(&word) };
@@ -224,10 +228,17 @@ impl RawCounts {
     }
 }
 
-/// The names of a vocabulary.
-pub(super) fn names(vocabulary: &Vocabulary, is_name: impl Fn(&str) -> bool) -> BTreeSet<String> {
+/// The names of a vocabulary, of the words that are new since `before` or have a new small form; without it, of all.
+pub(super) fn names(
+    vocabulary: &Vocabulary,
+    before: Option<&Vocabulary>,
+    is_name: impl Fn(&str) -> bool,
+) -> BTreeSet<String> {
     let both = |word: &&str| is_capitalised(word) && vocabulary.id(&small(word)).is_some();
-    vocabulary.words().filter(both).filter(|word| is_name(word)).map(str::to_owned).collect()
+    let is_old = |word: &str| before.is_some_and(|before| before.id(word).is_some());
+    let is_new = |word: &&str| !is_old(word) || !is_old(&small(word));
+    let names = vocabulary.words().filter(both).filter(is_new).filter(|word| is_name(word));
+    names.map(str::to_owned).collect()
 }
 
 /// The first types of a line, for people.

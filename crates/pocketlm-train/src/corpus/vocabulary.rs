@@ -113,6 +113,16 @@ impl Vocabulary {
         self
     }
 
+    /// The same types and new ones after them.
+    pub(super) fn with_words(mut self, words: impl IntoIterator<Item = Box<str>>) -> Self {
+        for word in words {
+            let word: Arc<str> = word.into();
+            self.ids.insert(word.clone(), self.words.len() as u32);
+            self.words.push(word);
+        }
+        self
+    }
+
     /// Reads `vocab.txt`: one type per line, line number (from 0) = id.
     ///
     /// Lines end in a bare line feed, since any other character, a carriage return or a space
@@ -202,6 +212,11 @@ impl Counts {
     /// How often each word came.
     pub(super) fn all(&self) -> &HashMap<Box<str>, u64> {
         &self.counts
+    }
+
+    /// All types by falling frequency, ties by their bytes.
+    pub(super) fn sorted(self) -> Vec<(Box<str>, u64)> {
+        by_frequency(self.counts)
     }
 
     /// All types, or those that `limits` keep plus `<unk>` for the rest.

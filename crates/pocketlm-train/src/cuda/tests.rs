@@ -164,14 +164,15 @@ impl Pair {
 
     fn check_evaluation(&mut self) {
         let ids: Vec<u32> = (0..300).map(|i| ((i * 37 + i * i) % VOCABULARY) as u32).collect();
-        let split = Split { ids, lines: 0, bytes: 300, oov: 0, marked: 0, sha256: String::new() };
+        let split =
+            Split { ids, bytes: 300, unk: Some(5), no_words: vec![2, 5], ..Split::default() };
         let want = evaluate(&self.network, &self.weights, &split, 2).unwrap();
         let got = self.twin.evaluate(&self.weights, &split, 2).unwrap();
         let name = self.case.name;
         assert!((got.nll - want.nll).abs() < 1e-5 * want.nll, "{name}: {} {}", got.nll, want.nll);
         assert_eq!(
-            (got.recall_at_1, got.recall_at_3),
-            (want.recall_at_1, want.recall_at_3),
+            (got.recall_at_1, got.recall_at_3, got.words, got.word_recall_at_1),
+            (want.recall_at_1, want.recall_at_3, want.words, want.word_recall_at_1),
             "{name}"
         );
     }

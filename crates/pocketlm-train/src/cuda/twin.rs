@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use pocketlm::Recall;
 use rayon::prelude::*;
 
 use super::Device;
@@ -20,7 +19,7 @@ use crate::network::softmax::Prediction;
 use crate::network::{Network, State};
 use crate::settings::Penalties;
 use crate::settings::{CellKind, ModelConfig};
-use crate::train::evaluate::{Evaluation, STEPS};
+use crate::train::evaluate::{Evaluation, STEPS, Sums};
 
 /// Numbers that one thread copies at a time.
 const CHUNK: usize = 1 << 18;
@@ -150,18 +149,17 @@ impl Twin {
     ) -> Result<Evaluation> {
         let streams = Streams::new(&split.ids, eos, 1)?;
         let mut state = self.network.zero_state(1);
-        let (mut total, mut recall) = (0.0, Recall::default());
+        let mut sums = Sums::default();
         self.masks.draw(&self.network, STEPS, 1, None);
         self.send_weights(weights)?;
         for window in streams.windows(STEPS) {
             let (inputs, targets) = (&window.inputs[..], &window.targets[..]);
             let tokens = Tokens { batch: 1, inputs, targets };
-            for found in self.predict(tokens, &mut state)? {
-                total += f64::from(found.loss);
-                recall.add(found.rank);
+            for (&target, found) in targets.iter().zip(self.predict(tokens, &mut state)?) {
+                sums.add(split, target, f64::from(found.loss), found.rank);
             }
         }
-        Ok(Evaluation::new(total, recall, split))
+        Ok(Evaluation::new(&sums, split))
     }
 
     /// How each target of one stream is predicted, without dropout.

@@ -24,6 +24,7 @@ use crate::settings::{Objective, Schedule, TrainConfig};
 
 pub(crate) mod average;
 pub(crate) mod evaluate;
+mod extend;
 mod folder;
 mod group_lasso;
 mod grow;
@@ -34,7 +35,8 @@ mod regrowth;
 mod schedule;
 mod state;
 
-pub use evaluate::{Evaluation, evaluate, evaluate_on};
+pub use evaluate::{Evaluation, Sums, evaluate, evaluate_on};
+pub use extend::extend;
 pub use folder::{check_resumable, is_begun};
 pub use group_lasso::GroupLasso;
 pub use grow::grow;

@@ -178,12 +178,12 @@ impl<'t> Iterator for Pieces<'t> {
 /// The word that ends a line, without a space after it; an apostrophe that ends it belongs to it, since the word may go
 /// on (`don'`).
 pub(super) fn last_word(line: &str) -> Option<&str> {
-    let mut pieces = Pieces { line, bounds: line.split_word_bound_indices().peekable() }.peekable();
+    let pieces = Pieces { line, bounds: line.split_word_bound_indices().peekable() };
     if line.ends_with(char::is_whitespace) {
         return None;
     }
     let (mut before, mut last) = (None, None);
-    while let Some(piece) = pieces.next() {
+    for piece in pieces {
         before = last.replace(piece);
     }
     let last = last?;

@@ -32,6 +32,7 @@ named! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro derives no default")]
 impl Default for Case {
     fn default() -> Self {
         Self::True

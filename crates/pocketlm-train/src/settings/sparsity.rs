@@ -21,14 +21,14 @@ pub enum Scope {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gradual {
-    /// As in [`Prune`].
+    /// As in the step `prune`.
     pub matrices: Vec<String>,
     /// Share of the numbers that are zero in the end.
     pub sparsity: f64,
-    /// As in [`Prune`].
+    /// As in the step `prune`.
     #[serde(default)]
     pub scope: Scope,
-    /// As in [`Prune`].
+    /// As in the step `prune`.
     #[serde(default = "unstructured")]
     pub pattern: Sparsity,
     /// Share of the training after which the last number falls.

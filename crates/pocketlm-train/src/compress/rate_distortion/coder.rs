@@ -463,10 +463,10 @@ mod tests {
             let mut packer = Packer::new(configuration.clone(), &words, "w00000", None).unwrap();
             for matrix in configuration.matrices(types) {
                 let zeros = vec![0.0; matrix.rows * matrix.columns];
-                packer.matrix(&matrix.name, &zeros, Precision::Int4).unwrap();
+                packer.matrix(matrix.name, &zeros, Precision::Int4).unwrap();
             }
             for bias in configuration.biases(types) {
-                packer.bias(&bias.name, &vec![0.0; bias.rows]).unwrap();
+                packer.bias(bias.name, &vec![0.0; bias.rows]).unwrap();
             }
             let precision = if coded.limit == NARROW { Precision::Int4 } else { Precision::Int8 };
             let sparsity = pocketlm::pack::Sparsity::None;

@@ -22,7 +22,7 @@ pub struct Quantise {
     /// As `pocketlm pack --precision` has them.
     pub precision: Precision,
     /// Whether what the rounding of a column loses is made up for by the columns after it, as far as the inputs of
-    /// training text go together ([`compensate`]). The numbers themselves are rounded then, so a later fine-tuning
+    /// training text go together (Frantar et al. 2022). The numbers themselves are rounded then, so a later fine-tuning
     /// starts from the rounded ones. Embeddings, whose inputs are single words, are rounded one by one.
     #[serde(default)]
     pub compensate: bool,

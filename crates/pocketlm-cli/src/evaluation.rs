@@ -159,6 +159,16 @@ impl Pair {
     /// Opens two models, which must have the same words.
     pub fn open(first: &Path, second: &Path) -> Result<Self> {
         let pair = Self { first: Loaded::words(first)?, second: Loaded::words(second)? };
+        let [own, other] =
+            [&pair.first, &pair.second].map(|loaded| loaded.model.vocabulary().unit());
+        if own != other {
+            bail!(
+                "only models that cut text alike can be mixed: {} is of the unit {own}, {} of {other}; make both from \
+                 the same training text with the same --text and --case",
+                first.display(),
+                second.display()
+            );
+        }
         let words =
             |loaded: &Loaded| -> BTreeSet<String> { loaded.model.vocabulary().words().collect() };
         let (own, other) = (words(&pair.first), words(&pair.second));

@@ -326,9 +326,15 @@ mod tests {
             vector: false,
         };
         let found = candidates(&entry("softmax"));
-        // The others change the shape of the model, or the file, or need a training.
-        let others =
-            ["remove-units", "shared-low-rank", "variational-dropout", "fine-tune", "entropy"];
+        // The others change the shape of the model, or the file, or need a training, or weigh all matrices together.
+        let others = [
+            "remove-units",
+            "shared-low-rank",
+            "variational-dropout",
+            "fine-tune",
+            "entropy",
+            "rate-distortion",
+        ];
         for method in Step::NAMES.iter().filter(|method| !others.contains(method)) {
             let is_own = |candidate: &&Candidate| candidate.name.starts_with(&format!("{method} "));
             assert!(found.iter().any(|candidate| is_own(&candidate)), "{method}");

@@ -1,5 +1,6 @@
 //! A model for use, whether it is a checkpoint or a packed file: both run on the runtime.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,12 @@ impl Loaded {
         self.encoder.as_ref()
     }
 
+    /// A text in Unicode's composed form, where the model has raw text.
+    pub fn composed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let is_raw = self.model.vocabulary().unit().case().is_some();
+        if is_raw { composed(text) } else { text.into() }
+    }
+
     /// Token ids of a text and the number of words that the vocabulary lacks.
     pub fn tokens(&self, text: &str) -> Result<(Vec<u32>, u64)> {
         let vocabulary = self.model.vocabulary();
@@ -115,8 +122,7 @@ impl Loaded {
         let text = if is_words { without_marks(text) } else { text };
         let Some(encoder) = &self.encoder else {
             let mut oov = 0;
-            let text =
-                if vocabulary.unit().case().is_some() { composed(text) } else { text.into() };
+            let text = self.composed(text);
             let ids = vocabulary.tokens(&text).map(|token| {
                 oov += u64::from(token.id.is_none());
                 vocabulary.resolve(token)

@@ -32,7 +32,7 @@ pub fn of_raw_text(
     let prefixes: Vec<&str> = prefixes.into_iter().flatten().collect();
     let capitalises = starts && !raw::is_small(typed);
     // Types that are shown alike are one suggestion.
-    let asked = k.saturating_mul(2);
+    let asked = k.saturating_mul(2).max(64);
     let found = if typed.is_empty() {
         session.suggest(asked)?
     } else {

@@ -560,3 +560,14 @@ fn raw_text_is_composed() {
     let raw = encoder("Café au lait.\nA café.\n", RAW);
     assert_eq!(raw.encode("cafe\u{301}").unwrap(), raw.encode("café").unwrap());
 }
+
+/// There are always words to come that the training text lacks; and blank lines part paragraphs.
+#[test]
+fn raw_text_has_unknown_words_and_no_blank_lines() {
+    let raw = encoder("One, two.\n\n \nTwo, one.\n", RAW);
+    assert!(raw.vocabulary().unk().is_some());
+    let split = raw.read(&Source::text("t", "One three.\n\nTwo.\n")).unwrap();
+    let eos = raw.vocabulary().eos();
+    assert_eq!(split.ids.iter().filter(|&&id| id == eos).count(), 2);
+    assert_eq!(split.oov, 1);
+}

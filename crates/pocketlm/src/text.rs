@@ -32,6 +32,8 @@ impl Vocabulary {
             };
             let token = |text| Token { text, id: vocabulary.id(text) };
             let raw = vocabulary.raw(line, end.is_none());
+            // A blank line of raw text is none.
+            let end = end.filter(|_| vocabulary.unit().case().is_none() || !raw.is_empty());
             pieces(line, vocabulary.unit()).map(token).chain(raw).chain(end)
         })
     }

@@ -115,14 +115,15 @@ struct Compared {
 #[serde(rename_all = "snake_case")]
 enum Measure {
     Perplexity,
-    /// Where models cut the text into different tokens, whose perplexities say nothing about each other.
+    /// Where models cut the text into different tokens, or know different words of it: their perplexities say nothing
+    /// about each other.
     BitsPerByte,
 }
 
 impl Measure {
     fn among(rows: &[Compared]) -> Self {
-        let tokens = |row: &Compared| row.quality.tokens;
-        match rows.windows(2).all(|pair| tokens(&pair[0]) == tokens(&pair[1])) {
+        let read = |row: &Compared| (row.quality.tokens, row.quality.oov);
+        match rows.windows(2).all(|pair| read(&pair[0]) == read(&pair[1])) {
             true => Self::Perplexity,
             false => Self::BitsPerByte,
         }
@@ -348,7 +349,8 @@ impl Args {
         let first = rows.first().map_or(0, |row| row.quality.oov);
         if measure == Measure::BitsPerByte {
             note!(
-                "note: these models cut the text into different tokens: compare bits/byte, not perplexity or recall"
+                "note: these models cut the text into different tokens, or know different words of it: compare bits/byte, not \
+                 perplexity or recall"
             );
         }
         if rows.iter().any(|row| row.quality.oov != first) {

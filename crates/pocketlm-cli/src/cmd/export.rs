@@ -45,6 +45,12 @@ impl Args {
         let table = model.ngrams().ok_or_else(|| {
             anyhow!("{} is no n-gram model; only such have an ARPA form", self.model.display())
         })?;
+        if table.unit.case().is_some() {
+            note!(
+                "note: an ARPA file does not say that its words are those of raw text: whoever reads it, `import` too, \
+                 takes what white space separates"
+            );
+        }
         arpa::check(&table, &self.output)?;
         let mut bytes = 0;
         output.write(|file| {

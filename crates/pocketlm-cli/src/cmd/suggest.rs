@@ -69,7 +69,7 @@ impl Args {
         let prefix = self.prefix.as_deref().unwrap_or("");
         each_text(&self.context, |asked| {
             self.shown.head(asked)?;
-            answer(&loaded, asked.text, prefix, &self.shown)
+            answer(&loaded, asked.text, &loaded.composed(prefix), &self.shown)
         })
     }
 }
@@ -80,7 +80,8 @@ impl CompleteArgs {
         let loaded = Loaded::open(self.model.path(&self.text)?)?;
         each_text(&self.text, |asked| {
             self.shown.head(asked)?;
-            let (context, prefix) = split(&loaded, asked.text);
+            let text = loaded.composed(asked.text);
+            let (context, prefix) = split(&loaded, &text);
             answer(&loaded, context, prefix, &self.shown)
         })
     }

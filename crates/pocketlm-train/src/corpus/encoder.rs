@@ -47,6 +47,9 @@ pub fn is_unknown(word: &str) -> bool {
     })
 }
 
+/// Types of raw text from which on those that came once become unknown words, where no limit is given.
+const MANY_TYPES: usize = 1000;
+
 /// Most bytes of a word: the packed format takes no more.
 const MOST_BYTES: usize = 4096;
 
@@ -73,7 +76,7 @@ enum Kind {
 pub struct Split {
     /// The tokens, one `<eos>` at the end of every line.
     pub ids: Vec<u32>,
-    /// Lines, blank ones included; as many as there are `<eos>`.
+    /// Lines, blank ones included; as many as there are `<eos>`, but that blank lines of raw text have none.
     pub lines: u64,
     /// Bytes of the raw text, line ends included: the denominator of bits per byte.
     pub bytes: u64,
@@ -138,9 +141,10 @@ impl Encoder {
         let mut first = None;
         let mut lines = source.open()?;
         while let Some(line) = lines.next()? {
-            if first.is_none() && !line.trim().is_empty() {
-                first = Some(line.to_owned());
+            if line.trim().is_empty() {
+                continue;
             }
+            first.get_or_insert_with(|| line.to_owned());
             let spell = |word: &str| {
                 let is_unknown = options.unk.as_deref() == Some(word) || word.len() > MOST_BYTES;
                 Ok::<_, Infallible>(is_unknown.then_some(UNK))
@@ -150,8 +154,12 @@ impl Encoder {
         }
         lines.extent()?;
         let (counts, is_name) = counts.settle(|_| false);
-        if !limits.are_set() && counts.all().len() > DEFAULT_RAW_VOCAB {
+        if !limits.are_set() {
+            // Raw text always has unknown words to come: where every type is kept but is one of many, those that came
+            // once teach what an unknown word is like.
             limits.max_vocab = Some(DEFAULT_RAW_VOCAB);
+            let types = counts.all().len();
+            limits.min_count = (MANY_TYPES..=DEFAULT_RAW_VOCAB).contains(&types).then_some(2);
         }
         let types = counts.all().len();
         let vocabulary = counts.into_vocabulary(limits, source.path())?;
@@ -169,7 +177,7 @@ impl Encoder {
         }
         if vocabulary.len() < types {
             notes.push(format!(
-                "{name}: the {} most frequent of {types} types are kept (--max-vocab)",
+                "{name}: the {} most frequent of {types} types are kept (--max-vocab, --min-count)",
                 vocabulary.len()
             ));
         }
@@ -309,7 +317,12 @@ impl Encoder {
     pub fn read(&self, source: &Source) -> Result<Split, Error> {
         let mut encoded = Encoded::default();
         let mut lines = source.open()?;
+        let is_raw = matches!(self.kind, Kind::Raw(_));
         while let Some(line) = lines.next()? {
+            // In raw text a blank line parts paragraphs: it is no sentence.
+            if is_raw && line.trim().is_empty() {
+                continue;
+            }
             let pushed = self.push(line, &mut encoded);
             pushed.map_err(|stop| stop.at(source.path(), lines.number()))?;
             encoded.ids.push(self.vocabulary.eos());

@@ -18,8 +18,8 @@
 //!   lacks become `<unk>` and are counted; where it has no `<unk>` they are an error that names
 //!   the place. `<unk>` is in the vocabulary if the training text has it (as Penn Treebank and
 //!   WikiText do) or if `max_vocab` or `min_count` were given.
-//! - **Lines**: every line, a blank one too, ends in one `<eos>`, whatever the [`Unit`]. A
-//!   literal `<eos>` in a text of words is the same type.
+//! - **Lines**: every line, a blank one too, ends in one `<eos>`, whatever the [`Unit`]; of raw text blank lines are
+//!   left out. A literal `<eos>` in a text of words is the same type.
 //! - **Memory**: a text is read twice, first to count, then to encode; only the current line and
 //!   the ids (4 bytes a token) are held.
 //! - Using a trained model: [`Encoder::load`], then [`Encoder::encode`] for what a person typed

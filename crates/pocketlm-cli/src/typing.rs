@@ -13,10 +13,10 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use pocketlm::raw::segments;
 use pocketlm::{Model, Session, Unit};
-use pocketlm_train::corpus::{Source, composed, without_marks};
+use pocketlm_train::corpus::{composed, without_marks};
 use serde::Serialize;
 
-use crate::evaluation::WHOLE;
+use crate::evaluation::source;
 use crate::model::Loaded;
 use crate::suggestions::of_raw_text;
 
@@ -70,10 +70,8 @@ pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row
         bail!("{} is a model of characters; take one of words", path.display());
     }
     let row = |split: &&'static str| {
-        let source =
-            if *split == WHOLE { Source::whole(data)? } else { Source::split(data, split)? };
         let mut typist = Typist::new(&loaded.model);
-        source.each_line(|line| typist.line(line))?;
+        source(data, split)?.each_line(|line| typist.line(line))?;
         let typing = typist.typing()?;
         Ok(Row { model: path.to_owned(), data: data.to_owned(), split, typing })
     };

@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use comfy_table::Table;
 use pocketlm_train::cuda::Device;
+use serde::Serialize;
+use serde_json::json;
 
 use crate::cmd::train::DeviceArgs;
 use crate::evaluation::{Row, WHOLE, mixed_rows, rows};
@@ -120,17 +122,11 @@ impl Args {
                 Some(second) => mixed_rows(model, second, self.weight.0, &self.data, &splits)?,
             });
         }
-        match (self.json, &all[..]) {
-            (true, [row]) => say!("{}", serde_json::to_string_pretty(row)?),
-            (true, rows) => {
-                let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
-                say!("{}", serde_json::to_string_pretty(&object)?);
-            }
-            (false, rows) => {
-                say!("{}", as_table(rows));
-                note_unspelt(rows);
-            }
+        if self.json {
+            return print_json(&all);
         }
+        say!("{}", as_table(&all));
+        note_unspelt(&all);
         Ok(())
     }
 
@@ -140,16 +136,24 @@ impl Args {
         for model in &self.models {
             all.extend(typing::rows(model, &self.data, splits)?);
         }
-        match (self.json, &all[..]) {
-            (true, [row]) => say!("{}", serde_json::to_string_pretty(row)?),
-            (true, rows) => {
-                let object = serde_json::json!({ "results": rows, "machine": Machine::here() });
-                say!("{}", serde_json::to_string_pretty(&object)?);
-            }
-            (false, rows) => say!("{}", typing_table(rows)),
+        if self.json {
+            return print_json(&all);
         }
+        say!("{}", typing_table(&all));
         Ok(())
     }
+}
+
+/// One row by itself, several with the machine.
+fn print_json<T: Serialize>(rows: &[T]) -> Result<()> {
+    let text = match rows {
+        [row] => serde_json::to_string_pretty(row)?,
+        rows => {
+            serde_json::to_string_pretty(&json!({ "results": rows, "machine": Machine::here() }))?
+        }
+    };
+    say!("{text}");
+    Ok(())
 }
 
 fn typing_table(rows: &[typing::Row]) -> Table {

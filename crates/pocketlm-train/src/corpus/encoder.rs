@@ -13,7 +13,6 @@ use super::unit::Unit;
 use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
 use pocketlm::raw::{Case, JOIN, LOWER, Writer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -147,9 +146,9 @@ impl Encoder {
             first.get_or_insert_with(|| line.to_owned());
             let spell = |word: &str| {
                 let is_unknown = options.unk.as_deref() == Some(word) || word.len() > MOST_BYTES;
-                Ok::<_, Infallible>(is_unknown.then_some(UNK))
+                is_unknown.then_some(UNK)
             };
-            let Ok(()) = counts.add_line(line, spell);
+            counts.add_line(line, spell);
             counts.add(EOS);
         }
         lines.extent()?;

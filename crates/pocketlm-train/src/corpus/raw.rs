@@ -1,6 +1,7 @@
 //! Raw text: whether a text is that, its types, and which words are names.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use pocketlm::pack::write_file_with;
-use pocketlm::raw::{self, Case, is_capitalised, segments};
+use pocketlm::raw::{self, Case, is_capitalised};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::encoder::is_unknown;
@@ -176,31 +177,22 @@ impl RawCounts {
     }
 
     /// Takes the types of a line; `spell` says what a word counts as.
-    pub(super) fn add_line<E>(
-        &mut self,
-        line: &str,
-        mut spell: impl FnMut(&str) -> Result<Option<&'static str>, E>,
-    ) -> Result<(), E> {
-        let line = composed(line);
-        let firsts: Vec<&str> = segments(&line, false)
-            .filter(|segment| {
-                self.case == Case::True && segment.starts && is_capitalised(segment.text)
-            })
-            .map(|segment| segment.text)
-            .collect();
-        // Everything is a name for now; the words at starts come in their order.
-        let mut next = firsts.iter().peekable();
-        raw::each_type(&line, false, self.case, &|_| true, |text, spelt| {
-            let counted = spell(spelt)?;
-            let is_first =
-                next.next_if(|first| std::ptr::eq(first.as_ptr(), text.as_ptr())).is_some();
-            match counted {
-                Some(other) => self.counts.add(other),
-                None if is_first => *self.first.entry(spelt.into()).or_insert(0) += 1,
-                None => self.counts.add(spelt),
+    pub(super) fn add_line(&mut self, line: &str, spell: impl Fn(&str) -> Option<&'static str>) {
+        // Whether a word is a name is asked of the capitalised ones at the start of a sentence alone, right before they
+        // come; all of them are, for now.
+        let is_first = Cell::new(false);
+        let is_name = |_: &str| {
+            is_first.set(true);
+            true
+        };
+        let Ok(()) = raw::each_type(&composed(line), false, self.case, &is_name, |_, spelt| {
+            match (spell(spelt), is_first.take()) {
+                (Some(other), _) => self.counts.add(other),
+                (None, true) => *self.first.entry(spelt.into()).or_insert(0) += 1,
+                (None, false) => self.counts.add(spelt),
             }
-            Ok(())
-        })
+            Ok::<(), Infallible>(())
+        });
     }
 
     pub(super) fn add(&mut self, word: &str) {

@@ -80,8 +80,7 @@ impl Encoder {
         let mut counts = RawCounts::new(case);
         let mut lines = source.open()?;
         while let Some(line) = lines.next()? {
-            let spell = |word: &str| Ok::<_, Infallible>((word.len() > MOST_BYTES).then_some(UNK));
-            let Ok(()) = counts.add_line(line, spell);
+            counts.add_line(line, |word| (word.len() > MOST_BYTES).then_some(UNK));
         }
         let vocabulary = self.vocabulary.clone();
         let (counts, is_name) = counts.settle(move |word| vocabulary.id(word).is_some());

@@ -67,6 +67,18 @@ pub(crate) fn must_be_dense(outline: &Outline, matrix: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a matrix whose numbers an earlier step has rounded or pruned; `advice` ends the message.
+///
+/// # Errors
+/// [`Error::Config`] naming the matrix.
+pub(crate) fn must_be_free(outline: &Outline, matrix: &str, advice: &str) -> Result<()> {
+    if outline.forms.leaf(matrix).is_free() {
+        return Ok(());
+    }
+    let what = format!("has {matrix}, which an earlier step has rounded or pruned{advice}");
+    Err(Error::config("matrices", what))
+}
+
 /// How large a decomposition is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Size {

@@ -7,7 +7,7 @@
 use pocketlm::pack::Precision;
 use serde::{Deserialize, Serialize};
 
-use super::declare::{Declare, Structural, restructure};
+use super::declare::{Declare, Structural, must_be_free, restructure};
 use crate::error::{Error, Result};
 use crate::matrix::{LearnedScales as Form, Shape, Structure};
 use crate::recipe::outline::Outline;
@@ -35,10 +35,7 @@ impl Structural for LearnedScales {
 impl Declare for LearnedScales {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
         for (name, _) in outline.matrices(&self.matrices)? {
-            if !outline.forms.leaf(&name).is_free() {
-                let what = format!("has {name}, which an earlier step has rounded or pruned");
-                return Err(Error::config("matrices", what));
-            }
+            must_be_free(outline, &name, "")?;
         }
         restructure(outline, &self.matrices, |name, shape| self.form(name, shape))
     }

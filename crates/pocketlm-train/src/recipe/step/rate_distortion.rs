@@ -3,7 +3,7 @@
 use pocketlm::Precision;
 use serde::{Deserialize, Serialize};
 
-use super::declare::Declare;
+use super::declare::{Declare, must_be_free};
 use crate::error::{Error, Result};
 use crate::matrix::{LearnedScales, Structure};
 use crate::recipe::outline::Outline;
@@ -74,12 +74,7 @@ impl Declare for RateDistortion {
                 );
                 return Err(Error::config("matrices", what));
             }
-            if !outline.forms.leaf(&name).is_free() {
-                let what = format!(
-                    "has {name}, which an earlier step has rounded or pruned: leave that step out, or name the others"
-                );
-                return Err(Error::config("matrices", what));
-            }
+            must_be_free(outline, &name, ": leave that step out, or name the others")?;
             outline.forms.restructure(name, structure(NARROW));
         }
         outline.forms.entropy = true;

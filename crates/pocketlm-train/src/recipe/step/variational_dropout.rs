@@ -7,7 +7,7 @@
 use pocketlm::pack::Sparsity;
 use serde::{Deserialize, Serialize};
 
-use super::declare::{Declare, restructure};
+use super::declare::{Declare, must_be_free, restructure};
 use super::fine_tune::FineTune;
 use crate::error::{Error, Result};
 use crate::matrix::variational_dropout::Prior;
@@ -76,10 +76,7 @@ impl Declare for VariationalDropout {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
         let chosen = names(outline, &self.matrices)?;
         for name in &chosen {
-            if !outline.forms.leaf(name).is_free() {
-                let what = format!("has {name}, which an earlier step has rounded or pruned");
-                return Err(Error::config("matrices", what));
-            }
+            must_be_free(outline, name, "")?;
         }
         restructure(outline, &self.matrices, |_, _| Ok(self.form()))?;
         self.train.declare(outline)?;

@@ -118,6 +118,11 @@ fn recipes_are_models_too() {
     let bytes: Vec<u64> = rows.iter().map(|row| row["bytes"].as_u64().unwrap()).collect();
     assert!(bytes[1] < bytes[0] && bytes[2] != bytes[0], "{bytes:?}");
     assert!(!here.join("model.compare").exists());
+    // What somebody else keeps in that folder stays.
+    fs::create_dir(here.join("model.compare")).unwrap();
+    fs::write(here.join("model.compare/mine.txt"), "mine").unwrap();
+    assert_eq!(json(&here, line, &[])["results"], compared["results"]);
+    assert_eq!(fs::read_dir(here.join("model.compare")).unwrap().count(), 1);
     // The same as by hand.
     print(&here, "compress model --recipe tuned.toml --data text -o tuned.plm", &[]);
     let by_hand = json(&here, "eval tuned.plm --data text", &[]);

@@ -175,8 +175,8 @@ impl Args {
                 }
             });
         }
-        if self.work.is_none() && self.base.is_some() && work.is_dir() {
-            std::fs::remove_dir_all(&work).with_context(|| work.display().to_string())?;
+        if self.work.is_none() && self.base.is_some() {
+            remove_trainings(&work, self.models.len())?;
         }
         let measure = Measure::among(&compared);
         mark_frontier(&mut compared, measure);
@@ -361,6 +361,19 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Removes the trainings of so many models from a folder, and the folder if it held nothing else.
+fn remove_trainings(work: &Path, models: usize) -> Result<()> {
+    for at in 1..=models {
+        let training = work.join(at.to_string());
+        if training.is_dir() {
+            std::fs::remove_dir_all(&training).with_context(|| training.display().to_string())?;
+        }
+    }
+    // Stays if there is something of somebody else in it.
+    let _ = std::fs::remove_dir(work);
+    Ok(())
 }
 
 /// The error of a recipe, with its file where the error does not stop work that can be resumed.

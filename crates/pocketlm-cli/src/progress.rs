@@ -48,6 +48,11 @@ impl Progress {
         Self { mode, bar, first: None }
     }
 
+    /// Shows which share of the text teachers have been asked about.
+    pub fn ask(&self, share: f64) {
+        self.bar.set_message(format!("asking the teachers: {:.0} %", 100.0 * share));
+    }
+
     /// Shows one event.
     pub fn observe(&mut self, event: &Event) {
         let (tokens, seconds) = *self.first.get_or_insert((event.tokens, event.seconds));

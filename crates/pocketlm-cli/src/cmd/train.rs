@@ -13,7 +13,9 @@ use pocketlm_train::corpus::{
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::recipe::{Draft, Recipe};
 use pocketlm_train::train::{Evaluation, evaluate_on, extend};
-use pocketlm_train::train::{Event, Options, Outcome, Trainer, check_resumable, measurements};
+use pocketlm_train::train::{
+    Event, Options, Outcome, Taught, Trainer, check_resumable, measurements,
+};
 use serde::Serialize;
 
 use super::eval::percent;
@@ -63,6 +65,10 @@ pub struct Args {
     /// Short for `--set hidden=[N,..]`.
     #[arg(long, value_name = "N,..")]
     hidden: Option<String>,
+    /// Learn what a trained model predicts too: a checkpoint or .plm file over the same words. Several may be given;
+    /// their mixture teaches.
+    #[arg(long, value_name = "MODEL")]
+    teacher: Vec<PathBuf>,
     #[command(flatten)]
     text: TextArgs,
     /// Seed of the initial weights and of dropout (default: 1).
@@ -289,6 +295,11 @@ impl Args {
                 draft = draft.set(key, value)?;
             }
         }
+        if !self.teacher.is_empty() {
+            self.teacher.iter().try_for_each(|teacher| check_exists(teacher))?;
+            let names = self.teacher.iter().map(|teacher| teacher.display().to_string());
+            draft = draft.value("train.distillation.teachers", names.collect::<Vec<_>>().into())?;
+        }
         for setting in &self.set {
             let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
             draft = draft.set(key, value)?;
@@ -359,6 +370,10 @@ impl Args {
         let stop = interruptible();
         if self.leash {
             stop_at_end_of_input();
+        }
+        let asked = |share: f64| progress.ask(share);
+        if !trainer.prepare(&stop, &mut show_teachers, &mut { asked })? {
+            return Ok(Outcome::Stopped);
         }
         let mut observe = |event: &Event| {
             progress.observe(event);
@@ -447,6 +462,23 @@ impl Report {
             percent(test.word_recall_at_3),
             percent(test.unknown_share)
         )
+    }
+}
+
+/// Says who teaches, and what it will take.
+fn show_teachers(taught: &Taught) {
+    let weights = taught.weights.iter().map(|(name, weight)| format!("{weight:.3} {name}"));
+    note!(
+        "teachers: {}; perplexity {:.2} on valid together",
+        weights.collect::<Vec<_>>().join(" + "),
+        taught.perplexity
+    );
+    if taught.bytes > 0 {
+        note!(
+            "teachers: they are asked once about the training text; {:.1} MB are written to {}",
+            taught.bytes as f64 / 1e6,
+            taught.file.display()
+        );
     }
 }
 

@@ -36,7 +36,11 @@ impl Apply for FineTune {
         let mut trainer = if is_begun(&options.out) {
             Trainer::resume(corpus, options.clone())?
         } else {
-            // Without its own keys a training does not prune, whatever the one before did, nor shrink units.
+            // Without its own keys a training does not prune, whatever the one before did, nor shrink units, nor ask the
+            // teachers of the one before, which may be gone.
+            if !self.train.contains_key("distillation") {
+                recipe.train.distillation = None;
+            }
             if !self.train.contains_key("prune") {
                 recipe.train.prune = None;
             }

@@ -15,6 +15,7 @@ use crate::settings::{ModelConfig, Penalties};
 
 mod augmented;
 pub(crate) mod cell;
+pub(crate) mod distillation;
 pub(crate) mod dropout;
 mod mogrifier;
 mod normalise;
@@ -25,7 +26,9 @@ pub use dropout::Dropout;
 
 use dropout::{Site, apply};
 use sequence::{Layer, Trace};
-use softmax::{Prediction, Room, Softmax};
+use softmax::{Prediction, Room, Softmax, Terms};
+
+pub use distillation::Lesson;
 
 /// The operations of a model of one shape; its numbers are in a [`Parameters`] beside it.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Window {
     words: Vec<f32>,
     /// What [`Network::loss_and_gradients`] adds to the likelihood; none unless set.
     pub penalties: Penalties,
+    /// What teachers say of the targets; nothing unless set.
+    pub lesson: Option<Lesson>,
     traces: Vec<Trace>,
     /// Output of the projection, empty without one.
     projected: Vec<f32>,
@@ -138,6 +143,7 @@ impl Network {
             masks: vec![Vec::new(); self.layers.len() + 1],
             words: Vec::new(),
             penalties: Penalties::default(),
+            lesson: None,
             traces: self.layers.iter().map(|layer| layer.trace(steps, batch)).collect(),
             projected: vec![0.0; projected],
             d_projected: vec![0.0; projected],
@@ -364,7 +370,8 @@ impl Network {
         window: &mut Window,
         scale: f32,
     ) -> f64 {
-        let (rows, augmented) = (targets.len(), window.penalties.augmented);
+        let rows = targets.len();
+        let terms = Terms { augmented: window.penalties.augmented, lesson: window.lesson.as_ref() };
         let Some(projection) = self.projection else {
             let input = &window.inputs[self.layers.len()];
             let d_input = &mut window.d_above[..rows * self.softmax.width];
@@ -372,7 +379,7 @@ impl Network {
                 weights,
                 gradient,
                 (input, targets),
-                (scale, augmented),
+                (scale, terms),
                 d_input,
                 &mut window.room,
             );
@@ -381,7 +388,7 @@ impl Network {
             weights,
             gradient,
             (&window.projected, targets),
-            (scale, augmented),
+            (scale, terms),
             &mut window.d_projected,
             &mut window.room,
         );

@@ -12,6 +12,7 @@ use pocketlm_kernels::softmax::{LogSumExp, probabilities};
 use rayon::prelude::*;
 
 use super::augmented::SoftTargets;
+use super::distillation::{Corrections, Lesson, Part};
 use crate::linear::product::{Packed, View, Write, product};
 use crate::linear::{Id, Parameters};
 use crate::settings::Augmented;
@@ -81,6 +82,16 @@ pub struct Room {
     rows: Packed,
     columns: Packed,
     shares: Vec<Share>,
+    corrections: Corrections,
+}
+
+/// Terms of the loss of a token beside its likelihood.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms<'a> {
+    /// See [`Augmented`].
+    pub augmented: Option<Augmented>,
+    /// What teachers say of the tokens: then their likelihood has its share alone.
+    pub lesson: Option<&'a Lesson>,
 }
 
 /// What one share of the vocabulary needs room for.
@@ -93,6 +104,7 @@ struct Share {
     /// The sums of each token over the share's words.
     sums: Vec<Sums>,
     tempered: Vec<f32>,
+    taught: Vec<f32>,
     /// What the share's words give to the gradient of the input, and the gradient of their biases.
     d_input: Vec<f32>,
     d_bias: Vec<f32>,
@@ -104,6 +116,8 @@ struct Sums {
     all: LogSumExp,
     /// At the soft targets' temperature, with the augmented loss.
     tempered: LogSumExp,
+    /// At the teachers' temperature, where that is not 1.
+    taught: LogSumExp,
 }
 
 impl Softmax {
@@ -164,14 +178,14 @@ impl Softmax {
     }
 
     /// Sum of the targets' negative log-likelihoods in nats. Sets the matrix's and the bias's entries of
-    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum and, where asked
-    /// for, of `scale` times the augmented loss, which is not in the sum.
+    /// `gradient` and `d_input` `[rows, width]` to the gradients of `scale` times that sum and the `terms`, which are not
+    /// in the sum.
     pub fn loss_and_gradients(
         &self,
         weights: &Parameters,
         gradient: &mut Parameters,
         (input, targets): (&[f32], &[u32]),
-        (scale, augmented): (f32, Option<Augmented>),
+        (scale, terms): (f32, Terms),
         d_input: &mut [f32],
         room: &mut Room,
     ) -> f64 {
@@ -180,13 +194,20 @@ impl Softmax {
         gradient.get_mut(self.bias).fill(0.0);
         let rows = self.held_rows(targets.len());
         let pieces = input.chunks(rows * self.width).zip(targets.chunks(rows));
-        for ((input, targets), d_input) in pieces.zip(d_input.chunks_mut(rows * self.width)) {
-            if let Some(augmented) = augmented {
+        let pieces = pieces.zip(d_input.chunks_mut(rows * self.width)).enumerate();
+        for (i, ((input, targets), d_input)) in pieces {
+            if let Some(augmented) = terms.augmented {
                 let embedding = (weights, self.embedding);
                 room.soft.fill(augmented, embedding, self.vocabulary, targets);
             }
             let (matrix, bias) = (weights.get(self.matrix), weights.get(self.bias));
-            let tokens = Tokens::new(self, (matrix, bias), targets, scale, augmented.is_some());
+            let part = i * rows..i * rows + targets.len();
+            let lesson = terms.lesson.map(|lesson| lesson.part(part));
+            let tokens = Tokens {
+                augmented: terms.augmented.is_some(),
+                lesson,
+                ..Tokens::new(self, (matrix, bias), targets, scale)
+            };
             total += tokens.forward(input, room);
             tokens.backward(gradient.get_mut(self.matrix), write, room);
             tokens.gather(gradient.get_mut(self.bias), d_input, room);
@@ -202,6 +223,20 @@ impl Softmax {
     }
 }
 
+/// The sums of a token over all words.
+struct Totals {
+    all: f32,
+    tempered: f32,
+    taught: f32,
+}
+
+/// What is known once all logits are.
+struct Known<'a> {
+    totals: &'a [Totals],
+    soft: &'a SoftTargets,
+    corrections: &'a Corrections,
+}
+
 /// Some tokens on their way through the output layer and back: which words are taken together.
 struct Tokens<'a> {
     width: usize,
@@ -211,6 +246,7 @@ struct Tokens<'a> {
     targets: &'a [u32],
     scale: f32,
     augmented: bool,
+    lesson: Option<Part<'a>>,
     /// Words of a share.
     share: usize,
 }
@@ -221,12 +257,12 @@ impl<'a> Tokens<'a> {
         (matrix, bias): (&'a [f32], &'a [f32]),
         targets: &'a [u32],
         scale: f32,
-        augmented: bool,
     ) -> Self {
         let Softmax { width, vocabulary, .. } = *softmax;
         // Two shares a thread: a thread that is held up leaves its second to the other.
         let share = vocabulary.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(32);
-        Self { width, vocabulary, matrix, bias, targets, scale, augmented, share }
+        let (augmented, lesson) = (false, None);
+        Self { width, vocabulary, matrix, bias, targets, scale, augmented, lesson, share }
     }
 
     /// Consecutive words that are taken together, of the share that begins with word `first`.
@@ -251,7 +287,7 @@ impl<'a> Tokens<'a> {
 
     /// The logits and the sum of the losses; leaves the sums of each token in the first share.
     fn forward(&self, input: &[f32], room: &mut Room) -> f64 {
-        let Room { logits, soft, rows, columns, shares } = room;
+        let Room { logits, soft, rows, columns, shares, corrections } = room;
         let input = View::new(input, self.targets.len(), self.width);
         rayon::join(|| rows.pack_left(input), || columns.pack_right(input));
         logits.resize(self.targets.len() * self.vocabulary, 0.0);
@@ -265,7 +301,14 @@ impl<'a> Tokens<'a> {
             for (sums, more) in first.sums.iter_mut().zip(&other.sums) {
                 sums.all.merge(&more.all);
                 sums.tempered.merge(&more.tempered);
+                sums.taught.merge(&more.taught);
             }
+        }
+        if let Some(lesson) = &self.lesson {
+            let total =
+                |sums: &Sums| if lesson.is_tempered() { &sums.taught } else { &sums.all }.value();
+            let logit = |at, word: u32| logits[self.place(at, word as usize)];
+            lesson.correct(self.scale, first.sums.iter().map(total), logit, corrections);
         }
         let sums = first.sums.iter().zip(self.targets).enumerate();
         let loss = |(at, (sums, &target)): (usize, (&Sums, &u32))| {
@@ -295,15 +338,23 @@ impl<'a> Tokens<'a> {
                 if self.augmented {
                     sums.tempered.push(soft.tempered(row, &mut share.tempered));
                 }
+                if let Some(lesson) = self.lesson.filter(Part::is_tempered) {
+                    sums.taught.push(lesson.tempered(row, &mut share.tempered));
+                }
             }
         }
     }
 
     /// From logits to gradients: of the matrix, and each share's of its biases and of the input.
     fn backward(&self, gradient: &mut [f32], write: Write, room: &mut Room) {
-        let Room { logits, soft, columns, shares, .. } = room;
-        let totals = |sums: &Sums| [sums.all.value() as f32, sums.tempered.value() as f32];
-        let totals: Vec<[f32; 2]> = shares[0].sums.iter().map(totals).collect();
+        let Room { logits, soft, columns, shares, corrections, .. } = room;
+        let totals = |sums: &Sums| Totals {
+            all: sums.all.value() as f32,
+            tempered: sums.tempered.value() as f32,
+            taught: sums.taught.value() as f32,
+        };
+        let totals: Vec<Totals> = shares[0].sums.iter().map(totals).collect();
+        let known = Known { totals: &totals, soft, corrections };
         let parts = logits.par_chunks_mut(self.share * self.targets.len()).zip(shares);
         let parts = parts.zip(gradient.par_chunks_mut(self.share * self.width));
         parts.enumerate().with_max_len(1).for_each(|(i, ((mut logits, share), mut gradient))| {
@@ -312,7 +363,7 @@ impl<'a> Tokens<'a> {
                 let (d, rest) = logits.split_at_mut(words.len() * self.targets.len());
                 let (d_matrix, others) = gradient.split_at_mut(words.len() * self.width);
                 (logits, gradient) = (rest, others);
-                self.differentiate(&words, &totals, soft, d, share);
+                self.differentiate(&words, &known, d, share);
                 self.back_matrix(d, columns, d_matrix, write, share);
                 self.back_input(&words, i * self.share, d, share);
             }
@@ -323,22 +374,42 @@ impl<'a> Tokens<'a> {
     fn differentiate(
         &self,
         words: &Range<usize>,
-        totals: &[[f32; 2]],
-        soft: &SoftTargets,
+        known: &Known,
         logits: &mut [f32],
         share: &mut Share,
     ) {
         let bias = share.d_bias.len();
         share.d_bias.resize(bias + words.len(), 0.0);
-        let rows = logits.chunks_exact_mut(words.len()).zip(totals).zip(self.targets).enumerate();
-        for (at, ((row, [all, tempered]), &target)) in rows {
-            let soft_row = self.augmented.then(|| soft.tempered(row, &mut share.tempered));
-            probabilities(row, *all, self.scale);
-            if let Some(logits) = soft_row {
-                soft.add_gradient((at, words.start), logits, *tempered, self.scale, row);
+        let rows = logits.chunks_exact_mut(words.len()).zip(known.totals).zip(self.targets);
+        let own = self.lesson.map_or(1.0, |lesson| lesson.share) * self.scale;
+        for (at, ((row, totals), &target)) in rows.enumerate() {
+            // What needs the logits takes them before they become probabilities.
+            let soft = self.augmented.then(|| known.soft.tempered(row, &mut share.tempered));
+            let taught = self.lesson.filter(Part::is_tempered);
+            let taught = taught.map(|lesson| lesson.tempered(row, &mut share.taught));
+            let factor = match self.lesson {
+                Some(lesson) if !lesson.is_tempered() => own + known.corrections.factors[at],
+                _ => own,
+            };
+            probabilities(row, totals.all, factor);
+            if let Some(logits) = soft {
+                known.soft.add_gradient(
+                    (at, words.start),
+                    logits,
+                    totals.tempered,
+                    self.scale,
+                    row,
+                );
+            }
+            if let Some(logits) = taught {
+                probabilities(logits, totals.taught, known.corrections.factors[at]);
+                accumulate::add(row, logits);
+            }
+            if let Some(lesson) = &self.lesson {
+                lesson.add(known.corrections, at, words, row);
             }
             if words.contains(&(target as usize)) {
-                row[target as usize - words.start] -= self.scale;
+                row[target as usize - words.start] -= own;
             }
             accumulate::add(&mut share.d_bias[bias..], row);
         }
@@ -434,7 +505,51 @@ mod tests {
     /// words than one share or block holds.
     #[test]
     fn gradients_are_those_of_the_definition() {
-        let (rows, width, vocabulary, scale) = (29, 7, 2 * WORDS * 2 + 777, 0.5);
+        let (rows, vocabulary) = (29, 2 * WORDS * 2 + 777);
+        check_gradients((rows, vocabulary), None);
+        for temperature in [1.0, 2.5] {
+            check_gradients(
+                (rows, vocabulary),
+                Some(&made_up_lesson(rows, vocabulary, temperature)),
+            );
+        }
+    }
+
+    fn made_up_lesson(rows: usize, vocabulary: usize, temperature: f32) -> Lesson {
+        let keep = 5;
+        let id = |at: usize, i: usize| (at * 37 + i * vocabulary / keep) % vocabulary;
+        let mut ids = Vec::new();
+        for at in 0..rows {
+            let mut row: Vec<u32> = (0..keep).map(|i| id(at, i) as u32).collect();
+            row.sort_unstable();
+            ids.extend(row);
+        }
+        let probabilities = (0..rows * keep).map(|i| 0.02 + (i % 7) as f32 * 0.03).collect();
+        Lesson { keep, ids, probabilities, share: 0.3, temperature }
+    }
+
+    /// The gradient of `T^2 KL(q || p)` over the kept types and all others as one, in double precision.
+    fn add_lesson(d: &mut [f64], logits: &[f32], lesson: &Lesson, at: usize, scale: f64) {
+        let (t, keep) = (f64::from(lesson.temperature), lesson.keep);
+        let exp: Vec<f64> = logits.iter().map(|&z| (f64::from(z) / t).exp()).collect();
+        let sum: f64 = exp.iter().sum();
+        let mut taught = vec![None; logits.len()];
+        for i in at * keep..(at + 1) * keep {
+            taught[lesson.ids[i] as usize] = Some(f64::from(lesson.probabilities[i]));
+        }
+        let rest = |of: &dyn Fn(usize) -> f64, is_kept: bool| -> f64 {
+            (0..logits.len()).filter(|&j| taught[j].is_some() == is_kept).map(of).sum()
+        };
+        let own_rest = rest(&|j| exp[j] / sum, false);
+        let taught_rest = 1.0 - rest(&|j| taught[j].unwrap_or(0.0), true);
+        for (j, d) in d.iter_mut().enumerate() {
+            let p = exp[j] / sum;
+            *d += scale * t * (p - taught[j].unwrap_or(p * taught_rest / own_rest));
+        }
+    }
+
+    fn check_gradients((rows, vocabulary): (usize, usize), lesson: Option<&Lesson>) {
+        let (width, scale) = (7, 0.5);
         let (softmax, weights) = made_up(width, vocabulary);
         let input: Vec<f32> = (0..rows * width).map(|i| number(i + 17)).collect();
         let targets: Vec<u32> = (0..rows).map(|i| (i * 537 % vocabulary) as u32).collect();
@@ -446,13 +561,20 @@ mod tests {
         {
             let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
             loss += sum.ln() - f64::from(row[target as usize]);
-            d.iter_mut().zip(row).for_each(|(d, &x)| *d = scale * f64::from(x).exp() / sum);
-            d[target as usize] -= scale;
+            let share = scale * lesson.map_or(1.0, |lesson| f64::from(lesson.share));
+            d.iter_mut().zip(row).for_each(|(d, &x)| *d = share * f64::from(x).exp() / sum);
+            d[target as usize] -= share;
+        }
+        if let Some(lesson) = lesson {
+            let rest = scale * (1.0 - f64::from(lesson.share));
+            let rows = d.chunks_mut(vocabulary).zip(logits.chunks(vocabulary)).enumerate();
+            rows.for_each(|(at, (d, logits))| add_lesson(d, logits, lesson, at, rest));
         }
         let (mut gradient, mut room) = (weights.zeros_like(), Room::default());
         let mut d_input = vec![9.0; rows * width];
         for _ in 0..2 {
-            let (pairs, scale) = ((&input[..], &targets[..]), (scale as f32, None));
+            let (pairs, scale) =
+                ((&input[..], &targets[..]), (scale as f32, Terms { lesson, augmented: None }));
             let got = softmax.loss_and_gradients(
                 &weights,
                 &mut gradient,

@@ -241,7 +241,7 @@ fn known_keys() -> Table {
     let complete = Recipe::base(BASES[0].0).expect("the base recipes parse (tested)");
     let mut table = Table::try_from(complete).expect("a recipe is a table");
     if let Some(Value::Table(train)) = table.get_mut("train") {
-        for optional in ["prune", "regrowth", "augmented", "average"] {
+        for optional in ["prune", "regrowth", "augmented", "average", "distillation"] {
             train.insert(optional.to_owned(), Value::Table(Table::new()));
         }
     }

@@ -1,10 +1,12 @@
 //! What a model is and how it is trained: the two tables of a recipe file, with every check that needs nothing else.
 
+mod distillation;
 mod model;
 pub(crate) mod range;
 pub(crate) mod sparsity;
 mod train;
 
+pub use distillation::Distillation;
 pub use model::{CellKind, ModelConfig};
 pub use sparsity::{Gradual, Regrowth, Scope};
 pub use train::{

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::distillation::Distillation;
 use super::range::{not_negative, positive, probability};
 use super::sparsity::{Gradual, Regrowth};
 use crate::error::{Error, Result};
@@ -200,6 +201,9 @@ pub struct TrainConfig {
     /// A second loss, towards words whose embeddings are near the target's (Inan et al. 2017).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augmented: Option<Augmented>,
+    /// What is learnt from other models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
     /// Weight of the mean square of the top layer's output after dropout (AR; Merity et al. 2018, section 4.6).
     #[serde(default)]
     pub activation_penalty: f64,
@@ -268,6 +272,9 @@ impl TrainConfig {
         if let Some(augmented) = &self.augmented {
             not_negative("train.augmented.weight", augmented.weight)?;
             positive("train.augmented.temperature", augmented.temperature)?;
+        }
+        if let Some(distillation) = &self.distillation {
+            distillation.validate()?;
         }
         not_negative("train.activation_penalty", self.activation_penalty)?;
         not_negative("train.temporal_penalty", self.temporal_penalty)?;

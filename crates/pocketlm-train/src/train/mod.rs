@@ -23,6 +23,7 @@ use crate::recipe::{Outline, Prune, Recipe, declare_sparsity};
 use crate::settings::{Objective, Schedule, TrainConfig};
 
 pub(crate) mod average;
+mod distillation;
 pub(crate) mod evaluate;
 mod extend;
 mod folder;
@@ -35,6 +36,7 @@ mod regrowth;
 mod schedule;
 mod state;
 
+pub use distillation::Taught;
 pub use evaluate::{Evaluation, Sums, evaluate, evaluate_on};
 pub use extend::extend;
 pub use folder::{check_resumable, is_begun};
@@ -43,6 +45,7 @@ pub use grow::grow;
 pub use metrics::{Event, Measured, Validation, measurements, validations};
 pub use optimizer::{Optimizer, clip_scale, norm};
 
+use distillation::Lessons;
 use folder::{begin_in, change};
 use metrics::Metrics;
 use schedule::{learning_rate, random_steps};
@@ -122,6 +125,8 @@ pub struct Trainer<'a> {
     pub(crate) twin: Option<Twin>,
     /// The penalty of large units, where the recipe asks for it.
     group_lasso: Option<GroupLasso>,
+    /// What teachers say, where the recipe asks for them.
+    lessons: Option<Lessons>,
     /// Share of zeros that pruning has reached in this sitting.
     pruned: f64,
     /// Its counters.
@@ -279,6 +284,7 @@ impl<'a> Trainer<'a> {
         let mut window = network.window(steps, train.batch);
         window.penalties = train.penalties();
         let group_lasso = group_lasso(&config)?;
+        let lessons = lessons(&config, corpus, &options)?;
         let progress = Progress {
             epoch: 0,
             position: 0,
@@ -315,12 +321,31 @@ impl<'a> Trainer<'a> {
             window,
             twin,
             group_lasso,
+            lessons,
             pruned: 0.0,
             progress,
             started: Instant::now(),
             seconds_before: 0.0,
             saved: Instant::now(),
         })
+    }
+
+    /// Asks the teachers, where the recipe has any, what they say of the training text; what an earlier sitting has asked
+    /// is kept. `begin` hears of them before the long part, `observe` which share of it is done. Returns whether all is:
+    /// not if `stop` said so. [`run`](Self::run) does it too.
+    ///
+    /// # Errors
+    /// When a teacher's numbers overflow, or the file of their answers cannot be written or is another's.
+    pub fn prepare(
+        &mut self,
+        stop: &dyn Fn() -> bool,
+        begin: &mut dyn FnMut(&Taught),
+        observe: &mut dyn FnMut(f64),
+    ) -> Result<bool> {
+        match &mut self.lessons {
+            Some(lessons) => lessons.prepare(self.corpus, stop, begin, observe),
+            None => Ok(true),
+        }
     }
 
     /// Trains to the last epoch, or until `stop` says so after an update; `observe` sees every event.
@@ -332,6 +357,10 @@ impl<'a> Trainer<'a> {
         stop: &dyn Fn() -> bool,
         observe: &mut dyn FnMut(&Event),
     ) -> Result<Outcome> {
+        if !self.prepare(stop, &mut |_| {}, &mut |_| {})? {
+            self.leave()?;
+            return Ok(Outcome::Stopped);
+        }
         let train = self.config.recipe.train.clone();
         let streams = Streams::new(&self.corpus.train.ids, self.eos(), train.batch)?;
         let report_every = streams.len().div_ceil(REPORTS_PER_EPOCH);
@@ -434,7 +463,7 @@ impl<'a> Trainer<'a> {
 
     /// Forward and backward through the next window; returns its summed loss in nats.
     fn window(&mut self, streams: &Streams, part: u64) -> Result<f64> {
-        let dropout = self.dropout(part);
+        let (dropout, done) = (self.dropout(part), self.done());
         let train = &self.config.recipe.train;
         let batch = train.batch;
         let mut random = dropout.random(Site::Streams);
@@ -450,6 +479,12 @@ impl<'a> Trainer<'a> {
         }
         if train.state_reset > 0.0 {
             self.training.carried.reset(batch, |_| random.random::<f64>() < train.state_reset);
+        }
+        if let Some(lessons) = &mut self.lessons {
+            let mut lesson = self.window.lesson.take().unwrap_or_default();
+            let place = (self.progress.position, piece.steps);
+            lessons.lesson(streams, place, done, &mut lesson)?;
+            self.window.lesson = Some(lesson);
         }
         let scale = match train.objective {
             Objective::Window => 1.0 / batch as f32,
@@ -713,6 +748,16 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// The teachers that a recipe asks for.
+fn lessons(config: &Config, corpus: &Corpus, options: &Options) -> Result<Option<Lessons>> {
+    let Some(distillation) = &config.recipe.train.distillation else { return Ok(None) };
+    if options.device != Device::Cpu {
+        let what = "is for the processor alone: leave out --device, or the teachers";
+        return Err(Error::config("train.distillation", what));
+    }
+    Lessons::open(distillation, corpus, &options.out).map(Some)
+}
+
 /// The penalty that a recipe asks for.
 fn group_lasso(config: &Config) -> Result<Option<GroupLasso>> {
     let (weight, model) = (config.recipe.train.group_lasso, &config.recipe.model);
@@ -763,6 +808,7 @@ fn needs_only_optimiser(train: &TrainConfig) -> bool {
         dropout: _,
         variational: _,
         augmented: _,
+        distillation: _,
         activation_penalty: _,
         temporal_penalty: _,
         betas: _,

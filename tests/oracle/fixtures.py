@@ -30,6 +30,7 @@ ADAM = {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}
 WEIGHT_DECAY = 0.1
 # Terms of the loss beside the likelihood: Inan et al. 2017, and AR and TAR of Merity et al. 2018.
 AUGMENTED = {"weight": 0.7, "temperature": 3.0}
+LESSON = {"keep": 3, "share": 0.3, "temperature": 2.0}
 ACTIVATION_PENALTY, TEMPORAL_PENALTY = 2.0, 1.0
 # Adam divides by the gradient's size, so a float32 trainer can only be held to the reference
 # where no gradient drowns in rounding; a fixture that breaks this needs another seed.
@@ -280,6 +281,25 @@ def penalties(p: Params, logits: Tensor, targets: Tensor, top: Tensor) -> Tensor
     return AUGMENTED["weight"] * temperature * divergence + activation + temporal
 
 
+def lesson(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """What a teacher says of each token: its likeliest types, rising, and their probabilities."""
+    q = F.softmax(logits.detach().roll(1, 0) + logits.detach().flip(1), dim=1)
+    ids = q.topk(LESSON["keep"], dim=1).indices.sort(dim=1).values
+    return ids, q.gather(1, ids).float().double()
+
+
+def taught(logits: Tensor, targets: Tensor, ids: Tensor, q: Tensor) -> Tensor:
+    """The text's share of the loss, and the rest towards the lesson: all types that are not kept are one class."""
+    share, temperature = LESSON["share"], LESSON["temperature"]
+    own = F.log_softmax(logits / temperature, dim=1)
+    others = torch.ones_like(own).scatter(1, ids, 0.0).bool()
+    rest = own.masked_fill(~others, float("-inf")).logsumexp(1, keepdim=True)
+    predicted = torch.cat([own.gather(1, ids), rest], 1)
+    wanted = torch.cat([q, 1 - q.sum(1, keepdim=True)], 1)
+    divergence = F.kl_div(predicted, wanted, reduction="batchmean")
+    return share * F.cross_entropy(logits, targets) + (1 - share) * temperature**2 * divergence
+
+
 class Problem:
     """One model on one batch: what every optimiser starts from."""
 
@@ -313,6 +333,15 @@ class Problem:
         targets = self.targets.flatten()
         (F.cross_entropy(logits, targets) + penalties(p, logits, targets, top)).backward()
         return {f"penalised.{name}": leaf.grad for name, leaf in p.items()}
+
+    def taught(self) -> dict[str, Tensor]:
+        """A lesson and the gradients of the loss that it makes."""
+        p = self.leaves()
+        logits, _, _ = forward(self.layer, p, self.inputs, self.state)
+        ids, q = lesson(logits)
+        taught(logits, self.targets.flatten(), ids, q).backward()
+        out = {"lesson.ids": ids, "lesson.q": q}
+        return out | {f"taught.{name}": leaf.grad for name, leaf in p.items()}
 
     def sgd(self, clip: float) -> dict[str, Tensor]:
         p = self.leaves()
@@ -375,10 +404,14 @@ def build(name: str) -> dict[str, np.ndarray]:
     tensors |= {"sgd.clip": torch.tensor([clip])}
     tensors |= problem.adam("adam", torch.optim.Adam)
     tensors |= problem.penalised()
+    lesson = problem.taught()
+    ids = lesson.pop("lesson.ids").numpy()
+    tensors |= lesson
     tensors |= problem.adam("adam0", torch.optim.Adam, betas=(0.0, 0.999))
     tensors |= problem.adam("adamw", torch.optim.AdamW, weight_decay=WEIGHT_DECAY)
     arrays = {key: np.ascontiguousarray(value.numpy(), np.float32) for key, value in tensors.items()}
-    return arrays | {"inputs": problem.inputs.numpy(), "targets": problem.targets.numpy()}
+    whole = {"inputs": problem.inputs.numpy(), "targets": problem.targets.numpy()}
+    return arrays | whole | {"lesson.ids": ids}
 
 
 def compare(name: str, arrays: dict[str, np.ndarray]) -> float:

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pocketlm_train::linear::Parameters;
 use pocketlm_train::matrix::{Shape, Structure};
-use pocketlm_train::network::{Network, State};
+use pocketlm_train::network::{Lesson, Network, State};
 use pocketlm_train::recipe::Recipe;
 use pocketlm_train::settings::{Augmented, Objective, OptimizerKind, Penalties, TrainConfig};
 use pocketlm_train::train::{Optimizer, clip_scale, norm};
@@ -54,16 +54,18 @@ impl<'a> Fixture<'a> {
 
     /// Runs the batch with `parameters`: mean loss, gradient, final state, logits.
     fn run(&self, parameters: &Parameters) -> (f64, Parameters, State, Vec<f32>) {
-        self.run_with(parameters, Penalties::default())
+        self.run_with(parameters, Penalties::default(), None)
     }
 
     fn run_with(
         &self,
         parameters: &Parameters,
         penalties: Penalties,
+        lesson: Option<Lesson>,
     ) -> (f64, Parameters, State, Vec<f32>) {
         let mut window = self.network.window(self.inputs.len() / self.batch, self.batch);
         window.penalties = penalties;
+        window.lesson = lesson;
         let mut state = self.state("state");
         let mut gradient = parameters.zeros_like();
         let scale = 1.0 / self.inputs.len() as f32;
@@ -147,8 +149,26 @@ fn gradients_with_penalties() {
     let augmented = Some(Augmented { weight: 0.7, temperature: 3.0 });
     let penalties = Penalties { augmented, activation: 2.0, temporal: 1.0 };
     each_fixture(|fixture| {
-        let (_, gradient, ..) = fixture.run_with(&fixture.parameters, penalties);
+        let (_, gradient, ..) = fixture.run_with(&fixture.parameters, penalties, None);
         fixture.expect_parameters("penalised", &gradient);
+    });
+}
+
+/// The constants are those of `fixtures.py`.
+#[test]
+fn gradients_with_a_teacher() {
+    each_fixture(|fixture| {
+        let ids = integers(&fixture.tensors, "lesson.ids");
+        let lesson = Lesson {
+            keep: ids.len() / fixture.targets.len(),
+            ids,
+            probabilities: floats(&fixture.tensors, "lesson.q"),
+            share: 0.3,
+            temperature: 2.0,
+        };
+        let (_, gradient, ..) =
+            fixture.run_with(&fixture.parameters, Penalties::default(), Some(lesson));
+        fixture.expect_parameters("taught", &gradient);
     });
 }
 

@@ -188,6 +188,26 @@ def machines_of(rows: list[dict]) -> list[str]:
     return sorted(counts, key=lambda machine: (-counts[machine], machine))
 
 
+def frontier() -> str | None:
+    """results/frontier/ROW.json, written by `pocketlm-lab reproduce frontier`."""
+    found = [json.loads(path.read_text()) for path in (RESULTS / "frontier").glob("*.json")]
+    if not found:
+        return None
+    rows = [
+        [
+            f"{row['budget_bytes'] / 1e6:g} MB",
+            row["title"],
+            f"{row['bytes']:,}",
+            f"{row['valid_perplexity']:.2f}",
+            f"**{row['test_perplexity']:.2f}**",
+            f"{row['tokens_per_second']:,.0f}",
+        ]
+        for row in sorted(found, key=lambda row: row["budget_bytes"])
+    ]
+    places = "; ".join(sorted({where(row["machine"], row["machine"]["commit"]) for row in found}))
+    return table("at most | model | bytes | valid | test | words/s", rows) + f"\n\n{places}."
+
+
 # The base models of the field.
 FIELD_BASES = [name for name in BASES if (RESULTS / "field" / name).is_dir()]
 # The order of its rows.
@@ -509,7 +529,7 @@ def entropy() -> str | None:
 
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
-    ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "field": field},
+    ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "frontier": frontier, "field": field},
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
     ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},

@@ -54,7 +54,7 @@ use pocketlm_train::error::Error;
 
 pub use cmd::bench::words;
 pub use cmd::pack::measured;
-pub use cmd::train::{DeviceArgs, interruptible};
+pub use cmd::train::{DeviceArgs, interruptible, show_teachers};
 pub use ending::Interrupted;
 pub use evaluation::{Row as Evaluated, rows as evaluate};
 pub use machine::{Machine, peak_bytes};

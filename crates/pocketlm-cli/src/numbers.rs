@@ -44,7 +44,43 @@ pub fn count(text: &str) -> Result<usize, String> {
     up_to(usize::MAX, text)
 }
 
+/// A number of bytes: `500000`, `500kB`, `1.5MB`, `1MiB`.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        _ => return Err("give bytes, or a unit of kB, MB, GB, KiB or MiB: 500kB".to_owned()),
+    };
+    let number: Option<f64> = number.parse().ok().map(|number: f64| number * unit);
+    let fits = number.filter(|bytes| (1.0..=1e15).contains(bytes));
+    fits.map(|bytes| bytes as usize).ok_or_else(|| "give a size above 0: 500kB, 1.5MB".to_owned())
+}
+
 fn up_to(most: usize, text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| format!("give a whole number from 1 to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_have_the_usual_units() {
+        let cases =
+            [("500000", 500_000), ("500kB", 500_000), ("1.5 MB", 1_500_000), ("1MiB", 1 << 20)];
+        for (text, want) in cases {
+            assert_eq!(bytes(text), Ok(want), "{text}");
+        }
+        for text in ["", "0", "MB", "1 XB", "-1", "1e3", "nan", "1.2.3kB", "99999999999 GB"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
 }

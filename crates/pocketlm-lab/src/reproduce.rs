@@ -8,7 +8,8 @@ use pocketlm::pack::write_file;
 use pocketlm::{Model, Session};
 use pocketlm_cli::numbers::seconds;
 use pocketlm_cli::{
-    DeviceArgs, Interrupted, Machine, interruptible, measured, note, show_epoch, words,
+    DeviceArgs, Interrupted, Machine, interruptible, measured, note, show_epoch, show_teachers,
+    words,
 };
 use pocketlm_train::checkpoint::{Checkpoint, Config};
 use pocketlm_train::compress::{Context, StepReport, compress};
@@ -31,8 +32,8 @@ use crate::rows::{FIELD, FIELD_BASE, Row, rows, rows_on};
 /// Example: pocketlm-lab reproduce paper --data data/ptb --rows original,int8
 #[derive(clap::Args)]
 pub struct Args {
-    /// The table: paper (Grachev, Ignatov & Savchenko 2017), field (every method on one base model), or bases
-    /// (the regularised base models, trained).
+    /// The table: paper (Grachev, Ignatov & Savchenko 2017), field (every method on one base model), frontier (the best
+    /// model for each size), or bases (the regularised base models, trained).
     suite: String,
     /// The base model of the field.
     #[arg(long, value_name = "NAME", default_value = FIELD_BASE)]
@@ -239,6 +240,9 @@ impl Args {
         let folder = |row: &Row| self.work.join(self.training_name(row));
         let queue = Queue::of(queue.iter().map(|row| (folder(row), &row.training)));
         let mut show = |event: &Event| queue.show(event);
+        if !self.as_is && !trainer.prepare(stop, &mut show_teachers, &mut |_| ())? {
+            return Ok(Outcome::Stopped);
+        }
         if !self.as_is && trainer.run(stop, &mut show)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
@@ -270,6 +274,9 @@ impl Args {
         let [valid, test] = [figures[0].value, figures[1].value];
         let test_tokens = figures[1].tokens;
         let bytes = pack(&model, None, figures)?;
+        if let Some(budget) = row.budget_bytes.filter(|&budget| bytes.len() as u64 > budget) {
+            bail!("{}: the file has {} bytes, more than its {budget}", row.name, bytes.len());
+        }
         let last = steps.last().context("a compression has steps")?;
         let packed = Model::from_bytes(bytes.clone())?;
         let measured = Measured {

@@ -33,6 +33,7 @@ const SUITES: &[Suite] = &[
             "low-rank-650", "tensor-train-600", "low-rank-1500",
         ),
     },
+    Suite { name: "frontier", rows: rows!("frontier": "0.25mb", "0.5mb", "1mb") },
     Suite {
         name: FIELD,
         rows: rows!("methods":
@@ -72,6 +73,9 @@ pub struct Row {
     /// What the publication reached, if the row is from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Published>,
+    /// Bytes that its packed file may have at most, where that is what it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_bytes: Option<u64>,
     /// What is published of its method elsewhere, and why the row differs from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
@@ -171,6 +175,7 @@ struct Head {
     title: String,
     table: u32,
     paper: Option<Published>,
+    budget_bytes: Option<u64>,
     published: Option<String>,
     base: String,
     from: Option<String>,
@@ -178,6 +183,10 @@ struct Head {
     #[serde(default = "one")]
     seed: u64,
 }
+
+/// The keys of [`Head`].
+const HEAD: [&str; 9] =
+    ["title", "table", "paper", "budget_bytes", "published", "base", "from", "trained_by", "seed"];
 
 fn one() -> u64 {
     1
@@ -193,7 +202,7 @@ impl Row {
         let mut table = parse_table(name, text)?;
         let head: Head = table.clone().try_into().map_err(|e| fault(e.to_string()))?;
         let steps = table.remove("step");
-        for key in ["title", "table", "paper", "published", "base", "from", "trained_by", "seed"] {
+        for key in HEAD {
             table.remove(key);
         }
         let own_training = !table.is_empty();
@@ -201,13 +210,15 @@ impl Row {
         let training = Draft::base(&head.base)?.file(name, &training)?.finish()?;
         let steps = Table::from_iter(steps.map(|steps| ("step".to_owned(), steps)));
         let compression = CompressionRecipe::from_table(name, text, &steps)?;
-        let Head { title, table, paper, published, base, from, trained_by, seed } = head;
+        let Head { title, table, paper, budget_bytes, published, base, from, trained_by, seed } =
+            head;
         let name = name.to_owned();
         Ok(Self {
             name,
             title,
             table,
             paper,
+            budget_bytes,
             published,
             base,
             from,

@@ -278,7 +278,7 @@ fn a_budget_of_bytes_is_kept_and_training_goes_on() {
             .to_string()
     };
     let message = error("bytes = 500");
-    let least = message.split("the smallest that can be is ").nth(1).unwrap();
+    let least = message.split("the smallest possible is ").nth(1).unwrap();
     let least: usize = least.split(',').next().unwrap().parse().unwrap();
     let valid = |reports: &[StepReport]| reports.last().unwrap().valid_perplexity.unwrap();
     let mut before = 0.0;

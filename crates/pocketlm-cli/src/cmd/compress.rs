@@ -19,7 +19,8 @@ use crate::cmd::pack::{measure_splits, precision, trainable};
 use crate::cmd::train::{DeviceArgs, interruptible};
 use crate::input::{read_text, show_notes};
 use crate::machine::Machine;
-use crate::numbers::seconds;
+use crate::model::check_exists;
+use crate::numbers::{bytes, seconds};
 use crate::output::Output;
 use crate::progress::show_epoch;
 use crate::table::table;
@@ -36,8 +37,12 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME.plm", required_unless_present = "plan")]
     output: Option<PathBuf>,
     /// Recipe (TOML): a list of `[[step]]`.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prune", "quantise", "low_rank", "tensor_train", "entropy"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prune", "quantise", "low_rank", "tensor_train", "entropy", "budget", "fine_tune", "teacher"])]
     recipe: Option<PathBuf>,
+    /// Make the whole packed file at most this large: 500kB, 1MB. Every matrix gets the bits that cost the least quality;
+    /// needs --data.
+    #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with_all = ["quantise", "entropy", "low_rank", "tensor_train"])]
+    budget: Option<usize>,
     /// Set this share of the numbers to zero, those nearest to it.
     #[arg(long, value_name = "SHARE")]
     prune: Option<f64>,
@@ -56,9 +61,13 @@ pub struct Args {
     /// Matrices that the options above apply to; `*` stands for any text.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "*")]
     matrices: Vec<String>,
-    /// Train for this number of epochs after the steps above, but before --quantise.
+    /// Train for this number of epochs after the steps above, but before --quantise
+    /// and --budget.
     #[arg(long, value_name = "EPOCHS")]
     fine_tune: Option<usize>,
+    /// Let this trained model teach in --fine-tune: a checkpoint or .plm file over the same words. Several may be given.
+    #[arg(long, value_name = "MODEL", requires = "fine_tune")]
+    teacher: Vec<PathBuf>,
     /// Learning rate of --fine-tune.
     #[arg(long, value_name = "X", default_value_t = 0.2)]
     lr: f64,
@@ -127,6 +136,7 @@ impl Args {
             }
             self.check_checkpoint_out(folder)?;
         }
+        self.teacher.iter().try_for_each(|teacher| check_exists(teacher))?;
         let recipe = self.steps()?;
         let corpus = match &self.data {
             Some(data) => {
@@ -229,7 +239,8 @@ impl Args {
             self.low_rank.map(|rank| step("low-rank", on(format!("rank = {rank}")))),
             self.tensor_train.map(|rank| step("tensor-train", on(format!("rank = {rank}")))),
             self.prune.map(|share| step("prune", on(format!("sparsity = {share:?}")))),
-            self.fine_tune.map(|n| step("fine-tune", format!("epochs = {n}\nlr = {:?}", self.lr))),
+            self.fine_tune.map(|n| step("fine-tune", self.training(n))),
+            self.budget.map(|bytes| step("rate-distortion", on(format!("bytes = {bytes}")))),
             self.quantise.map(|precision| {
                 step("quantise", on(format!("precision = \"{}\"", precision.name())))
             }),
@@ -238,10 +249,22 @@ impl Args {
         let text: String = steps.into_iter().flatten().collect();
         if text.is_empty() {
             bail!(
-                "nothing to do: give --recipe, or one of --prune, --quantise, --low-rank, --tensor-train, --entropy"
+                "nothing to do: give --budget, --recipe, or one of --prune, --quantise, --low-rank, --tensor-train, \
+                 --entropy"
             );
         }
         Ok(CompressionRecipe::parse("the flags", &text)?)
+    }
+
+    /// The keys of --fine-tune.
+    fn training(&self, epochs: usize) -> String {
+        let keys = format!("epochs = {epochs}\nlr = {:?}", self.lr);
+        if self.teacher.is_empty() {
+            return keys;
+        }
+        let names: Vec<String> =
+            self.teacher.iter().map(|path| path.display().to_string()).collect();
+        format!("{keys}\ndistillation = {{ teachers = {} }}", toml::Value::from(names))
     }
 
     fn print_plan(&self, model: &Checkpoint) -> Result<()> {

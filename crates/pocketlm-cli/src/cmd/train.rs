@@ -466,7 +466,7 @@ impl Report {
 }
 
 /// Says who teaches, and what it will take.
-fn show_teachers(taught: &Taught) {
+pub fn show_teachers(taught: &Taught) {
     let weights = taught.weights.iter().map(|(name, weight)| format!("{weight:.3} {name}"));
     note!(
         "teachers: {}; perplexity {:.2} on valid together",

@@ -188,8 +188,8 @@ fn check_bytes(
         return Ok(());
     }
     let what = format!(
-        "is {bytes}: the smallest that can be is {least}, with {} bits a weight; what is not in matrices, or in \
-         others than these, takes {beside:.0}",
+        "is {bytes}: the smallest possible is {least}, with {} bits a weight; words, header and all else that is not \
+         coded take {beside:.0} of them",
         BITS.start()
     );
     Err(Error::config("bytes", what))

@@ -8,8 +8,26 @@ pub const GROUP: usize = 64;
 /// The same of a plane of a binary code.
 pub const BINARY_GROUP: usize = 128;
 
-/// What each code stands for; of codes of fewer bits only the first places count.
+/// The levels of a codebook.
 pub type Levels = [i8; 16];
+
+/// Levels with even steps between them: code `c`, of `count`, stands for `step · c + offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Codes that are written: 0 to `count` − 1.
+    pub count: i8,
+    /// From one level to the next.
+    pub step: i8,
+    /// The lowest level.
+    pub offset: i8,
+}
+
+impl Steps {
+    /// The highest level.
+    pub const fn highest(self) -> i8 {
+        self.step * (self.count - 1) + self.offset
+    }
+}
 
 /// How weights become codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,23 +93,31 @@ impl Code {
 
     /// The furthest from zero that a number can be, either way, in multiples of its scale.
     pub const fn reach(self) -> u8 {
-        match self {
-            Self::Int4 => 7,
-            Self::Int3 | Self::Int2 => 3,
-            Self::Ternary | Self::Binary => 1,
-            Self::Codebook => 127,
+        match self.steps() {
+            Some(steps) => steps.highest().unsigned_abs(),
+            None => i8::MAX.unsigned_abs(),
         }
     }
 
-    /// The levels; all zero for [`Code::Codebook`], whose levels are the matrix's own.
-    pub const fn levels(self) -> Levels {
-        match self {
-            Self::Int4 => [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7],
-            Self::Int3 => [-4, -3, -2, -1, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0],
-            Self::Int2 => [-3, -1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            Self::Ternary => [-1, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            Self::Codebook => [0; 16],
-            Self::Binary => [-1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    /// The levels; none for [`Code::Codebook`], whose levels are the matrix's own.
+    pub const fn steps(self) -> Option<Steps> {
+        let (count, step, offset) = match self {
+            Self::Int4 => (16, 1, -8),
+            Self::Int3 => (8, 1, -4),
+            Self::Int2 => (4, 2, -3),
+            Self::Ternary => (3, 1, -1),
+            Self::Binary => (2, 2, -1),
+            Self::Codebook => return None,
+        };
+        Some(Steps { count, step, offset })
+    }
+
+    /// What a code stands for; of a codebook by `levels`, which no other code reads.
+    #[inline]
+    pub fn level(self, code: u8, levels: &Levels) -> i8 {
+        match self.steps() {
+            Some(Steps { step, offset, .. }) => step * code.cast_signed() + offset,
+            None => levels[usize::from(code) % levels.len()],
         }
     }
 
@@ -150,8 +176,7 @@ pub struct Grouped<'a> {
     pub scales: &'a [u16],
     /// Columns per scale.
     pub group: usize,
-    /// The levels: [`Code::levels`], or the matrix's own for a codebook (of the others only
-    /// [`row`](Self::row) reads them).
+    /// The levels of a codebook; of other codes nothing reads them.
     pub levels: &'a Levels,
 }
 

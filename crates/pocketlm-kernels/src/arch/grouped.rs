@@ -34,13 +34,11 @@ trait Decode: Copy {
 /// Sums in the making: four to a vector, of which as many are used as there are registers for.
 type Sums<I, const B: usize> = [[I; 4]; B];
 
-/// A code whose bytes hold several fields, each a whole number: a level is `step` times it and `offset`.
+/// A code of even steps, whose bytes hold several fields.
 trait Fields: Copy {
     const CODE: Code;
     /// By how much the sums of each field are too large, in bits, where fields stay in place.
     const SHIFTS: [i32; 4];
-    const STEP: i32;
-    const OFFSET: i32;
 
     /// Adds the products of a block at `p` with as many activations of each vector.
     unsafe fn add<S: Lanes, const B: usize>(
@@ -70,7 +68,7 @@ impl<D: Fields> Decode for D {
                 let mut acc = [[[S::isplat(0); 4]; B]; P];
                 if const { starts_offset::<S, D>() } {
                     for b in 0..B {
-                        let start = S::isplat(sums[b].wrapping_mul(D::OFFSET));
+                        let start = S::isplat(sums[b].wrapping_mul(const { steps::<D>()[1] }));
                         acc.iter_mut().for_each(|acc| acc[b][0] = start);
                     }
                 }
@@ -94,8 +92,8 @@ impl<D: Fields> Decode for D {
             for i in 0..P {
                 for b in 0..B {
                     let sum = totals[i][b];
-                    let sum = if D::STEP == 2 { S::iadd(sum, sum) } else { sum };
-                    totals[i][b] = S::iadd(sum, S::isplat(sums[b].wrapping_mul(D::OFFSET)));
+                    let sum = if const { steps::<D>()[0] == 2 } { S::iadd(sum, sum) } else { sum };
+                    totals[i][b] = S::iadd(sum, S::isplat(sums[b].wrapping_mul(const { steps::<D>()[1] })));
                 }
             }
             totals
@@ -103,10 +101,16 @@ impl<D: Fields> Decode for D {
     }
 }
 
+/// From one level of a code to the next, and the lowest.
+const fn steps<D: Fields>() -> [i32; 2] {
+    let steps = D::CODE.steps().expect("the levels of a codebook are no fields");
+    [steps.step as i32, steps.offset as i32]
+}
+
 /// Whether the offset of the levels can be where sums start, which saves adding it: of the sums of the first field,
 /// which are never shifted.
 const fn starts_offset<S: Lanes, D: Fields>() -> bool {
-    S::NARROW == i32::MAX && D::STEP == 1
+    S::NARROW == i32::MAX && steps::<D>()[0] == 1
 }
 
 /// Blocks that narrow sums hold: each takes two of every four columns, times at most 128.
@@ -190,8 +194,6 @@ struct Int4;
 impl Fields for Int4 {
     const CODE: Code = Code::Int4;
     const SHIFTS: [i32; 4] = [0, 4, 0, 0];
-    const STEP: i32 = 1;
-    const OFFSET: i32 = -8;
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -211,8 +213,6 @@ struct Quarters<const TERNARY: bool>;
 impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
     const CODE: Code = if TERNARY { Code::Ternary } else { Code::Int2 };
     const SHIFTS: [i32; 4] = [0, 2, 4, 6];
-    const STEP: i32 = if TERNARY { 1 } else { 2 };
-    const OFFSET: i32 = if TERNARY { -1 } else { -3 };
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -248,8 +248,6 @@ unsafe fn third<S: Lanes>(low: S::W, high: S::W, k: usize, in_place: bool) -> S:
 impl Fields for Int3 {
     const CODE: Code = Code::Int3;
     const SHIFTS: [i32; 4] = [0, 2, 4, 0];
-    const STEP: i32 = 1;
-    const OFFSET: i32 = -4;
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -282,8 +280,6 @@ struct Binary;
 impl Fields for Binary {
     const CODE: Code = Code::Binary;
     const SHIFTS: [i32; 4] = [0, 1, 2, 3];
-    const STEP: i32 = 2;
-    const OFFSET: i32 = -1;
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(

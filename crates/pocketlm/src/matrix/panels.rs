@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use pocketlm_kernels::grouped::{Code, Grouped, Levels};
+use pocketlm_kernels::grouped::{Code, Grouped};
 use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
 use super::scratch::{PANEL, Scratch, grow, quantise_rows};
@@ -329,8 +329,7 @@ fn count(list: &[u16], unit: usize, columns: usize) -> Option<usize> {
 }
 
 fn int4<'a>(bytes: &'a [u8], scales: &'a [u16], group: usize) -> Grouped<'a> {
-    const LEVELS: Levels = Code::Int4.levels();
-    Grouped { code: Code::Int4, bytes, scales, group, levels: &LEVELS }
+    Grouped { code: Code::Int4, bytes, scales, group, levels: &[0; 16] }
 }
 
 fn open_int4(

@@ -1,5 +1,9 @@
 //! How many bits each number of a matrix has, and what takes them: the registry of precisions.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use pocketlm_kernels::grouped::Code;
 
 use super::named;
@@ -107,6 +111,34 @@ impl Precision {
         }
     }
 
+    /// The code of a precision whose numbers are evenly spaced multiples of a scale for each group of columns.
+    #[must_use]
+    pub const fn even_code(self) -> Option<Code> {
+        match self.kernels() {
+            Kernels::Codes(code) if code.steps().is_some() => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether its numbers are whole multiples of scales that can be chosen freely: int8 and the
+    /// [even codes](Self::even_code). Rounding to one of them can be compensated, and its scales can be learned.
+    #[must_use]
+    pub const fn takes_scales(self) -> bool {
+        matches!(self.kernels(), Kernels::Int8) || self.even_code().is_some()
+    }
+
+    /// The names of those that `is_meant` takes, for messages: `f32, f16 or int8`.
+    #[must_use]
+    pub fn list(is_meant: fn(Self) -> bool) -> String {
+        let all = Self::ALL.into_iter().filter(|&precision| is_meant(precision));
+        let names: Vec<_> = all.map(Self::name).collect();
+        match names.split_last() {
+            Some((last, [])) => String::from(*last),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
     /// Whether its products are exact in whole numbers, the same on every machine.
     #[must_use]
     pub const fn is_integer(self) -> bool {
@@ -123,6 +155,6 @@ mod tests {
         for precision in Precision::ALL {
             assert_eq!(Precision::from_name(precision.name()), Some(precision));
         }
-        assert_eq!(Precision::from_name("int5"), None);
+        assert_eq!(Precision::from_name("int9"), None);
     }
 }

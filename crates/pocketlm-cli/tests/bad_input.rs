@@ -112,10 +112,7 @@ fn wrong_usage() {
     let usage = |line: &str, parts: &[&str]| fails(shared(), line, &[], 2, parts);
     usage("train", &["--data <PATH>", "--out <DIR>"]);
     usage("eval packed.plm --data open --split dev", &["dev", "train, valid, test"]);
-    usage(
-        "pack open-model -o x.plm --precision int9",
-        &[&Precision::list(|_| true)],
-    );
+    usage("pack open-model -o x.plm --precision int9", &[&Precision::list(|_| true)]);
     for temperature in ["nan", "-1"] {
         let line = format!("generate -m packed.plm --temperature {temperature}");
         usage(&line, &["the temperature must be between 0"]);

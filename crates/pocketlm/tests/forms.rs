@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Forms;
+use common::{Forms, leaves};
 use pocketlm::pack::{Factor, Form, Precision, Product, Sparsity, factor_bytes, round_trip_factor};
 use pocketlm::{Model, Random, Session};
 use pocketlm_kernels::half;
@@ -37,25 +37,6 @@ fn weights(
         }
     }
     weights
-}
-
-/// The forms that a leaf can have.
-fn leaves() -> Vec<(Sparsity, Precision)> {
-    let all = Sparsity::ALL.into_iter().flat_map(|s| Precision::ALL.map(|p| (s, p)));
-    all.filter(|&(sparsity, precision)| is_possible(sparsity, precision)).collect()
-}
-
-fn is_possible(sparsity: Sparsity, precision: Precision) -> bool {
-    match sparsity {
-        Sparsity::None => true,
-        Sparsity::Unstructured => {
-            matches!(precision, Precision::F32 | Precision::F16 | Precision::Int8)
-        }
-        Sparsity::Panels => {
-            let precisions = [Precision::F32, Precision::F16, Precision::Int8, Precision::Int4];
-            precisions.contains(&precision)
-        }
-    }
 }
 
 /// Weights with their shape and form.

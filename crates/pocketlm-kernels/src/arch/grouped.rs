@@ -93,7 +93,8 @@ impl<D: Fields> Decode for D {
                 for b in 0..B {
                     let sum = totals[i][b];
                     let sum = if const { steps::<D>()[0] == 2 } { S::iadd(sum, sum) } else { sum };
-                    totals[i][b] = S::iadd(sum, S::isplat(sums[b].wrapping_mul(const { steps::<D>()[1] })));
+                    totals[i][b] =
+                        S::iadd(sum, S::isplat(sums[b].wrapping_mul(const { steps::<D>()[1] })));
                 }
             }
             totals

@@ -64,7 +64,7 @@ impl<D: Fields> Decode for D {
             let mut totals = [[S::isplat(0); B]; P];
             let mut done = 0;
             while done < blocks {
-                let run = (blocks - done).min(const { run::<S>(D::CODE) });
+                let run = (blocks - done).min(const { run::<S>(D::CODE, B) });
                 let mut acc = [[[S::isplat(0); 4]; B]; P];
                 if const { starts_offset::<S, D>() } {
                     for b in 0..B {
@@ -114,26 +114,39 @@ const fn starts_offset<S: Lanes, D: Fields>() -> bool {
     S::NARROW == i32::MAX && steps::<D>()[0] == 1
 }
 
-/// Blocks that narrow sums hold: each takes two of every four columns, times at most 128.
-const fn run<S: Lanes>(code: Code) -> usize {
-    let most = ((1 << code.bits()) - 1) * 2 * 128;
-    if S::NARROW == i32::MAX { usize::MAX } else { S::NARROW as usize / most / (code.block() / 4) }
+/// How many products of four columns narrow sums hold: each takes two columns, times at most 128.
+const fn held<S: Lanes>(code: Code) -> usize {
+    S::NARROW as usize / (((1 << code.bits()) - 1) * 2 * 128)
 }
 
-/// How many of the sums in the making of a vector are used.
-const fn chains<S: Lanes>(batch: usize) -> usize {
-    if batch < 4 && S::NARROW == i32::MAX { 4 / batch } else { 1 }
+/// Blocks that narrow sums hold.
+const fn run<S: Lanes>(code: Code, batch: usize) -> usize {
+    let products = code.block() / 4;
+    if S::NARROW == i32::MAX {
+        usize::MAX
+    } else {
+        held::<S>(code) * chains::<S>(code, batch) / products
+    }
+}
+
+/// How many of the sums in the making of a vector are used: narrow ones as many as hold a block.
+const fn chains<S: Lanes>(code: Code, batch: usize) -> usize {
+    match S::NARROW {
+        i32::MAX if batch < 4 => 4 / batch,
+        i32::MAX => 1,
+        _ => (code.block() / 4).div_ceil(held::<S>(code)).next_power_of_two(),
+    }
 }
 
 /// Adds four columns of weights times activations, found at `q`, to sum `k` of each vector.
 #[inline(always)]
-unsafe fn add<S: Lanes, const B: usize>(
+unsafe fn add<S: Lanes, D: Fields, const B: usize>(
     acc: &mut Sums<S::I, B>,
     k: usize,
     w: S::W,
     (q, stride): (*const i8, usize),
 ) {
-    let k = k % const { chains::<S>(B) };
+    let k = k % const { chains::<S>(D::CODE, B) };
     for b in 0..B {
         // SAFETY: four activations of each vector.
         unsafe { acc[b][k] = S::dot_half(acc[b][k], w, S::activations(q.add(b * stride))) }
@@ -157,7 +170,7 @@ unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S
             }
         }
         let mut total = total;
-        for k in 0..const { chains::<S>(B) } {
+        for k in 0..const { chains::<S>(D::CODE, B) } {
             total = S::widen(total, parts[k]);
         }
         total
@@ -166,7 +179,7 @@ unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S
 
 /// Adds the products of a block whose bytes are fields of BITS bits, field k of four columns each.
 #[inline(always)]
-unsafe fn add_fields<S: Lanes, const BITS: usize, const B: usize>(
+unsafe fn add_fields<S: Lanes, D: Fields, const BITS: usize, const B: usize>(
     acc: &mut Sums<S::I, B>,
     p: *const u8,
     (q, stride): (*const i8, usize),
@@ -183,7 +196,7 @@ unsafe fn add_fields<S: Lanes, const BITS: usize, const B: usize>(
             } else {
                 S::field(line, shift, mask)
             };
-            add::<S, B>(acc, k, w, (q.add(4 * k), stride));
+            add::<S, D, B>(acc, k, w, (q.add(4 * k), stride));
         }
     }
 }
@@ -203,7 +216,7 @@ impl Fields for Int4 {
         vectors: (*const i8, usize),
     ) {
         // SAFETY: the caller's.
-        unsafe { add_fields::<S, 4, B>(acc, p, vectors) }
+        unsafe { add_fields::<S, Self, 4, B>(acc, p, vectors) }
     }
 }
 
@@ -222,7 +235,7 @@ impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
         vectors: (*const i8, usize),
     ) {
         // SAFETY: the caller's.
-        unsafe { add_fields::<S, 2, B>(acc, p, vectors) }
+        unsafe { add_fields::<S, Self, 2, B>(acc, p, vectors) }
     }
 }
 
@@ -266,7 +279,7 @@ impl Fields for Int3 {
                 let (low, q) = (S::bytes(line), q.add(half * 16));
                 for k in 0..4 {
                     let w = third::<S>(low, high, k, const { in_place::<S>(B) });
-                    add::<S, B>(acc, k, w, (q.add(4 * k), stride));
+                    add::<S, Self, B>(acc, k, w, (q.add(4 * k), stride));
                 }
                 high = S::field(high, 1, 0x7f);
             }
@@ -301,7 +314,7 @@ impl Fields for Binary {
                     } else {
                         S::field(bits, k as i32, 1)
                     };
-                    add::<S, B>(acc, k, w, (q.add(half * 16 + 4 * k), stride));
+                    add::<S, Self, B>(acc, k, w, (q.add(half * 16 + 4 * k), stride));
                 }
             }
         }

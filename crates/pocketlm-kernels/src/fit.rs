@@ -51,6 +51,7 @@ impl Grid {
         let Some(steps) = code.steps() else { return Self::Table(Table::new(levels)) };
         // Scales tried, from the one that clips nothing times the first factor down to that times the second.
         let tries = match code {
+            Code::Int5 => (14, 1.07, 0.68),
             Code::Int4 => (14, 1.14, 0.54),
             Code::Int3 => (14, 1.3, 0.45),
             Code::Int2 => (12, 1.0, 0.3),

@@ -477,6 +477,7 @@ fn models_in_mixed_forms_agree_with_themselves_and_with_their_dense_twins() {
 /// The lowest and the highest level of a code of even steps, and the step.
 fn grid(precision: Precision) -> Option<(Precision, [f32; 3])> {
     let levels = match precision {
+        Precision::Int5 => [-16.0, 15.0, 1.0],
         Precision::Int4 => [-8.0, 7.0, 1.0],
         Precision::Int3 => [-4.0, 3.0, 1.0],
         Precision::Int2 => [-3.0, 3.0, 2.0],

@@ -201,6 +201,41 @@ unsafe fn add_fields<S: Lanes, D: Fields, const BITS: usize, const B: usize>(
     }
 }
 
+/// Halves of bytes, and below each a bit in a line of its own, less 16.
+#[derive(Clone, Copy)]
+struct Int5;
+
+impl Fields for Int5 {
+    const CODE: Code = Code::Int5;
+    const SHIFTS: [i32; 4] = [0, 3, 0, 3];
+
+    #[inline(always)]
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
+        p: *const u8,
+        (q, stride): (*const i8, usize),
+    ) {
+        // SAFETY: 320 bytes, and 32 activations of each vector.
+        unsafe {
+            let low = S::bytes(p.add(256));
+            S::prefetch(p.wrapping_add(AHEAD + 256));
+            for k in 0..4 {
+                let (line, quad) = (p.add(64 * k), 2 * k as i32);
+                S::prefetch(line.wrapping_add(AHEAD));
+                let (high, q) = (S::bytes(line), q.add(8 * k));
+                let w = S::or(S::field(high, -1, 0x1e), S::field(low, quad, 1));
+                add::<S, Self, B>(acc, 2 * k, w, (q, stride));
+                let w = if const { in_place::<S>(B) } {
+                    S::or(S::field(high, 0, 0xf0), S::field(low, quad - 2, 8))
+                } else {
+                    S::or(S::field(high, 3, 0x1e), S::field(low, quad + 1, 1))
+                };
+                add::<S, Self, B>(acc, 2 * k + 1, w, (q.add(4), stride));
+            }
+        }
+    }
+}
+
 /// Halves of bytes, 0..=15, less 8.
 #[derive(Clone, Copy)]
 struct Int4;
@@ -503,6 +538,7 @@ unsafe fn matmul<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out
 macro_rules! decoded {
     ($product:ident::<$s:ty>, $w:expr, $x:expr, $out:expr) => {
         match $w.code {
+            Code::Int5 => $product::<$s, _>(Int5, &$w, $x, $out),
             Code::Int4 => $product::<$s, _>(Int4, &$w, $x, $out),
             Code::Int3 => $product::<$s, _>(Int3, &$w, $x, $out),
             Code::Int2 => $product::<$s, _>(Quarters::<false>, &$w, $x, $out),

@@ -56,15 +56,17 @@ precisions! {
     F16 = "f16", Kernels::Float16;
     /// 1 byte, and a scale of 4 bytes for each row.
     Int8 = "int8", Kernels::Int8;
-    /// Half a byte, and a scale of 2 bytes for each row and group of 64 columns.
+    /// 5 bits, and a scale of 2 bytes for each row and group of 64 columns.
+    Int5 = "int5", Kernels::Codes(Code::Int5);
+    /// Half a byte, and scales as int5.
     Int4 = "int4", Kernels::Codes(Code::Int4);
-    /// Sixteen levels of the matrix's own, found by k-means: half a byte, and scales as int4.
+    /// Sixteen levels of the matrix's own, found by k-means: half a byte, and scales as int5.
     Codebook = "codebook", Kernels::Codes(Code::Codebook);
-    /// 3 bits, and scales as int4.
+    /// 3 bits, and scales as int5.
     Int3 = "int3", Kernels::Codes(Code::Int3);
-    /// 2 bits (−3, −1, 1, 3), and scales as int4.
+    /// 2 bits (−3, −1, 1, 3), and scales as int5.
     Int2 = "int2", Kernels::Codes(Code::Int2);
-    /// −1, 0 or 1 in 2 bits, and scales as int4.
+    /// −1, 0 or 1 in 2 bits, and scales as int5.
     Ternary = "ternary", Kernels::Codes(Code::Ternary);
     /// A sum of three scaled signs: 3 bits, and three scales of 2 bytes for each row and group of 128 columns.
     Binary3 = "binary3", Kernels::Planes(3);

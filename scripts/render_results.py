@@ -284,7 +284,7 @@ def speed_cells(speeds: dict | None, row: dict) -> list[str]:
     runs = enumerate(runs_of(speeds))
     found = next(((k, run["rows"][name]) for k, run in runs if name in run["rows"]), None)
     if not found:
-        return [f"{row['tokens_per_second']:,.0f}†", "–"]
+        return [f"{speed:,.0f}†" if (speed := row["tokens_per_second"]) else "–", "–"]
     k, measured = found
     return [f"{measured['tokens_per_second']:,.0f}{mark(k)}", f"{measured['over_int8']:.2f}"]
 

@@ -210,14 +210,8 @@ def frontier() -> str | None:
 
 # The base models of the field.
 FIELD_BASES = [name for name in BASES if (RESULTS / "field" / name).is_dir()]
-# The order of its rows.
-METHODS = ("f16", "int8", "int4", "codebook", "int3", "int2", "ternary", "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted",
-           "shared-low-rank-100", "tensor-train", "prune-50", "prune-80", "panels-50",
-           "low-rank-100-fisher", "block-low-rank", "kronecker", "block-circulant-4", "toeplitz-like-25", "binary3", "binary2",
-           "int4-compensated", "int3-compensated", "int2-compensated", "product4", "product8", "int4-entropy",
-           "ternary-entropy", "prune-80-entropy", "rate-distortion-3.5",
-           "rate-distortion-3.2", "rate-distortion-2.8", "rate-distortion-2.6", "rate-distortion-2.25", "remove-units-36", "int3-learned",
-           "int2-learned", "urnn", "variational-dropout", "sparse-from-scratch")
+# Its rows, in order: the registry of crates/pocketlm-lab/src/rows.rs.
+METHODS = re.findall(r'"([^"]+)"', re.search(r'rows!\("methods":(.*?)\)', (LAB / "src/rows.rs").read_text(), re.S)[1])
 
 
 def field() -> str | None:
@@ -310,7 +304,7 @@ def speed_cells(speeds: dict | None, row: dict) -> list[str]:
     runs = enumerate(runs_of(speeds))
     found = next(((k, run["rows"][name]) for k, run in runs if name in run["rows"]), None)
     if not found:
-        return [f"{row['tokens_per_second']:,.0f}†", "–"]
+        return [f"{speed:,.0f}†" if (speed := row["tokens_per_second"]) else "–", "–"]
     k, measured = found
     return [f"{measured['tokens_per_second']:,.0f}{mark(k)}", f"{measured['over_int8']:.2f}"]
 

@@ -111,6 +111,10 @@ def levels(precision, lines, book=None):  # codes to levels, panels to rows
     if precision in ("int4", "codebook"):
         codes = np.stack([lines & 15, lines >> 4], 3)  # panel, line, row, quad, column
         codes = (codes if book is None else book[codes]).astype("<f4") - (8 if book is None else 0)
+    elif precision == "int5":
+        lines = lines.reshape(len(lines), -1, 5, 16, 4)  # panel, block, line, row, column
+        high = [lines[:, :, quad // 2] >> quad % 2 * 4 & 15 for quad in range(8)]
+        codes = np.stack([2 * a + (lines[:, :, 4] >> quad & 1) for quad, a in enumerate(high)], 3).astype("<f4") - 16
     elif precision == "int3":
         lines = lines.reshape(len(lines), -1, 3, 16, 4)  # panel, block, line, row, column
         third = [lines[:, :, 2] >> (2 * quad + 2 + line) % 8 & 1 for line in (0, 1) for quad in range(4)]

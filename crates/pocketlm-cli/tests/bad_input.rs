@@ -5,6 +5,8 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pocketlm::Precision;
+
 use common::{SMALL, command, folder, json, print, shared, splits, stderr};
 
 /// A command that must fail with this exit code and a message that has all these parts.
@@ -110,12 +112,7 @@ fn wrong_usage() {
     let usage = |line: &str, parts: &[&str]| fails(shared(), line, &[], 2, parts);
     usage("train", &["--data <PATH>", "--out <DIR>"]);
     usage("eval packed.plm --data open --split dev", &["dev", "train, valid, test"]);
-    usage(
-        "pack open-model -o x.plm --precision int5",
-        &[
-            "f32, f16, int8, int4, codebook, int3, int2, ternary, binary3, binary2, product4 or product8",
-        ],
-    );
+    usage("pack open-model -o x.plm --precision int9", &[&Precision::list(|_| true)]);
     for temperature in ["nan", "-1"] {
         let line = format!("generate -m packed.plm --temperature {temperature}");
         usage(&line, &["the temperature must be between 0"]);
@@ -456,7 +453,7 @@ fn compressions_that_cannot_work() {
     flags("--prune 1.5", &["sparsity is 1.5"]);
     flags("--low-rank 100 --matrices softmax", &["softmax", "rank is 100"]);
     flags("--prune 0.5 --matrices sofmax", &["sofmax", "cell.0.input", "softmax"]);
-    flags("--quantise int5", &["int8"]);
+    flags("--quantise int9", &["int8"]);
     fails(&here, "compress model -o x.plm", &[], 1, &["nothing to do", "--recipe"]);
     assert!(!here.join("x.plm").exists());
 }

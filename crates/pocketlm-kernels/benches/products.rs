@@ -136,14 +136,14 @@ fn grouped_1(code: Code, rows: usize, cols: usize) {
     let mut sums = vec![0; cols.div_ceil(GROUP)];
     quantise::sums(&q, GROUP, &mut sums);
     let buffer = Buffer::new(size + scales.len() * 2, |i| (i * 7) as u8);
-    let (bytes, levels) = (&buffer.bytes()[..size], Code::Int4.levels());
-    let w = Grouped { code, bytes, scales: &scales, group: GROUP, levels: &levels };
+    let bytes = &buffer.bytes()[..size];
+    let w = Grouped { code, bytes, scales: &scales, group: GROUP, levels: &[7; 16] };
     let product = || black_box(&w).matvec(&q, q_scale, &sums, &mut out);
-    line(name(code), rows, cols, size + scales.len() * 2, beside_reading(&buffer, product));
+    line(&name(code), rows, cols, size + scales.len() * 2, beside_reading(&buffer, product));
 }
 
-fn name(code: Code) -> &'static str {
-    ["int4", "int3", "int2", "ternary", "codebook", "binary"][code as usize]
+fn name(code: Code) -> String {
+    format!("{code:?}").to_lowercase()
 }
 
 /// Seconds to pack a matrix.
@@ -153,7 +153,7 @@ fn packing(rows: usize, cols: usize) {
         let start = Instant::now();
         let levels = match code {
             Code::Codebook => codebook::levels(&weights, cols, GROUP),
-            _ => code.levels(),
+            _ => [0; 16],
         };
         let mut bytes = vec![0; code.len(rows, cols)];
         let mut scales = vec![0; grouped::scales_len(rows, cols, GROUP)];
@@ -206,10 +206,10 @@ fn grouped_batch(code: Code, rows: usize, cols: usize, batch: usize) {
     let (q, mut out) = (vec![3; code.padded_cols(cols) * batch], vec![0.0; rows * batch]);
     let (bytes, scales) = (vec![7; code.len(rows, cols)], grouped::scales_len(rows, cols, GROUP));
     let (scales, sums) = (vec![0x2400; scales], vec![0; batch * cols.div_ceil(GROUP)]);
-    let (q_scales, levels) = (vec![0.1; batch], Code::Int4.levels());
-    let w = Grouped { code, bytes: &bytes, scales: &scales, group: GROUP, levels: &levels };
+    let q_scales = vec![0.1; batch];
+    let w = Grouped { code, bytes: &bytes, scales: &scales, group: GROUP, levels: &[7; 16] };
     let mut product = || black_box(&w).matmul(&q, &q_scales, &sums, &mut out);
-    batched_line(name(code), rows, cols, batch, least(&mut [&mut product])[0]);
+    batched_line(&name(code), rows, cols, batch, least(&mut [&mut product])[0]);
 }
 
 fn main() {

@@ -8,12 +8,32 @@ pub const GROUP: usize = 64;
 /// The same of a plane of a binary code.
 pub const BINARY_GROUP: usize = 128;
 
-/// What each code stands for; of codes of fewer bits only the first places count.
+/// The levels of a codebook.
 pub type Levels = [i8; 16];
+
+/// Levels with even steps between them: code `c`, of `count`, stands for `step · c + offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Codes that are written: 0 to `count` − 1.
+    pub count: i8,
+    /// From one level to the next.
+    pub step: i8,
+    /// The lowest level.
+    pub offset: i8,
+}
+
+impl Steps {
+    /// The highest level.
+    pub const fn highest(self) -> i8 {
+        self.step * (self.count - 1) + self.offset
+    }
+}
 
 /// How weights become codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
+    /// 5 bits, −16 to 15.
+    Int5,
     /// 4 bits, −8 to 7.
     Int4,
     /// 3 bits, −4 to 3.
@@ -31,12 +51,20 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Int4, Self::Int3, Self::Int2, Self::Ternary, Self::Codebook, Self::Binary];
+    pub const ALL: [Self; 7] = [
+        Self::Int5,
+        Self::Int4,
+        Self::Int3,
+        Self::Int2,
+        Self::Ternary,
+        Self::Codebook,
+        Self::Binary,
+    ];
 
     /// Bits of a code.
     pub const fn bits(self) -> usize {
         match self {
+            Self::Int5 => 5,
             Self::Int4 | Self::Codebook => 4,
             Self::Int3 => 3,
             Self::Int2 | Self::Ternary => 2,
@@ -48,7 +76,7 @@ impl Code {
     pub const fn block(self) -> usize {
         match self {
             Self::Int4 | Self::Codebook => 8,
-            Self::Int3 | Self::Binary => 32,
+            Self::Int5 | Self::Int3 | Self::Binary => 32,
             Self::Int2 | Self::Ternary => 16,
         }
     }
@@ -75,32 +103,42 @@ impl Code {
 
     /// The furthest from zero that a number can be, either way, in multiples of its scale.
     pub const fn reach(self) -> u8 {
-        match self {
-            Self::Int4 => 7,
-            Self::Int3 | Self::Int2 => 3,
-            Self::Ternary | Self::Binary => 1,
-            Self::Codebook => 127,
+        match self.steps() {
+            Some(steps) => steps.highest().unsigned_abs(),
+            None => i8::MAX.unsigned_abs(),
         }
     }
 
-    /// The levels; all zero for [`Code::Codebook`], whose levels are the matrix's own.
-    pub const fn levels(self) -> Levels {
-        match self {
-            Self::Int4 => [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7],
-            Self::Int3 => [-4, -3, -2, -1, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0],
-            Self::Int2 => [-3, -1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            Self::Ternary => [-1, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            Self::Codebook => [0; 16],
-            Self::Binary => [-1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    /// The levels; none for [`Code::Codebook`], whose levels are the matrix's own.
+    pub const fn steps(self) -> Option<Steps> {
+        let (count, step, offset) = match self {
+            Self::Int5 => (32, 1, -16),
+            Self::Int4 => (16, 1, -8),
+            Self::Int3 => (8, 1, -4),
+            Self::Int2 => (4, 2, -3),
+            Self::Ternary => (3, 1, -1),
+            Self::Binary => (2, 2, -1),
+            Self::Codebook => return None,
+        };
+        Some(Steps { count, step, offset })
+    }
+
+    /// What a code stands for; of a codebook by `levels`, which no other code reads.
+    #[inline]
+    pub fn level(self, code: u8, levels: &Levels) -> i8 {
+        match self.steps() {
+            Some(Steps { step, offset, .. }) => step * code.cast_signed() + offset,
+            None => levels[usize::from(code) % levels.len()],
         }
     }
 
-    /// Where the code of row `r` and column `c` of a panel lies: the byte and the shift of its bits (for
-    /// [`Code::Int3`] of its low two bits).
+    /// Where the code of row `r` and column `c` of a panel lies: the byte and the shift of its bits (of
+    /// [`Code::Int5`] its upper four, of [`Code::Int3`] its lower two).
     #[inline]
     const fn place(self, r: usize, c: usize) -> (usize, usize) {
         let byte = r * 4 + c % 4;
         match self {
+            Self::Int5 => (c / 32 * 320 + c % 32 / 8 * 64 + byte, c % 8 / 4 * 4),
             Self::Int4 | Self::Codebook => (c / 8 * 64 + byte, c % 8 / 4 * 4),
             Self::Int2 | Self::Ternary => (c / 16 * 64 + byte, c % 16 / 4 * 2),
             Self::Int3 => (c / 32 * 192 + c % 32 / 16 * 64 + byte, c % 16 / 4 * 2),
@@ -108,33 +146,48 @@ impl Code {
         }
     }
 
-    /// Where the third bit of an [`Code::Int3`] lies.
+    /// Where a bit lies that is apart from the others: the lowest of [`Code::Int5`], the third of [`Code::Int3`].
     #[inline]
-    const fn third(r: usize, c: usize) -> (usize, usize) {
-        (c / 32 * 192 + 128 + r * 4 + c % 4, (c % 16 / 4 * 2 + 2 + c % 32 / 16) % 8)
+    const fn apart(self, r: usize, c: usize) -> (usize, usize) {
+        let byte = r * 4 + c % 4;
+        match self {
+            Self::Int5 => (c / 32 * 320 + 256 + byte, c % 32 / 4),
+            _ => (c / 32 * 192 + 128 + byte, (c % 16 / 4 * 2 + 2 + c % 32 / 16) % 8),
+        }
     }
 
     /// The code in row `r` and column `c`.
     #[inline]
     pub(crate) fn get(self, panel: &[u8], r: usize, c: usize) -> u8 {
         let (at, shift) = self.place(r, c);
-        let code = panel[at] >> shift;
-        if self != Self::Int3 {
-            return code & ((1 << self.bits()) - 1);
+        let bits = panel[at] >> shift;
+        let apart = || {
+            let (at, shift) = self.apart(r, c);
+            panel[at] >> shift & 1
+        };
+        match self {
+            Self::Int5 => (bits & 15) << 1 | apart(),
+            Self::Int3 => bits & 3 | apart() << 2,
+            _ => bits & ((1 << self.bits()) - 1),
         }
-        let (at, shift) = Self::third(r, c);
-        code & 3 | (panel[at] >> shift & 1) << 2
     }
 
     #[inline]
     #[cfg(feature = "host")]
     pub(crate) fn put(self, panel: &mut [u8], r: usize, c: usize, code: u8) {
-        let (at, shift) = self.place(r, c);
-        let mask = [1, 3, 3, 15][self.bits() - 1];
-        panel[at] = panel[at] & !(mask << shift) | (code & mask) << shift;
-        if self == Self::Int3 {
-            let (at, shift) = Self::third(r, c);
-            panel[at] = panel[at] & !(1 << shift) | (code >> 2) << shift;
+        let mut set = |(at, shift): (usize, usize), mask: u8, bits: u8| {
+            panel[at] = panel[at] & !(mask << shift) | (bits & mask) << shift;
+        };
+        match self {
+            Self::Int5 => {
+                set(self.place(r, c), 15, code >> 1);
+                set(self.apart(r, c), 1, code);
+            }
+            Self::Int3 => {
+                set(self.place(r, c), 3, code);
+                set(self.apart(r, c), 1, code >> 2);
+            }
+            _ => set(self.place(r, c), (1 << self.bits()) - 1, code),
         }
     }
 }
@@ -150,8 +203,7 @@ pub struct Grouped<'a> {
     pub scales: &'a [u16],
     /// Columns per scale.
     pub group: usize,
-    /// The levels: [`Code::levels`], or the matrix's own for a codebook (of the others only
-    /// [`row`](Self::row) reads them).
+    /// The levels of a codebook; of other codes nothing reads them.
     pub levels: &'a Levels,
 }
 

@@ -3,7 +3,7 @@
 //! With the codes fixed, the best scale is Σ w·q / Σ q², and what it leaves of Σ w² is
 //! Σ w² − (Σ w·q)² / Σ q²: one pass over the weights both judges a scale and mends it.
 
-use crate::code::{Code, Levels};
+use crate::code::{Code, Levels, Steps};
 use crate::half;
 
 /// Sums run in this many lanes (element i in lane i % 16), so that the compiler vectorises them.
@@ -46,19 +46,19 @@ pub fn inverse(scale: f32) -> f32 {
 }
 
 impl Grid {
-    /// The grid of a code.
+    /// The grid of a code; `levels` are a codebook's.
     pub fn new(code: Code, levels: &Levels) -> Self {
-        let even = |low, high, shift, step, (tries, first, last)| {
-            Self::Even(Even { low, high, shift, step, tries, first, last })
+        let Some(steps) = code.steps() else { return Self::Table(Table::new(levels)) };
+        // Scales tried, from the one that clips nothing times the first factor down to that times the second.
+        let tries = match code {
+            Code::Int5 => (14, 1.07, 0.68),
+            Code::Int4 => (14, 1.14, 0.54),
+            Code::Int3 => (14, 1.3, 0.45),
+            Code::Int2 => (12, 1.0, 0.3),
+            Code::Ternary => (12, 1.0, 0.2),
+            Code::Binary | Code::Codebook => (8, 1.0, 0.2),
         };
-        match code {
-            Code::Int4 => even(-8.0, 7.0, 0.0, 1.0, (14, 1.14, 0.54)),
-            Code::Int3 => even(-4.0, 3.0, 0.0, 1.0, (14, 1.3, 0.45)),
-            Code::Int2 => even(-2.0, 1.0, 0.5, 2.0, (12, 1.0, 0.3)),
-            Code::Ternary => even(-1.0, 1.0, 0.0, 1.0, (12, 1.0, 0.2)),
-            Code::Binary => even(-1.0, 0.0, 0.5, 2.0, (8, 1.0, 0.2)),
-            Code::Codebook => Self::Table(Table::new(levels)),
-        }
+        Self::Even(Even::new(steps, tries))
     }
 
     /// The code of a weight.
@@ -82,6 +82,14 @@ impl Grid {
 }
 
 impl Even {
+    fn new(steps: Steps, (tries, first, last): (u16, f32, f32)) -> Self {
+        let low = steps.offset.div_euclid(steps.step);
+        let step = f32::from(steps.step);
+        let shift = f32::from(steps.offset.rem_euclid(steps.step)) / step;
+        let high = f32::from(low + steps.count - 1);
+        Self { low: f32::from(low), high, shift, step, tries, first, last }
+    }
+
     /// The whole number n of the nearest level, ties to even.
     #[inline(always)]
     fn number(&self, w: f32, inverse: f32) -> f32 {

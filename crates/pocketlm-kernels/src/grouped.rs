@@ -1,17 +1,17 @@
 //! Products with weights of a few bits, one half-precision scale per row and group of columns.
 //!
-//! A weight is stored as a short code; its value is `levels[code] · scale[row, group]`, where the levels
-//! are whole numbers of one byte: fixed ones for the [`Code`]s of even steps, sixteen of the matrix's own
-//! for [`Code::Codebook`]. Layout: see [`layout`](crate::layout). Products are specified to the bit:
+//! A weight is stored as a short code; its value is `level · scale[row, group]`, where the levels are
+//! whole numbers of one byte: [fixed ones](Code::steps) for the [`Code`]s of even steps, sixteen of the
+//! matrix's own for [`Code::Codebook`]. Layout: see [`layout`](crate::layout). Products are specified to the bit:
 //!
 //! `out[r] = out[r] + (((f32(s₀)·scale[r, 0]) + f32(s₁)·scale[r, 1]) + …) · q_scale`
 //!
-//! with s_g the exact integer sum of `levels[code[r, c]]·q[c]` over group g, groups added in ascending
+//! with s_g the exact integer sum of `level[r, c]·q[c]` over group g, groups added in ascending
 //! order starting from zero, and every operation rounded once.
 
 use crate::backend::call;
 use crate::code::check;
-pub use crate::code::{BINARY_GROUP, Code, GROUP, Grouped, Levels, scales_len};
+pub use crate::code::{BINARY_GROUP, Code, GROUP, Grouped, Levels, Steps, scales_len};
 #[cfg(feature = "host")]
 use crate::fit::Grid;
 use crate::half;
@@ -21,7 +21,7 @@ use crate::layout::PANEL_ROWS;
 ///
 /// Each row of a group gets, of many tried, the scale with the smallest sum of squared errors once it
 /// is rounded to half precision; it is never worse than the scale that just clips nothing. `levels` are
-/// those of the code, or [`codebook::levels`](crate::codebook::levels), ascending. Weights must be finite.
+/// [`codebook::levels`](crate::codebook::levels), ascending, where the code is a codebook. Weights must be finite.
 ///
 /// # Panics
 /// If `weights` is not `rows · cols` long, `bytes` not [`Code::len`], `scales` not [`scales_len`], or
@@ -109,8 +109,7 @@ pub struct Rounding {
 impl Rounding {
     /// For a code and its levels, as [`pack`] takes them.
     pub fn new(code: Code, levels: &Levels) -> Self {
-        let levels = if code == Code::Codebook { *levels } else { code.levels() };
-        Self { code, grid: Grid::new(code, &levels), levels }
+        Self { code, grid: Grid::new(code, levels), levels: *levels }
     }
 
     /// The code.
@@ -132,7 +131,7 @@ impl Rounding {
     #[inline]
     pub fn round(&self, w: f32, scale: f32) -> f32 {
         let code = self.grid.code(w, crate::fit::inverse(scale));
-        f32::from(self.levels[usize::from(code)]) * scale
+        f32::from(self.code.level(code, &self.levels)) * scale
     }
 }
 
@@ -164,7 +163,7 @@ impl Grouped<'_> {
             let scale = half::to_f32(scales[g * PANEL_ROWS + r]);
             let blocks = &bytes[code.len(PANEL_ROWS, g * group)..];
             for (c, y) in out.iter_mut().enumerate() {
-                put(y, f32::from(self.levels[usize::from(code.get(blocks, r, c))]) * scale);
+                put(y, f32::from(code.level(code.get(blocks, r, c), self.levels)) * scale);
             }
         }
     }

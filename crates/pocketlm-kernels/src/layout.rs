@@ -11,6 +11,7 @@
 //! | f16 | 2 bytes | the same |
 //! | int8 | 1 byte, `w + 128` | groups of 4 columns, 16 rows × 4 columns each: byte `(c/4)·64 + r·4 + c%4` |
 //! | int4, codebook | half a byte | blocks of 8 columns, 64 bytes each: byte `(c/8)·64 + r·4 + c%4`, low half for `c%8 < 4`, high half for `c%8 ≥ 4` |
+//! | int5 | five bits | blocks of 32 columns, 320 bytes each: the upper four bits as int4 in the first 256 bytes, the lowest in byte `(c/32)·320 + 256 + r·4 + c%4`, bit `c%32/4` |
 //! | int2, ternary | a quarter of a byte | blocks of 16 columns, 64 bytes each: byte `(c/16)·64 + r·4 + c%4`, from bit `2·(c%16/4)` on |
 //! | a binary plane | one bit | blocks of 32 columns, 64 bytes each: byte `(c/32)·64 + r·4 + c%4`, bit `c%32/4` |
 //! | int3 | three bits | blocks of 32 columns, 192 bytes each: the low two bits as int2 in the first 128 bytes, the third in byte `(c/32)·192 + 128 + r·4 + c%4`, bit `(2·(c%16/4) + 2 + c%32/16) % 8` |

@@ -3,7 +3,7 @@
 //! The integer products and everything elementwise are the truth to the bit; the versions in
 //! `arch` must equal them. The floating-point products are the truth up to rounding.
 
-use crate::code::{Code, Grouped};
+use crate::code::Grouped;
 #[cfg(feature = "host")]
 use crate::fit::Grid;
 use crate::half;
@@ -173,7 +173,6 @@ fn int8_matmul(
 
 fn grouped_matvec(w: Grouped, q: &[i8], scale: f32, _: &[i32], out: &mut [f32]) {
     let (step, groups) = (w.code.len(PANEL_ROWS, q.len()), q.len().div_ceil(w.group));
-    let levels = if w.code == Code::Codebook { *w.levels } else { w.code.levels() };
     for (i, rows) in out.chunks_mut(PANEL_ROWS).enumerate() {
         let panel = &w.bytes[i * step..][..step];
         for (r, y) in rows.iter_mut().enumerate() {
@@ -181,7 +180,7 @@ fn grouped_matvec(w: Grouped, q: &[i8], scale: f32, _: &[i32], out: &mut [f32]) 
             for (g, q) in q.chunks(w.group).enumerate() {
                 let acc = (0..q.len()).fold(0i32, |acc, c| {
                     let code = w.code.get(panel, r, g * w.group + c);
-                    acc.wrapping_add(i32::from(levels[usize::from(code)]) * i32::from(q[c]))
+                    acc.wrapping_add(i32::from(w.code.level(code, w.levels)) * i32::from(q[c]))
                 });
                 total += acc as f32 * half::to_f32(w.scales[(i * groups + g) * PANEL_ROWS + r]);
             }

@@ -67,6 +67,9 @@ pub struct Args {
     /// Seconds to measure the speed of each row.
     #[arg(long, default_value = "3", value_parser = seconds)]
     seconds: Duration,
+    /// Leave the speed out, as on a busy machine.
+    #[arg(long, conflicts_with = "seconds")]
+    no_speed: bool,
 }
 
 /// One row as it was measured.
@@ -109,7 +112,7 @@ struct Measured {
     valid_perplexity: f64,
     test_perplexity: f64,
     test_tokens: u64,
-    tokens_per_second: f64,
+    tokens_per_second: Option<f64>,
     data_sha256: String,
     steps: Vec<StepReport>,
 }
@@ -286,7 +289,9 @@ impl Args {
             valid_perplexity: valid,
             test_perplexity: test,
             test_tokens,
-            tokens_per_second: speed(&packed, self.seconds)?,
+            tokens_per_second: (!self.no_speed)
+                .then(|| speed(&packed, self.seconds))
+                .transpose()?,
             data_sha256: model.config.provenance.data_sha256.clone(),
             steps,
         };

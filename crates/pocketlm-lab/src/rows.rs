@@ -37,7 +37,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: FIELD,
         rows: rows!("methods":
-            "f16", "int8", "int4", "codebook", "int3", "int2", "ternary",
+            "f16", "int8", "int5", "int4", "codebook", "int3", "int2", "ternary",
             "low-rank-softmax-100", "low-rank-100", "low-rank-100-weighted", "shared-low-rank-100", "tensor-train", "prune-50", "prune-80",
             "panels-50", "low-rank-100-fisher", "block-low-rank", "kronecker", "block-circulant-4", "toeplitz-like-25",
             "binary3", "binary2", "int4-compensated", "int3-compensated", "int2-compensated", "product4", "product8",

@@ -4,13 +4,13 @@
 mod common;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use common::sit;
-use pocketlm::pack::Precision;
-use pocketlm::{Model, Session};
+use pocketlm::{CellKind, Model, Precision, Session, Sparsity};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::compress::{Context, StepReport, compress, packed_loss};
 use pocketlm_train::corpus::Corpus;
@@ -20,7 +20,7 @@ use pocketlm_train::grammar;
 use pocketlm_train::matrix::Structure;
 use pocketlm_train::pack::pack;
 use pocketlm_train::recipe::CompressionRecipe;
-use pocketlm_train::recipe::{Draft, Recipe};
+use pocketlm_train::recipe::{Draft, Recipe, Step};
 use pocketlm_train::train::evaluate;
 use pocketlm_train::train::{Options, Trainer};
 use tempfile::TempDir;
@@ -85,14 +85,11 @@ const RECIPES: &[&str] = &[
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"f16\"\n",
     "[[step]]\nmethod = \"block-circulant\"\nmatrices = [\"softmax\", \"embedding\", \"cell.*\"]\nblock = 4\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"int4\"\n",
-    "[[step]]\nmethod = \"block-circulant\"\nmatrices = [\"cell.*\"]\nblock = 16\n",
     "[[step]]\nmethod = \"toeplitz-like\"\nmatrices = [\"cell.*\", \"softmax\"]\nrank = 3\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.0.*\"]\nprecision = \"int8\"\n",
     "[[step]]\nmethod = \"block-low-rank\"\nmatrices = [\"softmax\", \"embedding\"]\nratio = 0.6\ngroups = 2\n\
      [[step]]\nmethod = \"low-rank\"\nmatrices = [\"cell.*\"]\nrank = 9\nweighted = true\nfisher = true\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"softmax.left.0\"]\nprecision = \"int8\"\n",
-    "[[step]]\nmethod = \"quantise\"\nmatrices = [\"softmax\", \"cell.*\"]\nprecision = \"binary3\"\n\
-     [[step]]\nmethod = \"quantise\"\nmatrices = [\"embedding\"]\nprecision = \"binary2\"\n",
     "[[step]]\nmethod = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 9\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int4\"\ncompensate = true\n",
     "[[step]]\nmethod = \"quantise\"\nmatrices = [\"embedding\", \"softmax\"]\nprecision = \"product4\"\n\
@@ -120,18 +117,94 @@ fn the_packed_model_is_the_one_that_was_compressed() {
     let (folder, _) = trained(&corpus, "");
     for steps in RECIPES {
         let (model, reports) = compressed(Checkpoint::load(folder.path()).unwrap(), &corpus, steps);
-        let bytes = pack(&model, None, Vec::new()).unwrap();
-        let packed = Model::from_bytes(bytes.clone()).unwrap();
-        packed.verify().unwrap();
-        weights_agree(&model, &packed, steps);
-        let eos = corpus.encoder.vocabulary().eos();
-        let ours = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
-        let theirs = packed_loss(bytes, &model, &corpus.valid).unwrap();
-        let tolerance = if steps.contains("int") || steps.contains("binary") { 0.02 } else { 1e-5 };
-        assert!((ours.nll / theirs - 1.0).abs() < tolerance, "{steps}: {} {theirs}", ours.nll);
+        let (packed, loss) = packed_as_it_is(&model, &corpus, steps);
         let reported = reports.last().unwrap().valid_perplexity.unwrap();
-        assert!((reported.ln() - theirs).abs() < 1e-12);
+        assert!((reported.ln() - loss).abs() < 1e-12);
         assert!(packed.recipe().contains("[[step]]") && packed.recipe().contains("[train]"));
+    }
+    // Their own tests are below.
+    let trains = ["fine-tune", "variational-dropout"];
+    for method in Step::NAMES.iter().filter(|method| !trains.contains(method)) {
+        let is_own = |recipe: &&str| recipe.contains(&format!("method = \"{method}\""));
+        let mut all =
+            RECIPES.iter().copied().chain(pocketlm::Structure::ALL.into_iter().filter_map(step));
+        assert!(all.any(|recipe| is_own(&recipe)), "{method}");
+    }
+}
+
+/// The packed model, whose weights and loss are the trainer's; and its loss.
+fn packed_as_it_is(model: &Checkpoint, corpus: &Corpus, steps: &str) -> (Model, f64) {
+    let bytes = pack(model, None, Vec::new()).unwrap();
+    let packed = Model::from_bytes(bytes.clone()).unwrap();
+    packed.verify().unwrap();
+    weights_agree(model, &packed, steps);
+    let eos = corpus.encoder.vocabulary().eos();
+    let ours = evaluate(&model.network, &model.parameters, &corpus.valid, eos).unwrap();
+    let theirs = packed_loss(bytes, model, &corpus.valid).unwrap();
+    let is_integer = |name: &str| Precision::from_name(name).is_none_or(Precision::is_integer);
+    let tolerance =
+        if packed.matrices().iter().any(|info| is_integer(&info.precision)) { 0.02 } else { 1e-5 };
+    assert!((ours.nll / theirs - 1.0).abs() < tolerance, "{steps}: {} {theirs}", ours.nll);
+    (packed, theirs)
+}
+
+/// A step that gives a structure to the matrices of the cells.
+fn step(structure: pocketlm::Structure) -> Option<&'static str> {
+    use pocketlm::Structure::*;
+    Some(match structure {
+        // A uRNN has its unitary matrices from the start.
+        Dense | Unitary => return None,
+        LowRank => "method = \"low-rank\"\nmatrices = [\"cell.*.input\"]\nrank = 3",
+        BlockLowRank => {
+            "method = \"block-low-rank\"\nmatrices = [\"softmax\"]\nratio = 0.6\ngroups = 2"
+        }
+        TensorTrain => {
+            "method = \"tensor-train\"\nmatrices = [\"cell.*.input\"]\nratio = 0.6\ncores = 2"
+        }
+        BlockCirculant => "method = \"block-circulant\"\nmatrices = [\"cell.*.input\"]\nblock = 4",
+        ToeplitzLike => "method = \"toeplitz-like\"\nmatrices = [\"cell.*.input\"]\nrank = 2",
+    })
+}
+
+/// Every cell with every structure, and with every precision of every sparsity that can have it: what is packed is what
+/// the trainer computes with, and the file says so by name.
+#[test]
+fn every_cell_has_every_form() {
+    let corpus = corpus();
+    let mut found = BTreeSet::new();
+    for cell in CellKind::ALL {
+        let model = format!("[model]\ncell = \"{cell}\"\nembedding = 6\nhidden = [8]\n");
+        let train = "[train]\nbatch = 10\nsteps = 12\nepochs = 1\nlr = 0.1\noptimizer = \"adam\"\n";
+        let recipe = Draft::base("zaremba-small").unwrap();
+        let recipe = recipe.file("test", &(model + train)).unwrap().finish().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let trainer = Trainer::start(&corpus, recipe, options(folder.path()));
+        assert!(sit(&mut trainer.unwrap(), usize::MAX));
+        let structures = pocketlm::Structure::ALL.into_iter().filter_map(step);
+        let structures = structures.map(|step| format!("[[step]]\n{step}\n"));
+        let leaves = Sparsity::ALL.into_iter().flat_map(|s| Precision::ALL.map(|p| (s, p)));
+        let leaves = leaves.filter(|(s, p)| s.takes(*p)).map(|(sparsity, precision)| {
+            let prune = format!(
+                "[[step]]\nmethod = \"prune\"\nmatrices = [\"*\"]\nsparsity = 0.3\n\
+                 pattern = \"{sparsity}\"\n"
+            );
+            let prune = if sparsity == Sparsity::None { "" } else { &prune };
+            format!("{prune}[[step]]\nmethod = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"{precision}\"\n")
+        });
+        for steps in structures.chain(leaves) {
+            let model = Checkpoint::load(folder.path()).unwrap();
+            let (packed, _) =
+                packed_as_it_is(&compressed(model, &corpus, &steps).0, &corpus, &steps);
+            for info in packed.matrices() {
+                found.extend([info.structure, info.sparsity, info.precision]);
+            }
+            assert_eq!(packed.configuration().unwrap().cell, cell);
+        }
+    }
+    let names = pocketlm::Structure::ALL.map(|one| one.name()).into_iter();
+    let names = names.chain(Sparsity::ALL.map(Sparsity::name));
+    for name in names.chain(Precision::ALL.map(Precision::name)) {
+        assert!(found.contains(name), "no packed model has {name}");
     }
 }
 

@@ -27,12 +27,11 @@ pub struct MatrixInfo {
     pub rows: usize,
     /// Columns: values that go in; 1 for a bias.
     pub columns: usize,
-    /// Which numbers describe it: `dense`, `low-rank`, `tensor-train`, `block-circulant`, `toeplitz-like`, `unitary`,
-    /// `block-low-rank`, or `vector` for a bias.
+    /// Which numbers describe it: the name of a [`Structure`](crate::Structure), or `vector` for a bias.
     pub structure: String,
-    /// Which of them are kept: `none` for all, `unstructured`, `panels`, `mixed` where factors differ.
+    /// Which of them are kept: the name of a [`Sparsity`](crate::Sparsity), or `mixed` where factors differ.
     pub sparsity: String,
-    /// How many bits each has: `f32`, `int4`, and so on, as in `docs/format.md`; `mixed` where factors differ.
+    /// How many bits each has: the name of a [`Precision`](crate::Precision), or `mixed` where factors differ.
     pub precision: String,
     /// Numbers that describe it, scales and padding not counted.
     pub parameters: usize,

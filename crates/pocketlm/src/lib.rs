@@ -94,8 +94,8 @@
 //!
 //! N-gram models need no matrices: [`ngram`].
 //!
-//! Precisions: f32, f16, int8, int4, codebook, int3, int2, ternary, binary3, binary2, product4, product8. All but f32, f16 and the last two are specified to the bit
-//! ([`pocketlm_kernels`]), so every machine gives the same numbers.
+//! [Precisions](Precision) with [whole numbers](Precision::is_integer) are specified to the bit ([`pocketlm_kernels`]),
+//! so every machine gives the same numbers.
 //!
 //! # Quirks
 //!

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Forms;
+use common::{Forms, leaves};
 use pocketlm::pack::{Factor, Form, Precision, Product, Sparsity, factor_bytes, round_trip_factor};
 use pocketlm::{Model, Random, Session};
 use pocketlm_kernels::half;
@@ -37,25 +37,6 @@ fn weights(
         }
     }
     weights
-}
-
-/// The forms that a leaf can have.
-fn leaves() -> Vec<(Sparsity, Precision)> {
-    let all = Sparsity::ALL.into_iter().flat_map(|s| Precision::ALL.map(|p| (s, p)));
-    all.filter(|&(sparsity, precision)| is_possible(sparsity, precision)).collect()
-}
-
-fn is_possible(sparsity: Sparsity, precision: Precision) -> bool {
-    match sparsity {
-        Sparsity::None => true,
-        Sparsity::Unstructured => {
-            matches!(precision, Precision::F32 | Precision::F16 | Precision::Int8)
-        }
-        Sparsity::Panels => {
-            let precisions = [Precision::F32, Precision::F16, Precision::Int8, Precision::Int4];
-            precisions.contains(&precision)
-        }
-    }
 }
 
 /// Weights with their shape and form.
@@ -493,25 +474,35 @@ fn models_in_mixed_forms_agree_with_themselves_and_with_their_dense_twins() {
     }
 }
 
+/// The lowest and the highest level of a code of even steps, and the step.
+fn grid(precision: Precision) -> Option<(Precision, [f32; 3])> {
+    let levels = match precision {
+        Precision::Int5 => [-16.0, 15.0, 1.0],
+        Precision::Int4 => [-8.0, 7.0, 1.0],
+        Precision::Int3 => [-4.0, 3.0, 1.0],
+        Precision::Int2 => [-3.0, 3.0, 2.0],
+        Precision::Ternary => [-1.0, 1.0, 1.0],
+        Precision::F32
+        | Precision::F16
+        | Precision::Int8
+        | Precision::Codebook
+        | Precision::Binary3
+        | Precision::Binary2
+        | Precision::Product4
+        | Precision::Product8 => return None,
+    };
+    Some((precision, levels))
+}
+
 /// Whatever the weights, each is the nearest level times the scale that was given, negative ones too.
 #[test]
 fn given_scales_are_those_of_the_file() {
     let ([rows, columns], mut random) = ([21, 100], Random::new(4));
     let weights = numbers(rows * columns, &mut random);
     let scales: Vec<f32> = numbers(rows * 2, &mut random);
-    let levels: [(Precision, &[f32]); 4] = [
-        (
-            Precision::Int4,
-            &[
-                -8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0,
-                7.0,
-            ],
-        ),
-        (Precision::Int3, &[-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]),
-        (Precision::Int2, &[-3.0, -1.0, 1.0, 3.0]),
-        (Precision::Ternary, &[-1.0, 0.0, 1.0]),
-    ];
-    for (precision, levels) in levels {
+    for (precision, [low, high, step]) in Precision::ALL.into_iter().filter_map(grid) {
+        let count = ((high - low) / step) as u8 + 1;
+        let levels: Vec<f32> = (0..count).map(|place| low + step * f32::from(place)).collect();
         let factor =
             Factor { rows, columns, weights: &weights, sparsity: Sparsity::None, precision };
         let form = Form::Scaled { factor, scales: &scales };

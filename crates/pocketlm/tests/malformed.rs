@@ -5,7 +5,9 @@ mod common;
 use common::malformed::{fault, joined, replaced, says, split};
 use common::{Forms, Kind, Parts, configuration, tiny_parts};
 use pocketlm::pack::{Factor, Form, Precision, Sparsity};
+use pocketlm::spec::Kernels;
 use pocketlm::{CellKind, Configuration, Error, Model, Session};
+use pocketlm_kernels::grouped::Code;
 
 fn valid() -> Vec<u8> {
     tiny_parts().bytes(Precision::Int8)
@@ -370,7 +372,8 @@ fn matrix_whose_arrays_are_another_precision() {
 
 #[test]
 fn codes_without_a_usable_group() {
-    for (precision, odd) in CODES.into_iter().zip(["4", "4", "16", "8", "8"]) {
+    for (precision, code) in codes() {
+        let odd = &(code.block() / 2).to_string();
         let bytes = tiny_parts().bytes(precision);
         for group in ["0", odd, "-32", "\\\"64\\\"", "1048576"] {
             let to = format!("\\\"group\\\":{group}");
@@ -382,8 +385,12 @@ fn codes_without_a_usable_group() {
 }
 
 /// The precisions of short codes.
-const CODES: [Precision; 5] =
-    [Precision::Int4, Precision::Codebook, Precision::Int3, Precision::Int2, Precision::Ternary];
+fn codes() -> impl Iterator<Item = (Precision, Code)> {
+    Precision::ALL.into_iter().filter_map(|precision| match precision.kernels() {
+        Kernels::Codes(code) => Some((precision, code)),
+        _ => None,
+    })
+}
 
 #[test]
 fn binary_codes_of_other_groups_or_planes() {
@@ -431,7 +438,8 @@ fn bias_that_is_not_finite() {
 fn scale_that_is_not_finite() {
     let bytes = poked(valid(), "softmax.scales", 4, &f32::NAN.to_le_bytes());
     says(bytes, &["array `softmax.scales`", "element 1", "finite"]);
-    for precision in CODES.into_iter().chain([Precision::Binary2, Precision::Binary3]) {
+    let planes = [Precision::Binary2, Precision::Binary3];
+    for precision in codes().map(|(precision, _)| precision).chain(planes) {
         let bytes = tiny_parts().bytes(precision);
         let bytes = poked(bytes, "softmax.scales", 4, &0x7c00u16.to_le_bytes());
         says(bytes, &["array `softmax.scales`", "element 2", "finite"]);

@@ -66,7 +66,7 @@ fn codings_that_are_no_list_of_codings() {
 fn names_that_this_reader_does_not_know() {
     fault(SOFTMAX, &SOFTMAX.replace("rans", "tans"), &["coded.softmax.coding", "not one that"]);
     fault(SOFTMAX, &SOFTMAX.replace("U8", "U9"), &["coded.softmax.dtype", "not one that"]);
-    fault("\"symbols\":\"int3\"", "\"symbols\":\"int5\"", &[".symbols", "not one that"]);
+    fault("\"symbols\":\"int3\"", "\"symbols\":\"int9\"", &[".symbols", "not one that"]);
 }
 
 #[test]

@@ -60,8 +60,9 @@ fn integer_models_give_the_same_bits_everywhere() {
 }
 
 /// In the order of `Precision::ALL`.
-const EXPECTED: [&str; 8] = [
+const EXPECTED: [&str; 9] = [
     "b400b6fdcab3ea2f",
+    "1b0358057acec764",
     "c32d7e449c5b64c3",
     "7c824e59c82a8254",
     "d27735375b4ffd3f",

@@ -38,6 +38,7 @@ fn weights_come_back_within_half_a_step() {
                         Precision::F16 => 1.0 / 2048.0,
                         Precision::Int8 => largest(wanted) / 127.0 * 0.5001,
                         // Clipping may cost more than half a step of the widest scale that is tried.
+                        Precision::Int5 => largest(wanted) / 15.0,
                         Precision::Int4 => largest(wanted) / 7.0,
                         Precision::Codebook => largest(wanted) / 2.0,
                         Precision::Int3 => largest(wanted) / 3.0,

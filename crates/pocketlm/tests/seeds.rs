@@ -29,7 +29,6 @@ fn models() -> Vec<(String, Vec<u8>)> {
         mogrifier: 0,
     };
     let list = [
-        ("lstm-int8", Precision::Int8, base.clone()),
         ("lstmp-f16", Precision::F16, Configuration { cell_projection: 3, ..base.clone() }),
         (
             "gru-f32",
@@ -41,16 +40,17 @@ fn models() -> Vec<(String, Vec<u8>)> {
             Precision::Int4,
             Configuration { cell: CellKind::Cifg, projection: 3, tied: true, ..base.clone() },
         ),
-        ("lstm-codebook", Precision::Codebook, base.clone()),
-        ("lstm-int3", Precision::Int3, base.clone()),
-        ("lstm-int2", Precision::Int2, base.clone()),
-        ("lstm-ternary", Precision::Ternary, base.clone()),
-        ("lstm-binary2", Precision::Binary2, base.clone()),
-        ("lstm-binary3", Precision::Binary3, base.clone()),
-        ("lstm-product4", Precision::Product4, base.clone()),
-        ("characters-int4", Precision::Int4, Configuration { unit: Unit::Character, ..base }),
+        (
+            "characters-int4",
+            Precision::Int4,
+            Configuration { unit: Unit::Character, ..base.clone() },
+        ),
     ];
-    let model = |(name, precision, configuration): (&str, Precision, Configuration)| {
+    let each =
+        Precision::ALL.map(|precision| (format!("lstm-{precision}"), precision, base.clone()));
+    let others =
+        list.map(|(name, precision, configuration)| (name.to_owned(), precision, configuration));
+    let model = |(name, precision, configuration): (String, Precision, Configuration)| {
         let characters = configuration.unit == Unit::Character;
         let mut parts = Parts::random(configuration, 36, 0.5, 1);
         if characters {
@@ -59,7 +59,8 @@ fn models() -> Vec<(String, Vec<u8>)> {
         }
         (format!("{name}.plm"), parts.bytes(precision))
     };
-    list.map(model).into_iter().chain(forms()).chain(ngrams()).chain(coded()).collect()
+    let plain = each.into_iter().chain(others).map(model);
+    plain.chain(forms()).chain(ngrams()).chain(coded()).collect()
 }
 
 /// N-gram models, rounded and not.

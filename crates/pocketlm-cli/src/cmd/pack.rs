@@ -40,20 +40,13 @@ pub struct Args {
 
 /// The precision of this name, as flags take it.
 pub fn precision(name: &str) -> Result<Precision, String> {
-    Precision::from_name(name).ok_or_else(|| format!("choose {}", names()))
-}
-
-/// `f32, f16, … or ternary`.
-fn names() -> String {
-    let names = Precision::ALL.map(Precision::name);
-    let (last, others) = names.split_last().expect("there are precisions");
-    format!("{} or {last}", others.join(", "))
+    Precision::from_name(name).ok_or_else(|| format!("choose {}", Precision::list(|_| true)))
 }
 
 fn help() -> String {
     format!(
         "Precision of every matrix: {} (default: int8; of a compressed model what its recipe says)",
-        names()
+        Precision::list(|_| true)
     )
 }
 

@@ -34,13 +34,11 @@ trait Decode: Copy {
 /// Sums in the making: four to a vector, of which as many are used as there are registers for.
 type Sums<I, const B: usize> = [[I; 4]; B];
 
-/// A code whose bytes hold several fields, each a whole number: a level is `step` times it and `offset`.
+/// A code of even steps, whose bytes hold several fields.
 trait Fields: Copy {
     const CODE: Code;
     /// By how much the sums of each field are too large, in bits, where fields stay in place.
     const SHIFTS: [i32; 4];
-    const STEP: i32;
-    const OFFSET: i32;
 
     /// Adds the products of a block at `p` with as many activations of each vector.
     unsafe fn add<S: Lanes, const B: usize>(
@@ -66,11 +64,11 @@ impl<D: Fields> Decode for D {
             let mut totals = [[S::isplat(0); B]; P];
             let mut done = 0;
             while done < blocks {
-                let run = (blocks - done).min(const { run::<S>(D::CODE) });
+                let run = (blocks - done).min(const { run::<S>(D::CODE, B) });
                 let mut acc = [[[S::isplat(0); 4]; B]; P];
                 if const { starts_offset::<S, D>() } {
                     for b in 0..B {
-                        let start = S::isplat(sums[b].wrapping_mul(D::OFFSET));
+                        let start = S::isplat(sums[b].wrapping_mul(const { steps::<D>()[1] }));
                         acc.iter_mut().for_each(|acc| acc[b][0] = start);
                     }
                 }
@@ -94,8 +92,9 @@ impl<D: Fields> Decode for D {
             for i in 0..P {
                 for b in 0..B {
                     let sum = totals[i][b];
-                    let sum = if D::STEP == 2 { S::iadd(sum, sum) } else { sum };
-                    totals[i][b] = S::iadd(sum, S::isplat(sums[b].wrapping_mul(D::OFFSET)));
+                    let sum = if const { steps::<D>()[0] == 2 } { S::iadd(sum, sum) } else { sum };
+                    totals[i][b] =
+                        S::iadd(sum, S::isplat(sums[b].wrapping_mul(const { steps::<D>()[1] })));
                 }
             }
             totals
@@ -103,32 +102,51 @@ impl<D: Fields> Decode for D {
     }
 }
 
+/// From one level of a code to the next, and the lowest.
+const fn steps<D: Fields>() -> [i32; 2] {
+    let steps = D::CODE.steps().expect("the levels of a codebook are no fields");
+    [steps.step as i32, steps.offset as i32]
+}
+
 /// Whether the offset of the levels can be where sums start, which saves adding it: of the sums of the first field,
 /// which are never shifted.
 const fn starts_offset<S: Lanes, D: Fields>() -> bool {
-    S::NARROW == i32::MAX && D::STEP == 1
+    S::NARROW == i32::MAX && steps::<D>()[0] == 1
 }
 
-/// Blocks that narrow sums hold: each takes two of every four columns, times at most 128.
-const fn run<S: Lanes>(code: Code) -> usize {
-    let most = ((1 << code.bits()) - 1) * 2 * 128;
-    if S::NARROW == i32::MAX { usize::MAX } else { S::NARROW as usize / most / (code.block() / 4) }
+/// How many products of four columns narrow sums hold: each takes two columns, times at most 128.
+const fn held<S: Lanes>(code: Code) -> usize {
+    S::NARROW as usize / (((1 << code.bits()) - 1) * 2 * 128)
 }
 
-/// How many of the sums in the making of a vector are used.
-const fn chains<S: Lanes>(batch: usize) -> usize {
-    if batch < 4 && S::NARROW == i32::MAX { 4 / batch } else { 1 }
+/// Blocks that narrow sums hold.
+const fn run<S: Lanes>(code: Code, batch: usize) -> usize {
+    let products = code.block() / 4;
+    if S::NARROW == i32::MAX {
+        usize::MAX
+    } else {
+        held::<S>(code) * chains::<S>(code, batch) / products
+    }
+}
+
+/// How many of the sums in the making of a vector are used: narrow ones as many as hold a block.
+const fn chains<S: Lanes>(code: Code, batch: usize) -> usize {
+    match S::NARROW {
+        i32::MAX if batch < 4 => 4 / batch,
+        i32::MAX => 1,
+        _ => (code.block() / 4).div_ceil(held::<S>(code)).next_power_of_two(),
+    }
 }
 
 /// Adds four columns of weights times activations, found at `q`, to sum `k` of each vector.
 #[inline(always)]
-unsafe fn add<S: Lanes, const B: usize>(
+unsafe fn add<S: Lanes, D: Fields, const B: usize>(
     acc: &mut Sums<S::I, B>,
     k: usize,
     w: S::W,
     (q, stride): (*const i8, usize),
 ) {
-    let k = k % const { chains::<S>(B) };
+    let k = k % const { chains::<S>(D::CODE, B) };
     for b in 0..B {
         // SAFETY: four activations of each vector.
         unsafe { acc[b][k] = S::dot_half(acc[b][k], w, S::activations(q.add(b * stride))) }
@@ -152,7 +170,7 @@ unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S
             }
         }
         let mut total = total;
-        for k in 0..const { chains::<S>(B) } {
+        for k in 0..const { chains::<S>(D::CODE, B) } {
             total = S::widen(total, parts[k]);
         }
         total
@@ -161,7 +179,7 @@ unsafe fn gather<S: Lanes, D: Fields, const B: usize>(total: S::I, mut parts: [S
 
 /// Adds the products of a block whose bytes are fields of BITS bits, field k of four columns each.
 #[inline(always)]
-unsafe fn add_fields<S: Lanes, const BITS: usize, const B: usize>(
+unsafe fn add_fields<S: Lanes, D: Fields, const BITS: usize, const B: usize>(
     acc: &mut Sums<S::I, B>,
     p: *const u8,
     (q, stride): (*const i8, usize),
@@ -178,7 +196,42 @@ unsafe fn add_fields<S: Lanes, const BITS: usize, const B: usize>(
             } else {
                 S::field(line, shift, mask)
             };
-            add::<S, B>(acc, k, w, (q.add(4 * k), stride));
+            add::<S, D, B>(acc, k, w, (q.add(4 * k), stride));
+        }
+    }
+}
+
+/// Halves of bytes, and below each a bit in a line of its own, less 16.
+#[derive(Clone, Copy)]
+struct Int5;
+
+impl Fields for Int5 {
+    const CODE: Code = Code::Int5;
+    const SHIFTS: [i32; 4] = [0, 3, 0, 3];
+
+    #[inline(always)]
+    unsafe fn add<S: Lanes, const B: usize>(
+        acc: &mut Sums<S::I, B>,
+        p: *const u8,
+        (q, stride): (*const i8, usize),
+    ) {
+        // SAFETY: 320 bytes, and 32 activations of each vector.
+        unsafe {
+            let low = S::bytes(p.add(256));
+            S::prefetch(p.wrapping_add(AHEAD + 256));
+            for k in 0..4 {
+                let (line, quad) = (p.add(64 * k), 2 * k as i32);
+                S::prefetch(line.wrapping_add(AHEAD));
+                let (high, q) = (S::bytes(line), q.add(8 * k));
+                let w = S::or(S::field(high, -1, 0x1e), S::field(low, quad, 1));
+                add::<S, Self, B>(acc, 2 * k, w, (q, stride));
+                let w = if const { in_place::<S>(B) } {
+                    S::or(S::field(high, 0, 0xf0), S::field(low, quad - 2, 8))
+                } else {
+                    S::or(S::field(high, 3, 0x1e), S::field(low, quad + 1, 1))
+                };
+                add::<S, Self, B>(acc, 2 * k + 1, w, (q.add(4), stride));
+            }
         }
     }
 }
@@ -190,8 +243,6 @@ struct Int4;
 impl Fields for Int4 {
     const CODE: Code = Code::Int4;
     const SHIFTS: [i32; 4] = [0, 4, 0, 0];
-    const STEP: i32 = 1;
-    const OFFSET: i32 = -8;
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -200,7 +251,7 @@ impl Fields for Int4 {
         vectors: (*const i8, usize),
     ) {
         // SAFETY: the caller's.
-        unsafe { add_fields::<S, 4, B>(acc, p, vectors) }
+        unsafe { add_fields::<S, Self, 4, B>(acc, p, vectors) }
     }
 }
 
@@ -211,8 +262,6 @@ struct Quarters<const TERNARY: bool>;
 impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
     const CODE: Code = if TERNARY { Code::Ternary } else { Code::Int2 };
     const SHIFTS: [i32; 4] = [0, 2, 4, 6];
-    const STEP: i32 = if TERNARY { 1 } else { 2 };
-    const OFFSET: i32 = if TERNARY { -1 } else { -3 };
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -221,7 +270,7 @@ impl<const TERNARY: bool> Fields for Quarters<TERNARY> {
         vectors: (*const i8, usize),
     ) {
         // SAFETY: the caller's.
-        unsafe { add_fields::<S, 2, B>(acc, p, vectors) }
+        unsafe { add_fields::<S, Self, 2, B>(acc, p, vectors) }
     }
 }
 
@@ -248,8 +297,6 @@ unsafe fn third<S: Lanes>(low: S::W, high: S::W, k: usize, in_place: bool) -> S:
 impl Fields for Int3 {
     const CODE: Code = Code::Int3;
     const SHIFTS: [i32; 4] = [0, 2, 4, 0];
-    const STEP: i32 = 1;
-    const OFFSET: i32 = -4;
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -267,7 +314,7 @@ impl Fields for Int3 {
                 let (low, q) = (S::bytes(line), q.add(half * 16));
                 for k in 0..4 {
                     let w = third::<S>(low, high, k, const { in_place::<S>(B) });
-                    add::<S, B>(acc, k, w, (q.add(4 * k), stride));
+                    add::<S, Self, B>(acc, k, w, (q.add(4 * k), stride));
                 }
                 high = S::field(high, 1, 0x7f);
             }
@@ -282,8 +329,6 @@ struct Binary;
 impl Fields for Binary {
     const CODE: Code = Code::Binary;
     const SHIFTS: [i32; 4] = [0, 1, 2, 3];
-    const STEP: i32 = 2;
-    const OFFSET: i32 = -1;
 
     #[inline(always)]
     unsafe fn add<S: Lanes, const B: usize>(
@@ -304,7 +349,7 @@ impl Fields for Binary {
                     } else {
                         S::field(bits, k as i32, 1)
                     };
-                    add::<S, B>(acc, k, w, (q.add(half * 16 + 4 * k), stride));
+                    add::<S, Self, B>(acc, k, w, (q.add(half * 16 + 4 * k), stride));
                 }
             }
         }
@@ -493,6 +538,7 @@ unsafe fn matmul<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out
 macro_rules! decoded {
     ($product:ident::<$s:ty>, $w:expr, $x:expr, $out:expr) => {
         match $w.code {
+            Code::Int5 => $product::<$s, _>(Int5, &$w, $x, $out),
             Code::Int4 => $product::<$s, _>(Int4, &$w, $x, $out),
             Code::Int3 => $product::<$s, _>(Int3, &$w, $x, $out),
             Code::Int2 => $product::<$s, _>(Quarters::<false>, &$w, $x, $out),

@@ -139,7 +139,7 @@ pub trait Lanes: Copy {
     /// The levels of indices 0..=15, as [`dot`](Self::dot) takes weights.
     unsafe fn lookup(table: Self::W, w: Self::W) -> Self::W;
     unsafe fn shift_right(a: Self::I, bits: i32) -> Self::I;
-    /// Adds the products of four columns of weights 0..=15 (or of any bytes: [`BYTES`](Self::BYTES)) to narrow
+    /// Adds the products of four columns of weights 0..=31 (or of any bytes: [`BYTES`](Self::BYTES)) to narrow
     /// sums, exactly.
     unsafe fn dot_half(narrow: Self::I, w: Self::W, x: Self::X) -> Self::I;
     /// Adds narrow sums to sums.

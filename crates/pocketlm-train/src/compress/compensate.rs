@@ -8,11 +8,10 @@
 
 use nalgebra::DMatrix;
 use pocketlm::pack::Precision;
-use pocketlm_kernels::grouped::{GROUP, Rounding};
+use pocketlm_kernels::grouped::{GROUP, Levels, Rounding};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::matrix::learned_scales::even_code;
 
 /// Share of the mean of H's diagonal that is added to it (Frantar et al. 2022, section 4).
 const DAMPING: f64 = 0.01;
@@ -33,8 +32,8 @@ impl Grid {
         if precision == Precision::Int8 {
             return Some(Self::Int8);
         }
-        let code = even_code(precision)?;
-        Some(Self::Codes(Rounding::new(code, &code.levels())))
+        let code = precision.even_code()?;
+        Some(Self::Codes(Rounding::new(code, &Levels::default())))
     }
 
     /// Columns that share a scale, of so many.
@@ -163,8 +162,9 @@ mod tests {
         a.chunks(columns).zip(b.chunks(columns)).map(row).sum()
     }
 
-    const PRECISIONS: [Precision; 5] =
-        [Precision::Int8, Precision::Int4, Precision::Int3, Precision::Int2, Precision::Ternary];
+    fn precisions() -> impl Iterator<Item = Precision> {
+        Precision::ALL.into_iter().filter(|precision| precision.takes_scales())
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
@@ -173,7 +173,7 @@ mod tests {
         #[test]
         fn compensated_numbers_are_the_packers(columns in 20usize..150, seed: u64) {
             let moment = moment(columns, seed);
-            for precision in PRECISIONS {
+            for precision in precisions() {
                 let mut ours = numbers(12 * columns, seed ^ 5);
                 compensate(&mut ours, columns, &moment, &Grid::of(precision).unwrap()).unwrap();
                 let found = packed(&ours, columns, precision);
@@ -191,7 +191,7 @@ mod tests {
     /// Over many matrices: a single unlucky one may gain nothing.
     #[test]
     fn compensated_rounding_loses_less() {
-        for precision in PRECISIONS {
+        for precision in precisions() {
             let (mut ours, mut plain) = (0.0, 0.0);
             for seed in 0..16 {
                 let columns = 30 + 7 * seed as usize;

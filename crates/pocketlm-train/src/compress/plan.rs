@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use pocketlm::pack::{Factor, Precision, Sparsity, factor_bytes, round_trip_factor};
+use pocketlm::spec::Kernels;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -215,8 +216,8 @@ fn candidates(entry: &Entry) -> Vec<Candidate> {
             }
         })
     });
-    let codes = [Precision::Int4, Precision::Int3, Precision::Int2, Precision::Ternary];
-    let scaled = codes.into_iter().map(|precision| {
+    let codes = Precision::ALL.into_iter().filter(|precision| precision.even_code().is_some());
+    let scaled = codes.map(|precision| {
         let structure = Structure::LearnedScales(LearnedScales { precision, whole_rows: false });
         let leaves = structure.operations().leaves(shape);
         Candidate {
@@ -270,10 +271,10 @@ fn structures(name: &str, shape: Shape, ratio: f64) -> Vec<(String, Structure)> 
 
 /// Operations to find the code of a number.
 fn effort(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 | Precision::F16 | Precision::Int8 => 2.0,
-        Precision::Product4 | Precision::Product8 => 3000.0,
-        _ => 200.0,
+    match precision.kernels() {
+        Kernels::Float32 | Kernels::Float16 | Kernels::Int8 => 2.0,
+        Kernels::Vectors(_) => 3000.0,
+        Kernels::Codes(_) | Kernels::Planes(_) => 200.0,
     }
 }
 

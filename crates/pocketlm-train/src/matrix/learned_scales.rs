@@ -12,8 +12,7 @@
 //! the file holds, bit for bit.
 
 use pocketlm::Precision;
-use pocketlm::spec::Kernels;
-use pocketlm_kernels::grouped::{Code, GROUP, Rounding};
+use pocketlm_kernels::grouped::{Code, GROUP, Levels, Rounding};
 use pocketlm_kernels::{half, int8};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -25,7 +24,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LearnedScales {
-    /// `int8`, `int4`, `int3`, `int2` or `ternary`.
+    /// `int8`, or one with an [even code](Precision::even_code).
     pub precision: Precision,
     /// Whether all columns of a row share a scale, instead of 64; with int8 they do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -39,14 +38,6 @@ impl LearnedScales {
     }
 }
 
-/// The code of a precision whose levels are the same for every matrix, with scales for groups of columns.
-pub fn even_code(precision: Precision) -> Option<Code> {
-    match precision.kernels() {
-        Kernels::Codes(code) if code != Code::Codebook => Some(code),
-        _ => None,
-    }
-}
-
 /// A code's lowest and highest level, and how numbers come to levels.
 struct Grid {
     low: f32,
@@ -57,16 +48,13 @@ struct Grid {
 
 impl Grid {
     fn of(precision: Precision) -> Self {
-        let Some(code) = even_code(precision) else {
-            return Self { low: -127.0, high: 127.0, rounding: None };
+        let of_code = |code: Code| {
+            let steps = code.steps()?;
+            let (low, high) = (f32::from(steps.offset), f32::from(steps.highest()));
+            Some(Self { low, high, rounding: Some(Rounding::new(code, &Levels::default())) })
         };
-        let (low, high) = match code {
-            Code::Int4 => (-8.0, 7.0),
-            Code::Int3 => (-4.0, 3.0),
-            Code::Int2 => (-3.0, 3.0),
-            _ => (-1.0, 1.0),
-        };
-        Self { low, high, rounding: Some(Rounding::new(code, &code.levels())) }
+        let whole = Self { low: -127.0, high: 127.0, rounding: None };
+        precision.even_code().and_then(of_code).unwrap_or(whole)
     }
 
     /// The scale of a group that loses least; for int8 the one that clips nothing.
@@ -110,13 +98,14 @@ fn stored(scale: f32) -> f32 {
 impl Structured for LearnedScales {
     fn check(&self, _: Shape) -> Result<()> {
         if self.precision == Precision::Int8 && self.whole_rows
-            || even_code(self.precision).is_some()
+            || self.precision.even_code().is_some()
         {
             return Ok(());
         }
         let what = format!(
-            "is {}, which has no scales to learn: give int4, int3, int2 or ternary",
-            self.precision.name()
+            "is {}, which has no scales to learn: give {}",
+            self.precision,
+            Precision::list(|precision| precision.even_code().is_some())
         );
         Err(Error::config("precision", what))
     }
@@ -194,18 +183,15 @@ mod tests {
     use crate::matrix::testing::noise;
     use pocketlm::pack::{Factor, Sparsity, round_trip_factor};
 
-    const PRECISIONS: [Precision; 4] =
-        [Precision::Int4, Precision::Int3, Precision::Int2, Precision::Ternary];
+    fn precisions() -> impl Iterator<Item = Precision> {
+        Precision::ALL.into_iter().filter(|precision| precision.even_code().is_some())
+    }
+
     const SHAPE: Shape = Shape { rows: 5, columns: 150 };
 
-    /// Equations 1, 2, 3 and 5, number by number; for int2 with its levels at odd places.
+    /// Equations 1, 2, 3 and 5, number by number, of so many bits, signed; for int2 with its levels at odd places.
     fn by_the_paper(precision: Precision, v: f64, s: f64) -> (f64, f64, f64) {
-        let (below, above) = match precision {
-            Precision::Int4 => (8.0, 7.0),
-            Precision::Int3 => (4.0, 3.0),
-            Precision::Int2 => (3.0, 3.0),
-            _ => (1.0, 1.0),
-        };
+        let (below, above) = magnitudes(precision);
         let clipped = (v / s).clamp(-below, above);
         let level = match precision {
             Precision::Int2 => 2.0 * ((clipped - 1.0) / 2.0).round() + 1.0,
@@ -218,10 +204,22 @@ mod tests {
         }
     }
 
+    /// Q_N and Q_P.
+    fn magnitudes(precision: Precision) -> (f64, f64) {
+        match precision {
+            Precision::Int2 => (3.0, 3.0),
+            Precision::Ternary => (1.0, 1.0),
+            _ => {
+                let half = f64::from(1 << (precision.bits() - 1));
+                (half, half - 1.0)
+            }
+        }
+    }
+
     #[test]
     fn values_and_gradients_are_the_papers() {
         let Shape { rows, columns } = SHAPE;
-        for precision in PRECISIONS {
+        for precision in precisions() {
             let form = LearnedScales { precision, whole_rows: false };
             let leaves = form.decompose(&noise(rows * columns, 3), SHAPE).unwrap();
             let (weights, mut scales) = (&leaves[0], leaves[1].clone());
@@ -244,8 +242,7 @@ mod tests {
                 assert_eq!(f64::from(d_weights[at]), to_weight * f64::from(d[at]));
                 sums[group] += to_scale * f64::from(d[at]);
             }
-            let highest = if precision == Precision::Ternary { 1.0f64 } else { 3.0 };
-            let highest = if precision == Precision::Int4 { 7.0 } else { highest };
+            let (_, highest) = magnitudes(precision);
             for (at, (got, sum)) in d_scales.iter().zip(sums).enumerate() {
                 let count = if at % groups == groups - 1 { columns % GROUP } else { GROUP };
                 let want = sum / (count as f64 * highest).sqrt();
@@ -257,7 +254,7 @@ mod tests {
     #[test]
     fn at_first_it_is_plain_rounding() {
         let Shape { rows, columns } = SHAPE;
-        for precision in PRECISIONS {
+        for precision in precisions() {
             let dense = noise(rows * columns, 5);
             let leaves =
                 LearnedScales { precision, whole_rows: false }.decompose(&dense, SHAPE).unwrap();

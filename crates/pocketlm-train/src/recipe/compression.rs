@@ -245,7 +245,7 @@ mod tests {
             ("method = \"prune\"\nmatrices = [\"sofmax\"]\nsparsity = 0.5", "cell.0.input"),
             ("method = \"fine-tune\"\nepoch = 2", "train.epochs"),
             ("method = \"fine-tune\"\nepochs = 2", "give --data"),
-            ("method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int5\"", "int8"),
+            ("method = \"quantise\"\nmatrices = [\"*\"]\nprecision = \"int9\"", "int8"),
             ("method = \"tensor-train\"\nmatrices = [\"softmax\"]\nrank = 0", "rank is 0"),
             ("method = \"shared-low-rank\"\nrank = 500", "from 1 to 200"),
             ("method = \"block-low-rank\"\nmatrices = [\"cell.*\"]\nratio = 0.5", "no words"),

@@ -17,11 +17,7 @@ pub(crate) mod units;
 pub use compression::CompressionRecipe;
 pub(crate) use compression::check_text;
 pub use outline::Outline;
-pub use step::{
-    BlockCirculant, BlockLowRank, Declare, Entropy, FineTune, Kronecker, LearnedScales, LowRank,
-    Prune, Quantise, RateDistortion, RemoveUnits, SharedLowRank, Step, Structural, TensorTrain,
-    ToeplitzLike, VariationalDropout,
-};
+pub use step::*;
 
 use compression::read_steps;
 pub(crate) use step::prune::declare_sparsity;

@@ -287,7 +287,7 @@ fn open_codes(description: &Description<'_>, leaves: &Leaves<'_>, code: Code) ->
         ([bytes, scales], open_levels(levels, leaves)?)
     } else {
         let [bytes, scales] = names(name, arrays)?;
-        ([bytes, scales], code.levels())
+        ([bytes, scales], Levels::default())
     };
     let group = group(description, code)?;
     let lines = code.len(PANEL, *columns) / (PANEL * 4);

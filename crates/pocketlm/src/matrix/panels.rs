@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use pocketlm_kernels::grouped::{Code, Grouped, Levels};
+use pocketlm_kernels::grouped::{Code, Grouped};
 use pocketlm_kernels::{float16, float32, half, int8, quantise};
 
 use super::scratch::{PANEL, Scratch, grow, quantise_rows};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::format::container::Dtype;
 use crate::format::metadata::{Description, Word};
 use crate::leaves::{Leaves, names};
-use crate::spec::{Kernels, Precision};
+use crate::spec::{Kernels, Precision, Sparsity};
 use crate::storage::Array;
 
 #[cfg(feature = "pack")]
@@ -52,12 +52,11 @@ enum Weights {
 
 /// The columns that a panel's list is padded to a multiple of, in a precision that can have panels.
 fn unit(precision: Precision) -> Option<usize> {
-    match precision.kernels() {
-        Kernels::Float32 | Kernels::Float16 => Some(1),
-        Kernels::Int8 => Some(int8::padded_cols(1)),
-        Kernels::Codes(Code::Int4) => Some(Code::Int4.padded_cols(1)),
-        _ => None,
-    }
+    Sparsity::Panels.takes(precision).then(|| match precision.kernels() {
+        Kernels::Int8 => int8::padded_cols(1),
+        Kernels::Codes(code) => code.padded_cols(1),
+        _ => 1,
+    })
 }
 
 impl Panels {
@@ -329,8 +328,7 @@ fn count(list: &[u16], unit: usize, columns: usize) -> Option<usize> {
 }
 
 fn int4<'a>(bytes: &'a [u8], scales: &'a [u16], group: usize) -> Grouped<'a> {
-    const LEVELS: Levels = Code::Int4.levels();
-    Grouped { code: Code::Int4, bytes, scales, group, levels: &LEVELS }
+    Grouped { code: Code::Int4, bytes, scales, group, levels: &[0; 16] }
 }
 
 fn open_int4(

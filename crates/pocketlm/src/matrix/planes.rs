@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketlm_kernels::grouped::{Code, Grouped, Levels, scales_len};
+use pocketlm_kernels::grouped::{Code, Grouped, scales_len};
 use pocketlm_kernels::layout::{PANEL_ROWS, panels};
 
 use super::shape::{group, part};
@@ -16,7 +16,6 @@ use crate::storage::Array;
 pub(crate) mod write;
 
 const CODE: Code = Code::Binary;
-const LEVELS: Levels = CODE.levels();
 
 /// Planes of the same shape.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ impl Planes {
             bytes: part(bytes, CODE.len(PANEL_ROWS, columns), panels),
             scales: part(scales, PANEL_ROWS * groups, panels),
             group: self.group,
-            levels: &LEVELS,
+            levels: &[0; 16],
         })
     }
 

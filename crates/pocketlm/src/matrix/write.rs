@@ -14,7 +14,7 @@ pub enum Form<'a> {
     Dense(Factor<'a>),
     /// Its own numbers as codes of given scales; the file has it as any other dense matrix of codes.
     Scaled {
-        /// The numbers, all kept, in int8, int4, int3, int2 or ternary.
+        /// The numbers, all kept, in a precision that [takes scales](crate::spec::Precision::takes_scales).
         factor: Factor<'a>,
         /// `[rows, ⌈columns / 64⌉]`: the scale of each row and group of 64 columns; or `[rows]`: one for all of a
         /// row, which int8 always has. Rounded to half precision.

@@ -1,5 +1,9 @@
 //! How many bits each number of a matrix has, and what takes them: the registry of precisions.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use pocketlm_kernels::grouped::Code;
 
 use super::named;
@@ -52,15 +56,17 @@ precisions! {
     F16 = "f16", Kernels::Float16;
     /// 1 byte, and a scale of 4 bytes for each row.
     Int8 = "int8", Kernels::Int8;
-    /// Half a byte, and a scale of 2 bytes for each row and group of 64 columns.
+    /// 5 bits, and a scale of 2 bytes for each row and group of 64 columns.
+    Int5 = "int5", Kernels::Codes(Code::Int5);
+    /// Half a byte, and scales as int5.
     Int4 = "int4", Kernels::Codes(Code::Int4);
-    /// Sixteen levels of the matrix's own, found by k-means: half a byte, and scales as int4.
+    /// Sixteen levels of the matrix's own, found by k-means: half a byte, and scales as int5.
     Codebook = "codebook", Kernels::Codes(Code::Codebook);
-    /// 3 bits, and scales as int4.
+    /// 3 bits, and scales as int5.
     Int3 = "int3", Kernels::Codes(Code::Int3);
-    /// 2 bits (−3, −1, 1, 3), and scales as int4.
+    /// 2 bits (−3, −1, 1, 3), and scales as int5.
     Int2 = "int2", Kernels::Codes(Code::Int2);
-    /// −1, 0 or 1 in 2 bits, and scales as int4.
+    /// −1, 0 or 1 in 2 bits, and scales as int5.
     Ternary = "ternary", Kernels::Codes(Code::Ternary);
     /// A sum of three scaled signs: 3 bits, and three scales of 2 bytes for each row and group of 128 columns.
     Binary3 = "binary3", Kernels::Planes(3);
@@ -107,6 +113,34 @@ impl Precision {
         }
     }
 
+    /// The code of a precision whose numbers are evenly spaced multiples of a scale for each group of columns.
+    #[must_use]
+    pub const fn even_code(self) -> Option<Code> {
+        match self.kernels() {
+            Kernels::Codes(code) if code.steps().is_some() => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether its numbers are whole multiples of scales that can be chosen freely: int8 and the
+    /// [even codes](Self::even_code). Rounding to one of them can be compensated, and its scales can be learned.
+    #[must_use]
+    pub const fn takes_scales(self) -> bool {
+        matches!(self.kernels(), Kernels::Int8) || self.even_code().is_some()
+    }
+
+    /// The names of those that `is_meant` takes, for messages: `f32, f16 or int8`.
+    #[must_use]
+    pub fn list(is_meant: fn(Self) -> bool) -> String {
+        let all = Self::ALL.into_iter().filter(|&precision| is_meant(precision));
+        let names: Vec<_> = all.map(Self::name).collect();
+        match names.split_last() {
+            Some((last, [])) => String::from(*last),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
     /// Whether its products are exact in whole numbers, the same on every machine.
     #[must_use]
     pub const fn is_integer(self) -> bool {
@@ -123,6 +157,6 @@ mod tests {
         for precision in Precision::ALL {
             assert_eq!(Precision::from_name(precision.name()), Some(precision));
         }
-        assert_eq!(Precision::from_name("int5"), None);
+        assert_eq!(Precision::from_name("int9"), None);
     }
 }

@@ -1,6 +1,8 @@
 //! Which numbers of a matrix are stored.
 
-use super::named;
+use pocketlm_kernels::grouped::Code;
+
+use super::{Kernels, Precision, named};
 
 named! {
     /// Which numbers of a matrix the file holds.
@@ -17,8 +19,19 @@ named! {
 }
 
 impl Sparsity {
+    /// Whether kept numbers can have this precision.
+    #[must_use]
+    pub const fn takes(self, precision: Precision) -> bool {
+        match (self, precision.kernels()) {
+            (Self::None, _)
+            | (_, Kernels::Float32 | Kernels::Float16 | Kernels::Int8)
+            | (Self::Panels, Kernels::Codes(Code::Int4)) => true,
+            (Self::Unstructured | Self::Panels, _) => false,
+        }
+    }
+
     /// What the names of its arrays have after the matrix's, behind those of the
-    /// [precision](super::Precision::arrays).
+    /// [precision](Precision::arrays).
     #[must_use]
     pub const fn arrays(self) -> &'static [&'static str] {
         match self {

@@ -7,7 +7,7 @@ pub mod ngram;
 use std::collections::BTreeMap;
 
 use pocketlm::pack::{Factor, Form, Packer, Precision, Sparsity, round_trip_factor};
-use pocketlm::{CellKind, Configuration, MatrixName, Model, Part, Random, Unit};
+use pocketlm::{CellKind, Configuration, MatrixName, Model, Part, Random, Structure, Unit};
 
 /// A model's parts in the caller's order, as a trainer has them.
 pub struct Parts {
@@ -43,7 +43,7 @@ pub fn configuration(
 /// Every cell with and without projections, tied and untied.
 pub fn configurations() -> Vec<Configuration> {
     let mut list = Vec::new();
-    for cell in [CellKind::Lstm, CellKind::Gru, CellKind::Cifg, CellKind::Urnn] {
+    for cell in CellKind::ALL {
         let projected = matches!(cell, CellKind::Lstm | CellKind::Cifg);
         for cell_projection in if projected { vec![0, 5] } else { vec![0] } {
             for projection in [0, 11] {
@@ -155,6 +155,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// That of a structure, with leaves of these forms; blocks have several sizes.
+    fn of(
+        structure: Structure,
+        k: usize,
+        leaf: (Sparsity, Precision),
+        other: (Sparsity, Precision),
+    ) -> Option<Self> {
+        Some(match structure {
+            Structure::Dense => Self::Leaf(leaf.0, leaf.1),
+            Structure::LowRank => Self::LowRank(leaf, other),
+            Structure::TensorTrain => Self::TensorTrain(leaf.0, leaf.1),
+            Structure::BlockCirculant => Self::BlockCirculant([1, 3, 4, 16, 32][k % 5], leaf),
+            Structure::BlockLowRank => Self::BlockLowRank(leaf, other),
+            Structure::ToeplitzLike => Self::ToeplitzLike([2, 4, 5, 7][k % 4], leaf),
+            // Square ones: the recurrent matrices of a uRNN have it in any case.
+            Structure::Unitary => return None,
+        })
+    }
+
     /// The form of a leaf.
     fn leaf(self) -> (Sparsity, Precision) {
         match self {
@@ -169,33 +188,20 @@ impl Kind {
     }
 }
 
-/// Every form of a leaf, alone and as a factor.
+/// The forms that a leaf can have.
+pub fn leaves() -> Vec<(Sparsity, Precision)> {
+    let all = Sparsity::ALL.into_iter().flat_map(|s| Precision::ALL.map(|p| (s, p)));
+    all.filter(|(sparsity, precision)| sparsity.takes(*precision)).collect()
+}
+
+/// Every form of a leaf in every structure that a matrix of any shape can have.
 fn kinds() -> Vec<Kind> {
-    use Precision::{F16, F32, Int4, Int8};
-    use Sparsity::{None, Panels, Unstructured};
-    let leaves = [
-        (None, F32),
-        (Unstructured, F32),
-        (Unstructured, F16),
-        (Unstructured, Int8),
-        (Panels, F32),
-        (Panels, F16),
-        (Panels, Int8),
-        (Panels, Int4),
-        (None, Int8),
-        (None, Int4),
-    ];
-    let count = leaves.len();
-    (0..6 * count)
-        .map(|k| match (leaves[k % count], k / count) {
-            ((sparsity, precision), 0) => Kind::Leaf(sparsity, precision),
-            (left, 1) => Kind::LowRank(left, leaves[(k + 3) % count]),
-            ((sparsity, precision), 2) => Kind::TensorTrain(sparsity, precision),
-            (leaf, 3) => Kind::BlockCirculant([1, 3, 4, 16, 32][k % 5], leaf),
-            (leaf, 4) => Kind::BlockLowRank(leaf, leaves[(k + 3) % count]),
-            (leaf, _) => Kind::ToeplitzLike([2, 4, 5, 7][k % 4], leaf),
-        })
-        .collect()
+    let leaves = leaves();
+    let of = |structure| {
+        let pairs = leaves.iter().zip(leaves.iter().cycle().skip(3)).enumerate();
+        pairs.filter_map(move |(k, (&leaf, &other))| Kind::of(structure, k, leaf, other))
+    };
+    Structure::ALL.into_iter().flat_map(of).collect()
 }
 
 /// Numbers of which some are zero: every third place, or every third column of a panel.
@@ -224,8 +230,10 @@ fn modes(size: usize) -> [usize; 2] {
 impl Forms {
     /// Models that together have every form in every place.
     pub fn all() -> Vec<Self> {
-        let kinds = kinds();
-        let list = configurations().into_iter().enumerate();
+        let (kinds, configurations) = (kinds(), configurations());
+        // Each model has five matrices at least.
+        let count = configurations.len().max(kinds.len().div_ceil(5));
+        let list = configurations.into_iter().cycle().take(count).enumerate();
         list.map(|(k, configuration)| {
             let mut kinds = kinds.clone();
             let turn = k * 5 % kinds.len();

@@ -18,7 +18,7 @@ use crate::recipe::outline::Outline;
 pub struct LearnedScales {
     /// Matrices; `*` stands for any text.
     pub matrices: Vec<String>,
-    /// `int4`, `int3`, `int2` or `ternary`.
+    /// One with an [even code](Precision::even_code): int4 to ternary.
     pub precision: Precision,
 }
 

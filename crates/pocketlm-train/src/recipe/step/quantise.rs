@@ -10,7 +10,6 @@ use super::declare::Declare;
 use crate::error::{Error, Result};
 use crate::linear::Entry;
 use crate::matrix::Structure;
-use crate::matrix::learned_scales::even_code;
 use crate::recipe::outline::Outline;
 
 /// Sets the precision of leaves.
@@ -31,10 +30,11 @@ pub struct Quantise {
 impl Quantise {
     /// Checks that a leaf can be compensated.
     fn check(&self, outline: &Outline, leaf: &Entry) -> Result<()> {
-        if !can_be_compensated(self.precision) {
+        if !self.precision.takes_scales() {
             let what = format!(
-                "is {}, which cannot be compensated: give int8, int4, int3, int2 or ternary",
-                self.precision.name()
+                "is {}, which cannot be compensated: give {}",
+                self.precision,
+                Precision::list(Precision::takes_scales)
             );
             return Err(Error::config("precision", what));
         }
@@ -48,11 +48,6 @@ impl Quantise {
             Some(_) => fault("a factor whose inputs are not known: leave compensate out"),
         }
     }
-}
-
-/// Whether rounding to a precision can be compensated: its levels do not depend on what the other rows are rounded to.
-fn can_be_compensated(precision: Precision) -> bool {
-    precision == Precision::Int8 || even_code(precision).is_some()
 }
 
 /// The matrix that a leaf is a factor of, and its structure.

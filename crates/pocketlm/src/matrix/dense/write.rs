@@ -76,13 +76,13 @@ pub(crate) fn encode_scaled(
     scales: &[f32],
 ) -> Result<Encoded> {
     let &Shape { ref name, rows, columns } = shape;
-    let Some(code) = scaled(factor.precision).filter(|_| factor.sparsity == Sparsity::None) else {
+    if factor.sparsity != Sparsity::None || !factor.precision.takes_scales() {
         let Factor { sparsity, precision, .. } = factor;
-        let problem = format!("is {sparsity} {precision} with scales: give none and");
-        let all = Precision::ALL.into_iter().filter(|&precision| scaled(precision).is_some());
-        let names: Vec<_> = all.map(Precision::name).collect();
-        return Err(Error::matrix(name, format!("{problem} {}", names.join(" or "))));
-    };
+        let known = Precision::list(Precision::takes_scales);
+        let problem = format!("is {sparsity} {precision} with scales: give none and {known}");
+        return Err(Error::matrix(name, problem));
+    }
+    let code = factor.precision.even_code();
     let is_by_row = scales.len() == rows || code.is_none();
     let groups = if is_by_row { 1 } else { columns.div_ceil(GROUP) };
     if [factor.rows, factor.columns, scales.len()] != [rows, columns, rows * groups] {
@@ -101,15 +101,6 @@ pub(crate) fn encode_scaled(
     let weights = sorted(order, factor.weights, columns);
     let scales = sorted(order, scales, groups);
     encode_given(shape, &weights, &scales, form)
-}
-
-/// Whether the scales of a precision may be given, as its steps are even; and its code, which int8 has none of.
-fn scaled(precision: Precision) -> Option<Option<Code>> {
-    match precision.kernels() {
-        Kernels::Int8 => Some(None),
-        Kernels::Codes(code) if code != Code::Codebook => Some(Some(code)),
-        _ => None,
-    }
 }
 
 fn encode_f32(&Shape { rows, columns, .. }: &Shape, weights: &[f32]) -> Leaf {
@@ -182,7 +173,7 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
     }
     let levels = match code {
         Code::Codebook => codebook::levels(weights, columns, GROUP),
-        _ => code.levels(),
+        _ => Levels::default(),
     };
     let mut bytes = vec![0; code.len(rows, columns)];
     let mut scales = vec![0; grouped::scales_len(rows, columns, GROUP)];
@@ -193,7 +184,7 @@ fn codes(weights: &[f32], rows: usize, columns: usize, code: Code) -> Option<Cod
 /// Packs `weights` with the scales `given` `[rows, groups]`.
 fn scaled_codes(shape: &Shape, weights: &[f32], given: &[u16], group: usize, code: Code) -> Codes {
     let &Shape { rows, columns, .. } = shape;
-    let levels = code.levels();
+    let levels = Levels::default();
     let mut bytes = vec![0; code.len(rows, columns)];
     let mut scales = vec![0; grouped::scales_len(rows, columns, group)];
     let (to, places) = (&mut bytes, &mut scales);

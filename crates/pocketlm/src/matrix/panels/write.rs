@@ -41,9 +41,9 @@ fn compact(weights: &[f32], columns: usize) -> impl Iterator<Item = Compact> {
 /// [`Error::Matrix`] for a precision that panels cannot have.
 fn unit(name: &str, precision: Precision) -> Result<usize> {
     super::unit(precision).ok_or_else(|| {
-        let problem = format!(
-            "cannot have panels in {precision}: take f32, f16, int8 or int4, or keep all its numbers"
-        );
+        let known = Precision::list(|precision| Sparsity::Panels.takes(precision));
+        let problem =
+            format!("cannot have panels in {precision}: take {known}, or keep all its numbers");
         Error::matrix(name, problem)
     })
 }

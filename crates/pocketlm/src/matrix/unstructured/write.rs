@@ -18,21 +18,16 @@ use crate::spec::{Precision, Sparsity};
 
 /// Bytes of a kept number in this precision, if it can have it.
 pub(crate) fn width(precision: Precision) -> Option<usize> {
-    match precision {
-        Precision::F32 => Some(4),
-        Precision::F16 => Some(2),
-        Precision::Int8 => Some(1),
-        _ => None,
-    }
+    Sparsity::Unstructured.takes(precision).then(|| precision.bits() / 8)
 }
 
 /// Encodes the numbers of `weights` `[rows, columns]` that are not zero; all are finite.
 pub(crate) fn encode(shape: &Shape, weights: &[f32], precision: Precision) -> Result<Encoded> {
     let &Shape { ref name, rows, columns } = shape;
     let Some(width) = width(precision) else {
+        let known = Precision::list(|precision| Sparsity::Unstructured.takes(precision));
         let problem = format!(
-            "cannot be unstructured in {}: take f32, f16 or int8, panels, or keep all its numbers",
-            precision.name()
+            "cannot be unstructured in {precision}: take {known}, panels, or keep all its numbers"
         );
         return Err(Error::matrix(name, problem));
     };

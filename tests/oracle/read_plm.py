@@ -166,6 +166,14 @@ def low_rank(description, arrays):  # section 7
     return out
 
 
+def diagonal_low_rank(description, arrays):  # section 7
+    left, right, diagonal = description["factors"]
+    out, rows = low_rank({**description, "factors": [left, right]}, arrays), np.arange(description["rows"])
+    places = arrays[description["order"]] if "order" in description else rows
+    out[rows, places % description["columns"]] += matrix(diagonal, arrays)[:, 0]
+    return out
+
+
 def block_low_rank(description, arrays):  # section 7
     factors, columns = description["factors"], description["columns"]
     pairs = [{"rows": left["rows"], "columns": columns, "factors": [left, right]}
@@ -236,7 +244,8 @@ def matrix(description, arrays):  # section 4
         assert not description["arrays"]
         readers = {"low-rank": low_rank, "tensor-train": tensor_train,
                    "block-circulant": block_circulant, "toeplitz-like": toeplitz_like,
-                   "block-low-rank": block_low_rank, "unitary": unitary}
+                   "block-low-rank": block_low_rank, "unitary": unitary,
+                   "diagonal-low-rank": diagonal_low_rank}
         return readers[description["structure"]](description, arrays)
     leaf = {"none": dense, "unstructured": unstructured, "panels": panels}[description["sparsity"]]
     return leaf(description, *[arrays[name] for name in description["arrays"]])

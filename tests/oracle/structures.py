@@ -28,6 +28,12 @@ def low_rank() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
     return {"kind": "low-rank", "rank": 4}, [left, right], left @ right
 
 
+def diagonal_low_rank() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
+    left, right, diagonal = leaf(ROWS, 4), leaf(4, COLUMNS), leaf(ROWS, 1)
+    places = torch.nn.functional.one_hot(torch.arange(ROWS) % COLUMNS, COLUMNS)
+    return {"kind": "diagonal-low-rank", "rank": 4}, [left, right, diagonal], left @ right + diagonal * places
+
+
 def tensor_train() -> tuple[dict, list[torch.Tensor], torch.Tensor]:
     """Stored cores are [m r, r' n]: row i r + beta, column alpha n + j."""
     ranks = [1, *TRAIN["ranks"], 1]
@@ -111,7 +117,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for make in (low_rank, tensor_train, block_circulant, toeplitz_like, learned_scales, unitary):
+    for make in (low_rank, diagonal_low_rank, tensor_train, block_circulant, toeplitz_like, learned_scales, unitary):
         name = make.__name__
         structure, found = arrays(make)
         path = FOLDER / f"{name}.safetensors"

@@ -95,6 +95,9 @@ fn pack_as(
                 Form::Dense(as_dense(checkpoint, name, precision.unwrap_or(Precision::F32)))
             }
             Some(Structure::LowRank(_)) => Form::LowRank { left: next(), right: next() },
+            Some(Structure::DiagonalLowRank(_)) => {
+                Form::DiagonalLowRank { left: next(), right: next(), diagonal: next() }
+            }
             Some(Structure::TensorTrain(train)) => Form::TensorTrain {
                 row_modes: &train.row_modes,
                 column_modes: &train.column_modes,

@@ -81,6 +81,9 @@ const RECIPES: &[&str] = &[
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"f16\"\n",
     "[[step]]\nmethod = \"tensor-train\"\nmatrices = [\"softmax\", \"embedding\"]\nrank = 6\n\
      [[step]]\nmethod = \"tensor-train\"\nmatrices = [\"cell.*.recurrent\"]\nratio = 0.6\ncores = 2\n",
+    "[[step]]\nmethod = \"diagonal-low-rank\"\nmatrices = [\"cell.*.recurrent\"]\nratio = 0.6\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*.left\", \"cell.*.right\"]\nprecision = \"int8\"\n\
+     [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*.diagonal\"]\nprecision = \"f16\"\n",
     "[[step]]\nmethod = \"kronecker\"\nmatrices = [\"softmax\", \"cell.*\"]\nratio = 0.5\n\
      [[step]]\nmethod = \"quantise\"\nmatrices = [\"cell.*\"]\nprecision = \"f16\"\n",
     "[[step]]\nmethod = \"block-circulant\"\nmatrices = [\"softmax\", \"embedding\", \"cell.*\"]\nblock = 4\n\
@@ -157,6 +160,9 @@ fn step(structure: pocketlm::Structure) -> Option<&'static str> {
         LowRank => "method = \"low-rank\"\nmatrices = [\"cell.*.input\"]\nrank = 3",
         BlockLowRank => {
             "method = \"block-low-rank\"\nmatrices = [\"softmax\"]\nratio = 0.6\ngroups = 2"
+        }
+        DiagonalLowRank => {
+            "method = \"diagonal-low-rank\"\nmatrices = [\"embedding\", \"cell.*.input\"]\nrank = 2"
         }
         TensorTrain => {
             "method = \"tensor-train\"\nmatrices = [\"cell.*.input\"]\nratio = 0.6\ncores = 2"

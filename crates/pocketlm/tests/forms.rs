@@ -229,6 +229,39 @@ proptest! {
     }
 
     #[test]
+    fn a_diagonal_is_added_to_low_rank(
+        rows in 1usize..50, columns in 1usize..30, rank in 1usize..9, batch in 1usize..6,
+        density in density(), seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let forms = leaves();
+        for (k, &form) in forms.iter().enumerate() {
+            let left = Leaf::new([rows, rank], form, density, &mut random);
+            let right = Leaf::new([rank, columns], form, density, &mut random);
+            let own = forms[(k * 5 + 3) % forms.len()];
+            let diagonal = Leaf::new([rows, 1], own, density, &mut random);
+            let low_rank = Form::LowRank { left: left.factor(), right: right.factor() };
+            let mut low_rank = Product::new(rows, columns, &low_rank, batch).unwrap();
+            let (left, right) = (left.factor(), right.factor());
+            let whole = Form::DiagonalLowRank { left, right, diagonal: diagonal.factor() };
+            let mut product = Product::new(rows, columns, &whole, batch).unwrap();
+            let (mut dense, own) = (low_rank.dense(), diagonal.read());
+            own.iter().enumerate().for_each(|(i, d)| dense[i * columns + i % columns] += d);
+            prop_assert_eq!(bits(&product.dense()), bits(&dense));
+            let x = numbers(batch * columns, &mut random);
+            let mut wanted = vec![0.25; batch * rows];
+            low_rank.apply(&x, &mut wanted).unwrap();
+            for (at, wanted) in wanted.iter_mut().enumerate() {
+                let (b, i) = (at / rows, at % rows);
+                *wanted += own[i] * x[b * columns + i % columns];
+            }
+            let mut found = vec![0.25; batch * rows];
+            product.apply(&x, &mut found).unwrap();
+            prop_assert_eq!(bits(&found), bits(&wanted));
+        }
+    }
+
+    #[test]
     fn a_tensor_train_is_the_product_of_its_cores(
         modes in prop::collection::vec((1usize..6, 1usize..6), 2..5), ranks in prop::collection::vec(1usize..5, 4),
         batch in 1usize..6, cut in 0usize..4, density in density(), seed: u64,
@@ -567,6 +600,9 @@ fn impossible_forms_are_refused_by_the_packer() {
     refused(form, "is 4 x 30 instead of 3 x 30");
     let form = Form::LowRank { left: dense(20, 0), right: dense(0, 30) };
     refused(form, "is 20 x 0");
+    let (left, right) = (dense(20, 3), dense(3, 30));
+    let form = Form::DiagonalLowRank { left, right, diagonal: dense(1, 20) };
+    refused(form, "is 1 x 20 instead of 20 x 1");
     let train =
         |row_modes, column_modes, cores| Form::TensorTrain { row_modes, column_modes, cores };
     refused(train(&[4, 5], &[5, 6], vec![dense(8, 5)]), "has 1 cores");

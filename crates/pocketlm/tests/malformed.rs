@@ -825,7 +825,9 @@ fn factors_that_have_factors_themselves() {
     let circulant = formed(Kind::BlockCirculant(4, DENSE));
     let toeplitz = formed(Kind::ToeplitzLike(4, DENSE));
     let groups = formed(Kind::BlockLowRank(DENSE, DENSE));
+    let diagonal = formed(Kind::DiagonalLowRank(DENSE, DENSE));
     for (bytes, structure) in [
+        (diagonal, "diagonal-low-rank"),
         (low_rank(), "low-rank"),
         (train(), "tensor-train"),
         (circulant, "block-circulant"),
@@ -847,6 +849,26 @@ fn a_low_rank_matrix_of_one_factor_or_three() {
     says(joined(&one, &data), &["`embedding`", "1 factors instead of 2"]);
     let three = format!("{}{}{}", &header[..end], &header[begin..end], &header[end..]);
     says(joined(&three, &data), &["`embedding`", "3 factors instead of 2"]);
+}
+
+#[test]
+fn diagonals_that_do_not_fit() {
+    let bytes = formed(Kind::DiagonalLowRank(DENSE, DENSE));
+    let diagonal = "\"name\":\"embedding.diagonal\",\"rows\":40,\"columns\":1";
+    for (rows, columns) in [(41, 1), (1, 40), (40, 2)] {
+        let to = format!("\"name\":\"embedding.diagonal\",\"rows\":{rows},\"columns\":{columns}");
+        let problem = format!("a diagonal of {rows} x {columns} instead of 40 x 1");
+        form_fault(&bytes, diagonal, &to, &["`embedding`", &problem]);
+    }
+    let left = "\"name\":\"embedding.left\",\"rows\":40,\"columns\":4";
+    form_fault(&bytes, left, &left.replace("40", "39"), &["`embedding`", "its factors are"]);
+    let (header, data) = split(&bytes);
+    let begin = header.find("{\\\"name\\\":\\\"embedding.left").unwrap();
+    let end = header.find("{\\\"name\\\":\\\"embedding.right").unwrap();
+    let two = format!("{}{}", &header[..begin], &header[end..]);
+    says(joined(&two, &data), &["`embedding`", "2 factors instead of 3"]);
+    let order = 40u32.to_le_bytes();
+    says(poked(bytes, "embedding.order", 4, &order), &["`embedding`", "beyond its rows"]);
 }
 
 #[test]

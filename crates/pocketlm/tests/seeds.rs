@@ -92,6 +92,7 @@ fn forms() -> Vec<(String, Vec<u8>)> {
     let kinds = [
         ("low-rank", Kind::LowRank((None, Int8), (Unstructured, F32))),
         ("low-rank-panels", Kind::LowRank((Panels, F16), (Panels, Int8))),
+        ("diagonal-low-rank", Kind::DiagonalLowRank((None, Int8), (None, F16))),
         ("tensor-train", Kind::TensorTrain(None, F32)),
         ("tensor-train-sparse", Kind::TensorTrain(Unstructured, Int8)),
         ("block-circulant-int8", Kind::BlockCirculant(3, (None, Int8))),

@@ -239,6 +239,10 @@ fn structures(name: &str, shape: Shape, ratio: f64) -> Vec<(String, Structure)> 
     let low_rank = (rank > 0).then_some(Structure::LowRank(LowRank { rank }));
     let low_rank = low_rank.map(|form| (format!("low-rank {rank}"), form));
     let matrices = vec![name.to_owned()];
+    let step =
+        recipe::DiagonalLowRank { matrices: matrices.clone(), rank: None, ratio: Some(ratio) };
+    let diagonal = step.form(name, shape).ok();
+    let diagonal = diagonal.map(|form| (format!("diagonal-low-rank {ratio}"), form));
     let step = recipe::BlockLowRank { matrices: matrices.clone(), ratio, groups: 5 };
     let groups = step.form(name, shape).ok();
     let groups =
@@ -264,7 +268,7 @@ fn structures(name: &str, shape: Shape, ratio: f64) -> Vec<(String, Structure)> 
     let rank = room as usize / (2 * blocks * block);
     let toeplitz = Structure::ToeplitzLike(ToeplitzLike { block, rank });
     let toeplitz = (format!("toeplitz-like {rank}"), toeplitz);
-    let all = low_rank.into_iter().chain(groups).chain(train).chain(kronecker);
+    let all = low_rank.into_iter().chain(diagonal).chain(groups).chain(train).chain(kronecker);
     let all = all.chain([circulant, toeplitz]);
     all.filter(|(_, form)| form.operations().check(shape).is_ok()).collect()
 }
@@ -288,6 +292,8 @@ fn work(structure: &Structure, shape: Shape) -> f64 {
     };
     match structure {
         Structure::LowRank(_) => svd(rows, columns),
+        // A decomposition for each of a few rounds.
+        Structure::DiagonalLowRank(_) => 6.0 * svd(rows, columns),
         Structure::BlockLowRank(form) => {
             form.rows.iter().map(|&rows| svd(rows as f64, columns)).sum()
         }

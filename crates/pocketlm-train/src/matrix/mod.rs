@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod block_low_rank;
 pub(crate) mod circulant;
+pub(crate) mod diagonal_low_rank;
 mod displacement;
 pub(crate) mod learned_scales;
 pub(crate) mod low_rank;
@@ -29,6 +30,7 @@ pub(crate) mod variational_dropout;
 
 pub use block_low_rank::BlockLowRank;
 pub use circulant::BlockCirculant;
+pub use diagonal_low_rank::DiagonalLowRank;
 pub use learned_scales::LearnedScales;
 pub use low_rank::LowRank;
 pub use noise::Noise;
@@ -69,6 +71,8 @@ structures! {
     BlockCirculant(BlockCirculant),
     /// Blocks of low displacement rank.
     ToeplitzLike(ToeplitzLike),
+    /// Two thin factors and a diagonal.
+    DiagonalLowRank(DiagonalLowRank),
     /// Groups of rows, each of two thin factors.
     BlockLowRank(BlockLowRank),
     /// Few bits a number, with scales that are trained.

@@ -16,6 +16,7 @@ use crate::spec::Structure;
 mod block_low_rank;
 pub(crate) mod circulant;
 pub(crate) mod dense;
+mod diagonal_low_rank;
 #[cfg(feature = "pack")]
 pub(crate) mod encoded;
 mod fft;
@@ -36,6 +37,7 @@ pub(crate) mod write;
 
 use block_low_rank::BlockLowRank;
 use circulant::BlockCirculant;
+use diagonal_low_rank::DiagonalLowRank;
 use low_rank::LowRank;
 pub(crate) use scratch::{PANEL, Scratch};
 use stored::Stored;
@@ -48,6 +50,7 @@ use unitary::Unitary;
 pub(crate) enum Matrix {
     Stored(Stored),
     LowRank(LowRank),
+    DiagonalLowRank(DiagonalLowRank),
     TensorTrain(TensorTrain),
     BlockCirculant(BlockCirculant),
     ToeplitzLike(ToeplitzLike),
@@ -61,6 +64,7 @@ macro_rules! each {
         match $matrix {
             Matrix::Stored($form) => $call,
             Matrix::LowRank($form) => $call,
+            Matrix::DiagonalLowRank($form) => $call,
             Matrix::TensorTrain($form) => $call,
             Matrix::BlockCirculant($form) => $call,
             Matrix::ToeplitzLike($form) => $call,
@@ -80,6 +84,9 @@ impl Matrix {
         match structure {
             Structure::LowRank if has_numbers => {
                 LowRank::open(description, leaves).map(Matrix::LowRank)
+            }
+            Structure::DiagonalLowRank if has_numbers => {
+                DiagonalLowRank::open(description, leaves).map(Matrix::DiagonalLowRank)
             }
             Structure::TensorTrain if has_numbers => {
                 TensorTrain::open(description, leaves).map(Matrix::TensorTrain)
@@ -132,6 +139,7 @@ impl Matrix {
         match self {
             Matrix::Stored(stored) => stored.apply_rows(x, scratch, rows, out),
             Matrix::LowRank(low_rank) => low_rank.apply_rows(scratch, rows, out),
+            Matrix::DiagonalLowRank(form) => form.apply_rows(x, scratch, rows, out),
             Matrix::TensorTrain(train) => train.apply_rows(scratch, rows, out),
             Matrix::BlockCirculant(blocks) => blocks.apply_rows(scratch, rows, out),
             Matrix::ToeplitzLike(blocks) => blocks.apply_rows(scratch, rows, out),
@@ -156,6 +164,7 @@ impl Matrix {
         match self {
             Matrix::Stored(_) => Vec::new(),
             Matrix::LowRank(low_rank) => low_rank.factors(),
+            Matrix::DiagonalLowRank(form) => form.factors(),
             Matrix::TensorTrain(train) => train.factors(),
             Matrix::BlockCirculant(blocks) => blocks.factors(),
             Matrix::ToeplitzLike(blocks) => blocks.factors(),

@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 
 use super::encoded::{Encoded, Factor, Shape};
 use super::stored::write as stored;
-use super::{block_low_rank, circulant, dense, low_rank, tensor_train, toeplitz, unitary};
+use super::{
+    block_low_rank, circulant, dense, diagonal_low_rank, low_rank, tensor_train, toeplitz, unitary,
+};
 use crate::error::Result;
 
 /// The form of a matrix.
@@ -26,6 +28,15 @@ pub enum Form<'a> {
         left: Factor<'a>,
         /// `[rank, columns]`
         right: Factor<'a>,
+    },
+    /// `left · right`, and in row i one number more at column i mod columns.
+    DiagonalLowRank {
+        /// `[rows, rank]`
+        left: Factor<'a>,
+        /// `[rank, columns]`
+        right: Factor<'a>,
+        /// `[rows, 1]`
+        diagonal: Factor<'a>,
     },
     /// A tensor train: with `i = (i_1, …, i_d)` and `j = (j_1, …, j_d)` in mixed radix, most significant first,
     /// `W[i, j] = G_1[:, i_1, j_1, :] · … · G_d[:, i_d, j_d, :]` (Novikov et al. 2015).
@@ -79,6 +90,9 @@ pub(crate) fn encode(shape: &Shape, order: Option<&[u32]>, form: &Form<'_>) -> R
             dense::write::encode_scaled(shape, order, factor, scales)
         }
         Form::LowRank { left, right } => low_rank::write::encode(shape, order, [left, right]),
+        Form::DiagonalLowRank { left, right, diagonal } => {
+            diagonal_low_rank::write::encode(shape, order, [left, right, diagonal])
+        }
         Form::TensorTrain { row_modes, column_modes, cores } => {
             tensor_train::write::encode(shape, order, [row_modes, column_modes], cores)
         }

@@ -12,6 +12,8 @@ named! {
         Dense = "dense",
         /// Those of two thin factors, whose product it is.
         LowRank = "low-rank",
+        /// Those of two thin factors, and one for each row on the diagonals of squares.
+        DiagonalLowRank = "diagonal-low-rank",
         /// Two thin factors for each of some groups of rows.
         BlockLowRank = "block-low-rank",
         /// A chain of small cores.
@@ -34,6 +36,8 @@ impl Structure {
         match self {
             Self::Dense => String::new(),
             Self::LowRank => format!(".{side}"),
+            Self::DiagonalLowRank if factor == 2 => ".diagonal".into(),
+            Self::DiagonalLowRank => format!(".{side}"),
             Self::BlockLowRank => format!(".{side}.{}", factor / 2),
             Self::TensorTrain => format!(".core.{factor}"),
             Self::BlockCirculant => ".blocks".into(),

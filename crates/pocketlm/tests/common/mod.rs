@@ -143,6 +143,8 @@ pub struct Forms {
 pub enum Kind {
     Leaf(Sparsity, Precision),
     LowRank((Sparsity, Precision), (Sparsity, Precision)),
+    /// Factors of rank 4 in the first form, a diagonal in the second.
+    DiagonalLowRank((Sparsity, Precision), (Sparsity, Precision)),
     TensorTrain(Sparsity, Precision),
     /// Blocks of this size.
     BlockCirculant(usize, (Sparsity, Precision)),
@@ -165,6 +167,7 @@ impl Kind {
         Some(match structure {
             Structure::Dense => Self::Leaf(leaf.0, leaf.1),
             Structure::LowRank => Self::LowRank(leaf, other),
+            Structure::DiagonalLowRank => Self::DiagonalLowRank(leaf, other),
             Structure::TensorTrain => Self::TensorTrain(leaf.0, leaf.1),
             Structure::BlockCirculant => Self::BlockCirculant([1, 3, 4, 16, 32][k % 5], leaf),
             Structure::BlockLowRank => Self::BlockLowRank(leaf, other),
@@ -180,7 +183,9 @@ impl Kind {
             Kind::Leaf(sparsity, precision) | Kind::TensorTrain(sparsity, precision) => {
                 (sparsity, precision)
             }
-            Kind::LowRank(leaf, _) | Kind::BlockLowRank(leaf, _) => leaf,
+            Kind::LowRank(leaf, _)
+            | Kind::DiagonalLowRank(leaf, _)
+            | Kind::BlockLowRank(leaf, _) => leaf,
             Kind::BlockCirculant(_, leaf) | Kind::ToeplitzLike(_, leaf) | Kind::Unitary(leaf) => {
                 leaf
             }
@@ -324,6 +329,27 @@ fn pack_kind(
             let dense: Vec<f32> =
                 (0..rows * columns).map(|at| element(at / columns, at % columns)).collect();
             given(&dense, columns)
+        }
+        Kind::DiagonalLowRank(leaf, own) => {
+            let rank = 4;
+            let l = thinned(rows, rank, leaf.0, seed);
+            let r = thinned(rank, columns, leaf.0, seed + 1);
+            let d = thinned(rows, 1, own.0, seed + 2);
+            let [turned, turned_d] = [given(&l, rank), given(&d, 1)];
+            let form = Form::DiagonalLowRank {
+                left: factor(&turned, rank, leaf),
+                right: factor(&r, columns, leaf),
+                diagonal: factor(&turned_d, 1, own),
+            };
+            packer.form(name, &form).unwrap();
+            let (l, r) = (read(&l, rank, leaf), read(&r, columns, leaf));
+            let (l, d) = (given(&l, rank), given(&read(&d, 1, own), 1));
+            let element = |at: usize| {
+                let (i, j) = (at / columns, at % columns);
+                let product = (0..rank).map(|k| l[i * rank + k] * r[k * columns + j]).sum::<f32>();
+                if j == i % columns { product + d[i] } else { product }
+            };
+            (0..rows * columns).map(element).collect()
         }
         Kind::TensorTrain(sparsity, precision) => {
             let (m, n, rank, form) = (modes(rows), modes(columns), 3, (sparsity, precision));

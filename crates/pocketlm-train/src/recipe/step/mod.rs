@@ -8,6 +8,7 @@ use toml::Table;
 mod block_circulant;
 mod block_low_rank;
 pub(crate) mod declare;
+mod diagonal_low_rank;
 mod entropy;
 mod fine_tune;
 mod kronecker;
@@ -25,6 +26,7 @@ pub(crate) mod variational_dropout;
 pub use block_circulant::BlockCirculant;
 pub use block_low_rank::BlockLowRank;
 pub use declare::{Declare, Structural};
+pub use diagonal_low_rank::DiagonalLowRank;
 pub use entropy::Entropy;
 pub use fine_tune::FineTune;
 pub use kronecker::Kronecker;
@@ -57,6 +59,8 @@ macro_rules! for_each_step {
             "learned-scales" => LearnedScales,
             /// Two thin factors.
             "low-rank" => LowRank,
+            /// Two thin factors and a diagonal.
+            "diagonal-low-rank" => DiagonalLowRank,
             /// A projection in each layer.
             "shared-low-rank" => SharedLowRank,
             /// A chain of small cores.

@@ -199,6 +199,7 @@ impl Vocabulary {
 
     /// Whether a capitalised word keeps its capital at the start of a sentence, in raw text with
     /// [`Case::True`](crate::raw::Case): it is a name, or has no form with a small letter.
+    #[cfg(feature = "raw")]
     pub(crate) fn is_name(&self, word: &str) -> bool {
         if self.id(word).is_some_and(|id| self.is_marked(id)) {
             return true;

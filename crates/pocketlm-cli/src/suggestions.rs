@@ -1,6 +1,7 @@
 //! Suggestions as a person reads and types them.
 
 use anyhow::Result;
+use pocketlm::personal::PersonalSession;
 use pocketlm::raw::{self, Case};
 use pocketlm::{Model, Session};
 
@@ -10,11 +11,36 @@ pub struct Found {
     pub probability: f64,
 }
 
+/// What gives suggestions: a model alone, or with its user's words.
+pub trait Suggesting {
+    /// The likeliest words that begin with any of `prefixes`, or of all where there is none.
+    fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>>;
+}
+
+impl Suggesting for Session<&Model> {
+    fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>> {
+        let found = if prefixes.is_empty() {
+            self.suggest(k)?
+        } else {
+            self.suggest_prefixes(prefixes, k)?
+        };
+        let found = found.iter();
+        Ok(found.map(|f| Found { text: f.word.to_owned(), probability: f.probability }).collect())
+    }
+}
+
+impl Suggesting for PersonalSession<&Model> {
+    fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>> {
+        let found = self.suggest(prefixes, k)?.into_iter();
+        Ok(found.map(|f| Found { text: f.word, probability: f.probability }).collect())
+    }
+}
+
 /// The likeliest words and marks of raw text that begin with what is typed. `starts` says that they begin a sentence.
 ///
 /// A typed `pa` may become `Paris`. What begins a sentence has a capital, unless a small letter is typed already.
 pub fn of_raw_text(
-    session: &mut Session<&Model>,
+    session: &mut impl Suggesting,
     case: Case,
     starts: bool,
     typed: &str,
@@ -33,14 +59,10 @@ pub fn of_raw_text(
     let capitalises = starts && !raw::is_small(typed);
     // Types that are shown alike are one suggestion.
     let asked = k.saturating_mul(2).max(64);
-    let found = if typed.is_empty() {
-        session.suggest(asked)?
-    } else {
-        session.suggest_prefixes(&prefixes, asked)?
-    };
+    let found = session.find(if typed.is_empty() { &[] } else { &prefixes }, asked)?;
     let mut all: Vec<Found> = Vec::new();
-    for suggestion in found.iter() {
-        let (text, _) = raw::inner(suggestion.word);
+    for suggestion in found {
+        let (text, _) = raw::inner(&suggestion.text);
         let mut shown = String::new();
         if capitalises && raw::is_small(text) {
             raw::push_capitalised(text, &mut shown);

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use pocketlm::personal::{Personal, PersonalSession};
 use pocketlm::raw::segments;
-use pocketlm::{Model, Session, Unit};
-use pocketlm_train::corpus::{composed, without_marks};
+use pocketlm::{Model, Session, Token, Unit};
+use pocketlm_train::corpus::{Source, composed, without_marks};
 use serde::Serialize;
 
 use crate::evaluation::source;
 use crate::model::Loaded;
-use crate::suggestions::of_raw_text;
+use crate::suggestions::{Suggesting, of_raw_text};
 
 /// Letters after which it is counted how often the word is suggested, from none on.
 pub const LETTERS: usize = 4;
@@ -53,6 +54,8 @@ pub struct Row {
     /// The model's path.
     #[serde(serialize_with = "crate::output::lossy")]
     pub model: PathBuf,
+    /// Whether it learnt from what was typed before.
+    pub learns: bool,
     /// The data's path.
     #[serde(serialize_with = "crate::output::lossy")]
     pub data: PathBuf,
@@ -63,25 +66,61 @@ pub struct Row {
     pub typing: Typing,
 }
 
-/// Types some splits of `data` with the suggestions of a model of words.
-pub fn rows(path: &Path, data: &Path, splits: &[&'static str]) -> Result<Vec<Row>> {
+/// Types some splits of `data` with the suggestions of a model of words, and of the words typed before if it `learns`.
+pub fn rows(path: &Path, data: &Path, splits: &[&'static str], learns: bool) -> Result<Vec<Row>> {
     let loaded = Loaded::words(path)?;
     if loaded.model.vocabulary().unit() == Unit::Character {
         bail!("{} is a model of characters; take one of words", path.display());
     }
     let row = |split: &&'static str| {
-        let mut typist = Typist::new(&loaded.model);
-        source(data, split)?.each_line(|line| typist.line(line))?;
-        let typing = typist.typing()?;
-        Ok(Row { model: path.to_owned(), data: data.to_owned(), split, typing })
+        let model = &loaded.model;
+        let typing = if learns {
+            typed(model, PersonalSession::new(model, Personal::new()), &source(data, split)?)
+        } else {
+            typed(model, Session::new(model), &source(data, split)?)
+        };
+        Ok(Row { model: path.to_owned(), learns, data: data.to_owned(), split, typing: typing? })
     };
     splits.iter().map(row).collect()
 }
 
+/// What a typist uses.
+trait Keyboard: Suggesting {
+    fn begin(&mut self);
+    fn enter(&mut self, token: Token) -> Result<()>;
+}
+
+impl Keyboard for Session<&Model> {
+    fn begin(&mut self) {
+        self.reset();
+    }
+
+    fn enter(&mut self, token: Token) -> Result<()> {
+        Ok(self.feed(self.model().vocabulary().resolve(token)?)?)
+    }
+}
+
+impl Keyboard for PersonalSession<&Model> {
+    fn begin(&mut self) {
+        self.reset();
+    }
+
+    fn enter(&mut self, token: Token) -> Result<()> {
+        Ok(self.feed(token)?)
+    }
+}
+
+/// Types a text.
+fn typed(model: &Model, keyboard: impl Keyboard, text: &Source) -> Result<Typing> {
+    let mut typist = Typist::new(model, keyboard);
+    text.each_line(|line| typist.line(line))?;
+    typist.typing()
+}
+
 /// Types lines and counts.
-struct Typist<'m> {
+struct Typist<'m, K> {
     model: &'m Model,
-    session: Session<&'m Model>,
+    keyboard: K,
     words: u64,
     keys: u64,
     saved: [u64; 2],
@@ -94,11 +133,11 @@ struct Typist<'m> {
     failed: Option<anyhow::Error>,
 }
 
-impl<'m> Typist<'m> {
-    fn new(model: &'m Model) -> Self {
+impl<'m, K: Keyboard> Typist<'m, K> {
+    fn new(model: &'m Model, keyboard: K) -> Self {
         Self {
             model,
-            session: Session::new(model),
+            keyboard,
             words: 0,
             keys: 0,
             saved: [0; 2],
@@ -129,13 +168,12 @@ impl<'m> Typist<'m> {
         } else {
             HashMap::new()
         };
-        self.session.reset();
+        self.keyboard.begin();
         let mut waiting = Vec::new();
         for token in vocabulary.tokens(line) {
-            let id = vocabulary.resolve(token)?;
             if token.text.is_empty() {
                 // What has no text is known only when the word after it is.
-                waiting.push(id);
+                waiting.push(token);
                 continue;
             }
             let at = place(token.text);
@@ -147,8 +185,8 @@ impl<'m> Typist<'m> {
             } else {
                 self.keys += token.text.chars().count() as u64 + space;
             }
-            for id in waiting.drain(..).chain([id]) {
-                self.session.feed(id)?;
+            for token in waiting.drain(..).chain([token]) {
+                self.keyboard.enter(token)?;
             }
         }
         Ok(())
@@ -187,23 +225,14 @@ impl<'m> Typist<'m> {
     /// Where a word stands among the first suggestions when a part of it is typed.
     fn place(&mut self, typed: &str, word: &str, starts: bool) -> Result<Option<usize>> {
         let (begun, most) = (Instant::now(), LISTS[1]);
-        let found: Vec<String> = match self.model.vocabulary().unit().case() {
-            Some(case) => {
-                let found = of_raw_text(&mut self.session, case, starts, typed, most)?;
-                found.into_iter().map(|found| found.text).collect()
-            }
-            None => {
-                let found = if typed.is_empty() {
-                    self.session.suggest(most)?
-                } else {
-                    self.session.suggest_prefix(typed, most)?
-                };
-                found.iter().map(|found| found.word.to_owned()).collect()
-            }
+        let found = match self.model.vocabulary().unit().case() {
+            Some(case) => of_raw_text(&mut self.keyboard, case, starts, typed, most)?,
+            None if typed.is_empty() => self.keyboard.find(&[], most)?,
+            None => self.keyboard.find(&[typed], most)?,
         };
         self.seconds += begun.elapsed().as_secs_f64();
         self.lists += 1;
-        Ok(found.iter().position(|text| text == word))
+        Ok(found.iter().position(|found| found.text == word))
     }
 
     fn typing(self) -> Result<Typing> {

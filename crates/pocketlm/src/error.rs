@@ -53,6 +53,14 @@ pub enum Error {
         /// What is wrong there.
         problem: &'static str,
     },
+    /// A line of a user's words ([`Personal`](crate::personal::Personal)) is not as it should be.
+    #[cfg(feature = "personal")]
+    Personal {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A safetensors file, but not a packed model: pack a checkpoint with `pocketlm pack`.
     NotPacked,
     /// The file has a format version that this reader does not know: take a newer pocketlm,
@@ -159,6 +167,8 @@ impl fmt::Display for Error {
             Self::Json { text, offset, problem } => {
                 write!(f, "{text}, byte {offset}: {problem}; the file is damaged or foreign")
             }
+            #[cfg(feature = "personal")]
+            Self::Personal { line, problem } => write!(f, "line {line}: {problem}"),
             Self::NotPacked => write!(
                 f,
                 "not a .plm file: it is a safetensors file, but not a packed model; `pocketlm pack` makes \

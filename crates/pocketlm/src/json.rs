@@ -287,7 +287,7 @@ impl<'a> Reader<'a> {
 
 /// Appends `text` as a JSON string. The same text always gives the same bytes: only `"`, `\` and
 /// control characters are escaped, as `\"`, `\\` and `\u00XX`.
-#[cfg(any(feature = "pack", test))]
+#[cfg(any(feature = "pack", feature = "personal", test))]
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {

@@ -111,6 +111,7 @@
 //! # Features
 //!
 //! * `std` (default): [`Model::open`] and [`pack::write_file`]. Without it the crate is `no_std` and needs `alloc`.
+//! * `personal` (default): what one user types, beside a model: [`personal`].
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
 //! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3))`) shares large
 //!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
@@ -136,6 +137,8 @@ mod cell;
 mod entropy;
 mod error;
 mod exponential;
+#[cfg(all(feature = "std", any(feature = "pack", feature = "personal")))]
+mod file;
 pub mod format;
 mod info;
 mod json;
@@ -151,6 +154,8 @@ mod normalise;
 mod output;
 #[cfg(feature = "pack")]
 pub mod pack;
+#[cfg(feature = "personal")]
+pub mod personal;
 mod random;
 pub mod raw;
 mod recall;

@@ -52,6 +52,10 @@ pub struct Args {
     /// Type the text with the model's suggestions instead, and count the keys that they save.
     #[arg(long, conflicts_with_all = ["mix", "device"])]
     typing: bool,
+    /// Learn what was typed before, as the keyboard of one user does: own words, those of late, and pairs of words. One row
+    /// without it and one with it for each model.
+    #[arg(long, requires = "typing")]
+    personal: bool,
     #[command(flatten)]
     device: DeviceArgs,
     /// Print one JSON object.
@@ -134,7 +138,10 @@ impl Args {
     fn typing(&self, splits: &[&'static str]) -> Result<()> {
         let mut all = Vec::new();
         for model in &self.models {
-            all.extend(typing::rows(model, &self.data, splits)?);
+            all.extend(typing::rows(model, &self.data, splits, false)?);
+            if self.personal {
+                all.extend(typing::rows(model, &self.data, splits, true)?);
+            }
         }
         if self.json {
             return print_json(&all);
@@ -167,7 +174,8 @@ fn typing_table(rows: &[typing::Row]) -> Table {
         let shares = [typing.saved_at_1, typing.saved_at_3, typing.hits_at_1[0]].into_iter();
         let shares = shares.chain(typing.hits_at_3).chain([typing.never]).map(percent);
         let counts = [typing.words, typing.keys].map(|count| count.to_string());
-        let name = [row.model.display().to_string(), row.split.to_owned()];
+        let learns = if row.learns { " + personal" } else { "" };
+        let name = [format!("{}{learns}", row.model.display()), row.split.to_owned()];
         let time = [format!("{:.0}", typing.microseconds)];
         table.add_row(name.into_iter().chain(counts).chain(shares).chain(time));
     }

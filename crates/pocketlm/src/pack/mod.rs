@@ -42,12 +42,12 @@ use crate::matrix::write::encode;
 use crate::spec::{Configuration, Expected, MatrixName, Unit};
 use crate::vocabulary::write as vocabulary;
 
-#[cfg(feature = "std")]
-mod file;
 mod notes;
 mod product;
 
 pub use crate::entropy::write::entropy_coded;
+#[cfg(feature = "std")]
+pub use crate::file::{create_file_with, write_file, write_file_with};
 pub use crate::matrix::circulant::write::circulant_fits;
 pub use crate::matrix::dense::write::{round_trip, stored_bytes};
 pub use crate::matrix::encoded::Factor;
@@ -57,8 +57,6 @@ pub use crate::matrix::unitary::write::unitary_fits;
 pub use crate::matrix::write::Form;
 pub use crate::spec::{Precision, Sparsity};
 pub use crate::vocabulary::write::sorted_order;
-#[cfg(feature = "std")]
-pub use file::{create_file_with, write_file, write_file_with};
 pub use notes::Notes;
 pub use product::Product;
 

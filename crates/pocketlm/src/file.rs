@@ -44,6 +44,7 @@ pub fn write_file_with(
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] for such a file; what else the operating system said.
+#[cfg(feature = "pack")]
 pub fn create_file_with(
     path: impl AsRef<Path>,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,

@@ -1,0 +1,361 @@
+//! A model and its user's words, at work together.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::ops::Range;
+
+use super::{Kind, Personal};
+use crate::error::Result;
+use crate::model::Model;
+use crate::session::Session;
+use crate::text::Token;
+
+/// A word that is suggested.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The word.
+    pub word: String,
+    /// Its probability: of all words, or of those that begin with what is typed.
+    pub probability: f64,
+    /// Whether it is a word of the user that the model lacks.
+    pub is_own: bool,
+}
+
+/// A [`Session`] that also learns from and suggests what its user types.
+#[derive(Debug)]
+pub struct PersonalSession<M> {
+    session: Session<M>,
+    personal: Personal,
+    /// The last word, if it is one of the user's.
+    last: Option<String>,
+    learns: bool,
+    probabilities: Vec<f32>,
+    /// The model's ids of the user's words, of as many as were asked for since the words last changed their places.
+    ids: Vec<Option<u32>>,
+    moves: u64,
+}
+
+impl<M: Borrow<Model>> PersonalSession<M> {
+    /// At the beginning of a text.
+    #[must_use]
+    pub fn new(model: M, personal: Personal) -> Self {
+        let types = model.borrow().vocabulary().len();
+        Self {
+            session: Session::new(model),
+            personal,
+            last: None,
+            learns: true,
+            probabilities: alloc::vec![0.0; types],
+            ids: Vec::new(),
+            moves: 0,
+        }
+    }
+
+    /// Whether what is fed is learnt, as it is unless this says no: a private session reads the user's words and adds
+    /// nothing to them.
+    pub fn set_learning(&mut self, learns: bool) {
+        self.learns = learns;
+    }
+
+    /// The user's words.
+    #[must_use]
+    pub fn personal(&self) -> &Personal {
+        &self.personal
+    }
+
+    /// The user's words, to add, block or forget some.
+    pub fn personal_mut(&mut self) -> &mut Personal {
+        self.ids.clear();
+        &mut self.personal
+    }
+
+    /// Ends the session; the user's words remain.
+    #[must_use]
+    pub fn into_personal(self) -> Personal {
+        self.personal
+    }
+
+    /// Goes back to the beginning of a text.
+    pub fn reset(&mut self) {
+        self.session.reset();
+        self.last = None;
+    }
+
+    /// Feeds a text, as [`Session::feed_text`] does, and learns its words. Returns how many of them the model lacks.
+    ///
+    /// # Errors
+    /// As [`Session::feed_text`]; [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers overflow.
+    pub fn feed_text(&mut self, text: &str) -> Result<u64> {
+        let mut unknown = 0;
+        // Kept apart, so that the session may be fed between two tokens.
+        let tokens: Vec<Token<'_>> = self.session.model().vocabulary().tokens(text).collect();
+        for token in tokens {
+            unknown += u64::from(token.id.is_none());
+            self.feed(token)?;
+        }
+        Ok(unknown)
+    }
+
+    /// Feeds a token of a text and learns it, if it is a word.
+    ///
+    /// # Errors
+    /// As [`feed_text`](Self::feed_text).
+    pub fn feed(&mut self, token: Token<'_>) -> Result<()> {
+        let id = self.session.model().vocabulary().resolve(token)?;
+        self.learn(&self.text_of(token.text, token.id), token.id)?;
+        self.session.feed(id)
+    }
+
+    /// A token as the user's words have it: without a capital that only the start of a sentence gave.
+    fn text_of(&self, text: &str, id: Option<u32>) -> String {
+        let mut word = Vec::new();
+        let vocabulary = self.session.model().vocabulary();
+        let is_raw = vocabulary.unit().case().is_some() && !text.is_empty();
+        let known = id.filter(|_| is_raw).and_then(|id| vocabulary.word(id, &mut word));
+        known.unwrap_or(text).into()
+    }
+
+    fn learn(&mut self, text: &str, id: Option<u32>) -> Result<()> {
+        if !text.chars().any(char::is_alphanumeric) {
+            // What has no text says how the words beside it are written; a mark, or the end of a line, parts them.
+            if !text.is_empty() || id == Some(self.session.model().vocabulary().eos()) {
+                self.last = None;
+            }
+            return Ok(());
+        }
+        if self.learns {
+            let known = id.filter(|&id| !self.session.model().vocabulary().is_special(id));
+            let by_model = match known {
+                Some(id) => crate::exponential::exp(self.session.log_probability_of(id)?),
+                None => 0.0,
+            };
+            let last = self.last_place();
+            self.personal.follow(last, text, by_model as f32);
+            self.personal.count(last, text);
+        }
+        self.last = Some(text.into());
+        Ok(())
+    }
+
+    /// Finds the ids of words that have come since.
+    fn find_ids(&mut self) {
+        if self.moves != self.personal.moves {
+            self.moves = self.personal.moves;
+            self.ids.clear();
+        }
+        let vocabulary = self.session.model.borrow().vocabulary();
+        let new = self.personal.words.iter().skip(self.ids.len());
+        self.ids.extend(new.map(|word| vocabulary.id(&word.text)));
+    }
+
+    fn last_place(&self) -> Option<u32> {
+        let at = self.personal.search(self.last.as_deref()?).ok()?;
+        Some(self.personal.order[at])
+    }
+
+    /// The `k` likeliest next words that begin with any of `prefixes`, or of all where there is none, best first, with
+    /// their probabilities among these.
+    ///
+    /// What the session [hides](Session::hide) and what the user blocked is left out, but keeps its share.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers overflow.
+    pub fn suggest(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>> {
+        self.session.log_probabilities(&mut self.probabilities)?;
+        pocketlm_kernels::activation::exp(&mut self.probabilities);
+        self.find_ids();
+        let last = self.last_place();
+        let mixture = self.personal.mixture(last);
+        self.probabilities.iter_mut().for_each(|p| *p *= mixture.weights[0]);
+        let prefixes = if prefixes.is_empty() { &[""] } else { prefixes };
+        let model = self.session.model.borrow();
+        let ranges = disjoint(prefixes.iter().map(|prefix| model.vocabulary().prefix(prefix)));
+        let mut top = Top { most: k, found: Vec::new() };
+        let mut all = 0.0;
+        let mut hidden: Vec<u32> = self.session.stream.hidden.clone();
+        let begins = |text: &str| prefixes.iter().any(|prefix| text.starts_with(prefix));
+        for (place, word) in self.personal.words.iter().enumerate() {
+            if !begins(&word.text) {
+                continue;
+            }
+            let [words, pairs] = self.personal.shares(&mixture, last, place as u32);
+            let share = mixture.weights[1] * words + mixture.weights[2] * pairs;
+            if let Some(id) = self.ids[place] {
+                self.probabilities[id as usize] += share;
+                hidden.extend((word.kind == Kind::Blocked).then_some(id));
+            } else {
+                all += f64::from(share);
+                if word.may_be_suggested() {
+                    top.push(share, Place::Own(place));
+                }
+            }
+        }
+        hidden.sort_unstable();
+        for id in ranges.into_iter().flatten() {
+            let p = self.probabilities[id as usize];
+            all += f64::from(p);
+            if top.takes(p) && hidden.binary_search(&id).is_err() {
+                top.push(p, Place::Model(id));
+            }
+        }
+        let mut buffer = Vec::new();
+        let found = top.found.iter().map(|&(p, place)| Found {
+            word: match place {
+                Place::Own(at) => (*self.personal.words[at].text).into(),
+                Place::Model(id) => {
+                    model.vocabulary().word(id, &mut buffer).unwrap_or_default().into()
+                }
+            },
+            probability: f64::from(p) / all,
+            is_own: matches!(place, Place::Own(_)),
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Where a suggestion is from.
+#[derive(Clone, Copy)]
+enum Place {
+    Own(usize),
+    Model(u32),
+}
+
+/// The best of what is pushed, best first; of equals the first.
+struct Top {
+    most: usize,
+    found: Vec<(f32, Place)>,
+}
+
+impl Top {
+    fn takes(&self, p: f32) -> bool {
+        self.found.len() < self.most || self.found.last().is_some_and(|last| p > last.0)
+    }
+
+    fn push(&mut self, p: f32, place: Place) {
+        if self.takes(p) {
+            let at = self.found.partition_point(|other| other.0 >= p);
+            self.found.insert(at, (p, place));
+            self.found.truncate(self.most);
+        }
+    }
+}
+
+/// Ranges of ids without what an earlier one has.
+fn disjoint(ranges: impl Iterator<Item = Range<u32>>) -> Vec<Range<u32>> {
+    let mut all: Vec<Range<u32>> = ranges.collect();
+    all.sort_unstable_by_key(|range| (range.start, core::cmp::Reverse(range.end)));
+    let mut end = 0;
+    for range in &mut all {
+        // Prefixes are within each other or apart.
+        if range.end <= end {
+            range.end = range.start;
+        }
+        end = end.max(range.end);
+    }
+    all
+}
+
+#[cfg(all(test, feature = "pack"))]
+mod tests {
+    use super::*;
+    use crate::pack::Packer;
+    use crate::{CellKind, Configuration, Precision, Unit};
+
+    const WORDS: [&str; 6] = ["<eos>", "<unk>", "the", "then", "see", "we"];
+
+    fn model() -> Model {
+        let configuration = Configuration {
+            cell: CellKind::Gru,
+            embedding: 3,
+            hidden: alloc::vec![4],
+            cell_projection: 0,
+            projection: 0,
+            tied: false,
+            unit: Unit::Word,
+            layer_norm: false,
+            mogrifier: 0,
+        };
+        let types = WORDS.len();
+        let mut packer =
+            Packer::new(configuration.clone(), &WORDS, "<eos>", Some("<unk>")).unwrap();
+        for matrix in configuration.matrices(types) {
+            let count = matrix.rows * matrix.columns;
+            let weights: Vec<f32> = (0..count).map(|i| (i % 7) as f32 * 0.1 - 0.3).collect();
+            packer.matrix(matrix.name, &weights, Precision::F32).unwrap();
+        }
+        for bias in configuration.biases(types) {
+            packer.bias(bias.name, &alloc::vec![0.1; bias.rows]).unwrap();
+        }
+        Model::from_bytes(packer.finish().unwrap()).unwrap()
+    }
+
+    /// Without `<unk>`, which is hidden, and what is seen once: all words there are.
+    #[test]
+    fn probabilities_of_all_words_sum_to_one() {
+        let model = model();
+        let mut session = PersonalSession::new(&model, Personal::new());
+        session.feed_text("we see Zsuzsi\nwe see Zsuzsi\nwe see").unwrap();
+        session.session.hide(&[]);
+        let all = session.suggest(&[], 100).unwrap();
+        assert_eq!(all.len(), WORDS.len() + 1);
+        let sum: f64 = all.iter().map(|found| found.probability).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        assert!(all.iter().any(|found| found.word == "Zsuzsi" && found.is_own));
+        let some = session.suggest(&["Zs", "the"], 100).unwrap();
+        assert_eq!(some.len(), 3);
+        let sum: f64 = some.iter().map(|found| found.probability).sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn without_words_of_its_own_it_is_the_model() {
+        let model = model();
+        let mut session = PersonalSession::new(&model, Personal::new());
+        session.set_learning(false);
+        session.feed_text("we see the").unwrap();
+        let mut plain = Session::new(&model);
+        plain.feed_text("we see the").unwrap();
+        let found = session.suggest(&[], 3).unwrap();
+        for (own, want) in found.iter().zip(plain.suggest(3).unwrap().iter()) {
+            assert_eq!(own.word, want.word);
+            assert!((own.probability - want.probability).abs() < 1e-6);
+        }
+        assert_eq!(session.into_personal(), Personal::new());
+    }
+
+    #[test]
+    fn blocked_words_never_come_and_private_sessions_learn_nothing() {
+        let model = model();
+        let mut session = PersonalSession::new(&model, Personal::new());
+        session.feed_text("Zsuzsi Zsuzsi Zsuzsi").unwrap();
+        let before = session.personal().clone();
+        session.set_learning(false);
+        session.feed_text("secret secret secret").unwrap();
+        assert_eq!(*session.personal(), before);
+        for word in ["Zsuzsi", "then"] {
+            session.personal_mut().block(word);
+        }
+        for prefixes in [&[][..], &["th"], &["Zs"]] {
+            let found = session.suggest(prefixes, 100).unwrap();
+            assert!(found.iter().all(|found| found.word != "Zsuzsi" && found.word != "then"));
+        }
+    }
+
+    #[test]
+    fn the_words_of_another_user_may_take_their_place() {
+        let model = model();
+        let mut session = PersonalSession::new(&model, Personal::new());
+        session.feed_text("a b c d e f g a b c d e f g").unwrap();
+        session.suggest(&[], 3).unwrap();
+        let mut other = Personal::with_capacity(400);
+        other.add("the");
+        *session.personal_mut() = other;
+        for round in 0..100 {
+            session.feed_text(["x y the", "z w x", "the the"][round % 3]).unwrap();
+            let all = session.suggest(&[], 100).unwrap();
+            assert!(all.iter().map(|found| found.probability).sum::<f64>() < 1.0 + 1e-5);
+        }
+        assert!(session.personal().bytes() <= 400);
+    }
+}

@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use pocketlm::raw::segments;
+use pocketlm::raw::{self, segments};
 use pocketlm::{Model, Session, Unit};
 use pocketlm_train::corpus::{composed, without_marks};
 use serde::Serialize;
 
 use crate::evaluation::source;
 use crate::model::Loaded;
-use crate::suggestions::of_raw_text;
 
 /// Letters after which it is counted how often the word is suggested, from none on.
 pub const LETTERS: usize = 4;
@@ -189,7 +188,7 @@ impl<'m> Typist<'m> {
         let (begun, most) = (Instant::now(), LISTS[1]);
         let found: Vec<String> = match self.model.vocabulary().unit().case() {
             Some(case) => {
-                let found = of_raw_text(&mut self.session, case, starts, typed, most)?;
+                let found = raw::suggest(&mut self.session, case, starts, typed, most)?;
                 found.into_iter().map(|found| found.text).collect()
             }
             None => {

@@ -1,20 +1,32 @@
 //! Suggestions as a person reads and types them.
 
-use anyhow::Result;
-use pocketlm::raw::{self, Case};
-use pocketlm::{Model, Session};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use super::{Case, inner, is_small, push_capitalised};
+use crate::error::Result;
+use crate::model::Model;
+use crate::session::Session;
 
 /// A text with its probability.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Found {
+    /// A word or a mark as it is written at this place.
     pub text: String,
+    /// The probability of all types that are written so.
     pub probability: f64,
 }
 
-/// The likeliest words and marks of raw text that begin with what is typed. `starts` says that they begin a sentence.
+/// The `k` likeliest words and marks of raw text that begin with what is typed. `starts` says that they begin a
+/// sentence ([`begins_sentence`](super::begins_sentence)).
 ///
 /// A typed `pa` may become `Paris`. What begins a sentence has a capital, unless a small letter is typed already.
-pub fn of_raw_text(
-    session: &mut Session<&Model>,
+///
+/// # Errors
+/// As [`Session::suggest`].
+pub fn suggest<M: Borrow<Model>>(
+    session: &mut Session<M>,
     case: Case,
     starts: bool,
     typed: &str,
@@ -22,15 +34,15 @@ pub fn of_raw_text(
 ) -> Result<Vec<Found>> {
     let starts = case == Case::True && starts;
     let (small, mut capitalised) = (typed.to_lowercase(), String::new());
-    raw::push_capitalised(typed, &mut capitalised);
+    push_capitalised(typed, &mut capitalised);
     // As it is typed; as the model has the first word of a sentence; as a name whose capital was left out.
     let prefixes = [
         Some(typed).filter(|_| case != Case::Fold),
         Some(&*small).filter(|_| starts || case == Case::Fold),
-        Some(&*capitalised).filter(|_| case != Case::Fold && raw::is_small(typed)),
+        Some(&*capitalised).filter(|_| case != Case::Fold && is_small(typed)),
     ];
     let prefixes: Vec<&str> = prefixes.into_iter().flatten().collect();
-    let capitalises = starts && !raw::is_small(typed);
+    let capitalises = starts && !is_small(typed);
     // Types that are shown alike are one suggestion.
     let asked = k.saturating_mul(2).max(64);
     let found = if typed.is_empty() {
@@ -40,10 +52,10 @@ pub fn of_raw_text(
     };
     let mut all: Vec<Found> = Vec::new();
     for suggestion in found.iter() {
-        let (text, _) = raw::inner(suggestion.word);
+        let (text, _) = inner(suggestion.word);
         let mut shown = String::new();
-        if capitalises && raw::is_small(text) {
-            raw::push_capitalised(text, &mut shown);
+        if capitalises && is_small(text) {
+            push_capitalised(text, &mut shown);
         } else {
             shown.push_str(text);
         }

@@ -41,7 +41,6 @@ mod plot;
 mod progress;
 mod shell;
 mod subword;
-mod suggestions;
 mod table;
 mod trial;
 mod typing;

@@ -1,10 +1,9 @@
 //! Suggestions of a model of byte pairs: text as a person reads it, not pieces.
 
 use anyhow::Result;
+use pocketlm::raw::Found;
 use pocketlm::{Model, Session};
 use pocketlm_train::corpus::Encoder;
-
-use crate::suggestions::Found;
 
 /// Hypotheses that are followed at once.
 const BEAM: usize = 16;

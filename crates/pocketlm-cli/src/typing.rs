@@ -12,14 +12,13 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use pocketlm::personal::{Personal, PersonalSession};
-use pocketlm::raw::segments;
+use pocketlm::raw::{self, Suggesting, segments};
 use pocketlm::{Model, Session, Token, Unit};
 use pocketlm_train::corpus::{Source, composed, without_marks};
 use serde::Serialize;
 
 use crate::evaluation::source;
 use crate::model::Loaded;
-use crate::suggestions::{Suggesting, of_raw_text};
 
 /// Letters after which it is counted how often the word is suggested, from none on.
 pub const LETTERS: usize = 4;
@@ -226,7 +225,7 @@ impl<'m, K: Keyboard> Typist<'m, K> {
     fn place(&mut self, typed: &str, word: &str, starts: bool) -> Result<Option<usize>> {
         let (begun, most) = (Instant::now(), LISTS[1]);
         let found = match self.model.vocabulary().unit().case() {
-            Some(case) => of_raw_text(&mut self.keyboard, case, starts, typed, most)?,
+            Some(case) => raw::suggest(&mut self.keyboard, case, starts, typed, most)?,
             None if typed.is_empty() => self.keyboard.find(&[], most)?,
             None => self.keyboard.find(&[typed], most)?,
         };

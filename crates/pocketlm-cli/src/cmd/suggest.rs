@@ -3,15 +3,15 @@
 use std::io::Write;
 
 use anyhow::Result;
+use pocketlm::Suggestion;
 use pocketlm::raw;
-use pocketlm::{Suggestion, Unit};
+use pocketlm::raw::Found;
 use serde_json::json;
 
 use crate::input::{Asked, each_text};
 use crate::model::{Loaded, ModelArg};
 use crate::numbers::suggestions;
 use crate::subword;
-use crate::suggestions::{self, Found};
 
 /// Suggest the words that may come next.
 ///
@@ -99,13 +99,8 @@ fn split<'a>(loaded: &Loaded, text: &'a str) -> (&'a str, &'a str) {
     if loaded.byte_pairs().is_some() {
         // A piece has the space before it.
         text.split_at(text.rfind(char::is_whitespace).unwrap_or(0))
-    } else if loaded.model.vocabulary().unit().case().is_some() {
-        raw::split_typed(text)
-    } else if loaded.model.vocabulary().unit() == Unit::Word {
-        let space = text.char_indices().rev().find(|(_, char)| char.is_whitespace());
-        text.split_at(space.map_or(0, |(at, char)| at + char.len_utf8()))
     } else {
-        (text, "")
+        loaded.model.vocabulary().split_typed(text)
     }
 }
 
@@ -136,7 +131,7 @@ fn found(loaded: &Loaded, context: &str, prefix: &str, k: usize) -> Result<Vec<F
     }
     if let Some(case) = loaded.model.vocabulary().unit().case() {
         let starts = raw::begins_sentence(context);
-        return suggestions::of_raw_text(&mut session, case, starts, prefix, k);
+        return Ok(raw::suggest(&mut session, case, starts, prefix, k)?);
     }
     let found =
         if prefix.is_empty() { session.suggest(k)? } else { session.suggest_prefix(prefix, k)? };

@@ -214,6 +214,14 @@ impl<M: Borrow<Model>> PersonalSession<M> {
     }
 }
 
+impl<M: Borrow<Model>> crate::raw::Suggesting for PersonalSession<M> {
+    fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<crate::raw::Found>> {
+        let found = self.suggest(prefixes, k)?.into_iter();
+        let text = |f: Found| crate::raw::Found { text: f.word, probability: f.probability };
+        Ok(found.map(text).collect())
+    }
+}
+
 /// Where a suggestion is from.
 #[derive(Clone, Copy)]
 enum Place {

@@ -1,23 +1,33 @@
 //! Suggestions as a person reads and types them.
 
-use anyhow::Result;
-use pocketlm::personal::PersonalSession;
-use pocketlm::raw::{self, Case};
-use pocketlm::{Model, Session};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use super::{Case, inner, is_small, push_capitalised};
+use crate::error::Result;
+use crate::model::Model;
+use crate::session::Session;
 
 /// A text with its probability.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Found {
+    /// A word or a mark as it is written at this place.
     pub text: String,
+    /// The probability of all types that are written so.
     pub probability: f64,
 }
 
-/// What gives suggestions: a model alone, or with its user's words.
+/// What gives suggestions: a [`Session`], or one with its user's words.
 pub trait Suggesting {
-    /// The likeliest words that begin with any of `prefixes`, or of all where there is none.
+    /// The `k` likeliest words that begin with any of `prefixes`, or of all where there is none, best first.
+    ///
+    /// # Errors
+    /// As [`Session::suggest`].
     fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>>;
 }
 
-impl Suggesting for Session<&Model> {
+impl<M: Borrow<Model>> Suggesting for Session<M> {
     fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>> {
         let found = if prefixes.is_empty() {
             self.suggest(k)?
@@ -25,21 +35,18 @@ impl Suggesting for Session<&Model> {
             self.suggest_prefixes(prefixes, k)?
         };
         let found = found.iter();
-        Ok(found.map(|f| Found { text: f.word.to_owned(), probability: f.probability }).collect())
+        Ok(found.map(|f| Found { text: f.word.into(), probability: f.probability }).collect())
     }
 }
 
-impl Suggesting for PersonalSession<&Model> {
-    fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<Found>> {
-        let found = self.suggest(prefixes, k)?.into_iter();
-        Ok(found.map(|f| Found { text: f.word, probability: f.probability }).collect())
-    }
-}
-
-/// The likeliest words and marks of raw text that begin with what is typed. `starts` says that they begin a sentence.
+/// The `k` likeliest words and marks of raw text that begin with what is typed. `starts` says that they begin a
+/// sentence ([`begins_sentence`](super::begins_sentence)).
 ///
 /// A typed `pa` may become `Paris`. What begins a sentence has a capital, unless a small letter is typed already.
-pub fn of_raw_text(
+///
+/// # Errors
+/// As [`Session::suggest`].
+pub fn suggest(
     session: &mut impl Suggesting,
     case: Case,
     starts: bool,
@@ -48,24 +55,24 @@ pub fn of_raw_text(
 ) -> Result<Vec<Found>> {
     let starts = case == Case::True && starts;
     let (small, mut capitalised) = (typed.to_lowercase(), String::new());
-    raw::push_capitalised(typed, &mut capitalised);
+    push_capitalised(typed, &mut capitalised);
     // As it is typed; as the model has the first word of a sentence; as a name whose capital was left out.
     let prefixes = [
         Some(typed).filter(|_| case != Case::Fold),
         Some(&*small).filter(|_| starts || case == Case::Fold),
-        Some(&*capitalised).filter(|_| case != Case::Fold && raw::is_small(typed)),
+        Some(&*capitalised).filter(|_| case != Case::Fold && is_small(typed)),
     ];
     let prefixes: Vec<&str> = prefixes.into_iter().flatten().collect();
-    let capitalises = starts && !raw::is_small(typed);
+    let capitalises = starts && !is_small(typed);
     // Types that are shown alike are one suggestion.
     let asked = k.saturating_mul(2).max(64);
     let found = session.find(if typed.is_empty() { &[] } else { &prefixes }, asked)?;
     let mut all: Vec<Found> = Vec::new();
     for suggestion in found {
-        let (text, _) = raw::inner(&suggestion.text);
+        let (text, _) = inner(&suggestion.text);
         let mut shown = String::new();
-        if capitalises && raw::is_small(text) {
-            raw::push_capitalised(text, &mut shown);
+        if capitalises && is_small(text) {
+            push_capitalised(text, &mut shown);
         } else {
             shown.push_str(text);
         }

@@ -40,7 +40,6 @@ mod output;
 mod plot;
 mod progress;
 mod shell;
-mod subword;
 mod suggestions;
 mod table;
 mod trial;

@@ -57,7 +57,10 @@ fn what_cannot_be_is_said_before_the_work() {
         }
     };
     fails("train --data text --from small --teacher lage --out x", &["lage"]);
-    fails("train --data text --max-vocab 90 --teacher large --out x", &["large", "same vocabulary"]);
+    fails(
+        "train --data text --max-vocab 90 --teacher large --out x",
+        &["large", "same vocabulary"],
+    );
     fails("compress small --budget 100kB -o x.plm", &["--data"]);
     fails("compress small --budget 0 -o x.plm --data text", &["give a size above 0"]);
     fails("compress small --budget 1kB -o x.plm --data text", &["the smallest possible is"]);

@@ -78,7 +78,9 @@ pub(super) fn parts(bytes: &[u8]) -> Result<Parts, String> {
             );
         }
         4 => {
-            return Err("it is a SentencePiece model of characters; take --unit char instead".into());
+            return Err(
+                "it is a SentencePiece model of characters; take --unit char instead".into()
+            );
         }
         other => return Err(format!("it is a SentencePiece model of an unknown type ({other})")),
     };

@@ -310,6 +310,19 @@ def words(vocabulary, arrays):  # section 8
     assert at == len(text)
 
 
+def subwords(entry, pieces, arrays):  # section 16: what it says of the pieces, a line of text each
+    control = [b"control %d" % id for id in entry["control"]]
+    if entry["algorithm"] == "byte-level-bpe":
+        merges = [[pieces[id] for id in pair] for pair in arrays[entry["merges"]].tolist()]
+        assert all(left + right in pieces for left, right in merges)
+        return [*control, *(b"merge %s|%s" % (left.hex().encode(), right.hex().encode()) for left, right in merges)]
+    assert entry["algorithm"] in ("sentencepiece-bpe", "sentencepiece-unigram")
+    charsmap = arrays[entry["charsmap"]].tobytes() if "charsmap" in entry else b""
+    flags = [entry[name] for name in ("byte_fallback", "prefix_space", "single_spaces")]
+    return [*control, *(b"user %d" % id for id in entry["user"]), b"flags %d %d %d" % tuple(flags),
+            b"charsmap %08x" % zlib.crc32(charsmap), *(b"score %08x" % bits for bits in arrays[entry["scores"]].view("<u4"))]
+
+
 def main(path, out):
     file, out = pathlib.Path(path).read_bytes(), pathlib.Path(out)
     metadata, arrays = container(file)
@@ -330,7 +343,10 @@ def main(path, out):
             (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())
         for name in biases:
             (out / (name + ".f32")).write_bytes(arrays[name].tobytes())
-    (out / "words.txt").write_bytes(b"\n".join(words(json.loads(metadata["vocabulary"]), arrays)))
+    pieces = list(words(json.loads(metadata["vocabulary"]), arrays))
+    (out / "words.txt").write_bytes(b"\n".join(pieces))
+    if "subwords" in metadata:
+        (out / "subwords.txt").write_bytes(b"\n".join(subwords(json.loads(metadata["subwords"]), pieces, arrays)))
 
 
 if __name__ == "__main__":

@@ -228,6 +228,9 @@ pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
 /// How text becomes the token ids of a packed model; `place` is what an error names.
 pub fn encoder(model: &Model, place: &Path) -> Result<Encoder> {
     let vocabulary = model.vocabulary();
+    if let Some(tokenizer) = vocabulary.tokenizer() {
+        return Ok(Encoder::packed(tokenizer, vocabulary.eos(), vocabulary.unk(), place)?);
+    }
     let unit = match (vocabulary.unit(), vocabulary.unit().case()) {
         (_, Some(case)) => Unit::Raw(case),
         (pocketlm::Unit::Character, _) => Unit::Char,

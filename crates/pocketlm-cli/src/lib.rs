@@ -40,7 +40,6 @@ mod output;
 mod plot;
 mod progress;
 mod shell;
-mod subword;
 mod table;
 mod trial;
 mod typing;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use pocketlm::raw::Writer;
-use pocketlm::{Model, Session};
+use pocketlm::subword::words::WordSearch;
+use pocketlm::{Model, Session, Unit};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Encoder, Unit, composed, without_marks};
+use pocketlm_train::corpus::{Encoder, composed, without_marks};
 use pocketlm_train::pack::pack_in_memory;
 
 use crate::ending::Usage;
@@ -70,8 +71,6 @@ fn nearest(path: &Path) -> Option<PathBuf> {
 pub struct Loaded {
     /// The runtime's model; a checkpoint is packed in memory, in f32.
     pub model: Model,
-    /// How text is cut, where the runtime cannot do it: byte pairs.
-    encoder: Option<Encoder>,
     /// How text is cut by the trainer's rules, which know the spelling of unknown words; made when it is asked for.
     speller: OnceCell<Encoder>,
     path: PathBuf,
@@ -82,31 +81,31 @@ impl Loaded {
     pub fn open(path: &Path) -> Result<Self> {
         check_exists(path)?;
         if !path.is_dir() {
-            return Ok(Self::of(Model::open(path)?, None, path));
+            return Ok(Self::of(Model::open(path)?, path));
         }
         let checkpoint = Checkpoint::load(path)?;
         let packed = pack_in_memory(&checkpoint)
             .with_context(|| format!("{} cannot be run", path.display()))?;
-        let encoder = (checkpoint.config.unit == Unit::Bpe).then_some(checkpoint.encoder);
-        Ok(Self::of(Model::from_bytes(packed)?, encoder, path))
+        Ok(Self::of(Model::from_bytes(packed)?, path))
     }
 
-    fn of(model: Model, encoder: Option<Encoder>, path: &Path) -> Self {
-        Self { model, encoder, speller: OnceCell::new(), path: path.to_owned() }
+    fn of(model: Model, path: &Path) -> Self {
+        Self { model, speller: OnceCell::new(), path: path.to_owned() }
     }
 
-    /// Opens a model whose text the runtime can cut itself: of words or characters.
+    /// Opens a model of words or characters.
     pub fn words(path: &Path) -> Result<Self> {
         let loaded = Self::open(path)?;
-        if loaded.encoder.is_some() {
-            bail!("{} is a model of byte pairs; take one of words", path.display());
+        if loaded.model.vocabulary().unit() == Unit::Subword {
+            bail!("{} is a model of subwords; take one of words", path.display());
         }
         Ok(loaded)
     }
 
-    /// How text is cut by a model of byte pairs.
-    pub fn byte_pairs(&self) -> Option<&Encoder> {
-        self.encoder.as_ref()
+    /// A search for whole words, where the model has parts of them.
+    pub fn word_search(&self) -> Result<Option<WordSearch>> {
+        let is_parts = matches!(self.model.vocabulary().unit(), Unit::Subword | Unit::Character);
+        Ok(is_parts.then(|| WordSearch::new(&self.model)).transpose()?)
     }
 
     /// A text in Unicode's composed form, where the model has raw text.
@@ -118,36 +117,23 @@ impl Loaded {
     /// Token ids of a text and the number of words that the vocabulary lacks.
     pub fn tokens(&self, text: &str) -> Result<(Vec<u32>, u64)> {
         let vocabulary = self.model.vocabulary();
-        let is_words = vocabulary.unit() == pocketlm::Unit::Word && self.encoder.is_none();
-        let text = if is_words { without_marks(text) } else { text };
-        let Some(encoder) = &self.encoder else {
-            let mut oov = 0;
-            let text = self.composed(text);
-            let ids = vocabulary.tokens(&text).map(|token| {
-                oov += u64::from(token.id.is_none());
-                vocabulary.resolve(token)
-            });
-            let ids: Result<_, _> = ids.collect();
-            let mend = match self.model.configuration() {
-                Some(_) => ": train with --max-vocab or --min-count, which adds it",
-                None => "",
-            };
-            return Ok((ids.map_err(|e| anyhow!("{e}{mend}"))?, oov));
+        let is_words = vocabulary.unit() == Unit::Word;
+        let text = self.composed(if is_words { without_marks(text) } else { text });
+        let mut oov = 0;
+        let ids = vocabulary.tokens(&text).map(|token| {
+            oov += u64::from(token.id.is_none());
+            vocabulary.resolve(token)
+        });
+        let ids: Result<_, _> = ids.collect();
+        let mend = match self.model.configuration() {
+            Some(_) => ": train with --max-vocab or --min-count, which adds it",
+            None => "",
         };
-        let encoded = encoder.encode(text)?;
-        let piece = |&id: &u32| {
-            let word = encoder.vocabulary().word(id).and_then(|word| vocabulary.id(word));
-            word.ok_or_else(|| anyhow!("the tokenizer has a piece ({id}) that the model lacks"))
-        };
-        Ok((encoded.ids.iter().map(piece).collect::<Result<_>>()?, encoded.oov))
+        Ok((ids.map_err(|e| anyhow!("{e}{mend}"))?, oov))
     }
 
     /// Nats that it takes to spell the words of a text that the vocabulary lacks.
     pub fn spelling(&self, text: &str) -> Result<f64> {
-        // Byte pairs lack nothing.
-        if self.encoder.is_some() {
-            return Ok(0.0);
-        }
         let speller = match self.speller.get() {
             Some(speller) => speller,
             None => {
@@ -161,7 +147,15 @@ impl Loaded {
     /// The text of token ids as it goes on after `context`, with the space between the two.
     pub fn text_after(&self, context: &str, ids: &[u32]) -> Result<String> {
         let Some(case) = self.model.vocabulary().unit().case() else {
-            let gap = if context.is_empty() { "" } else { " " };
+            if !context.is_empty()
+                && let Some(tokenizer) = self.model.vocabulary().tokenizer()
+            {
+                let mut bytes = Vec::new();
+                ids.iter().for_each(|&id| tokenizer.push(id, &mut bytes));
+                return Ok(String::from_utf8_lossy(&bytes).into_owned());
+            }
+            let is_words = self.model.vocabulary().unit() == Unit::Word;
+            let gap = if is_words && !context.is_empty() { " " } else { "" };
             return Ok(format!("{gap}{}", self.text(ids)));
         };
         let (before, _) = self.tokens(context)?;
@@ -180,21 +174,20 @@ impl Loaded {
     /// The text of token ids.
     pub fn text(&self, ids: &[u32]) -> String {
         let vocabulary = self.model.vocabulary();
+        if let Some(tokenizer) = vocabulary.tokenizer() {
+            return tokenizer.decode(ids);
+        }
         let mut buffer = Vec::new();
         let words: Vec<String> = ids
             .iter()
             .filter_map(|&id| vocabulary.word(id, &mut buffer).map(str::to_owned))
             .collect();
-        if let Some(encoder) = &self.encoder {
-            let own: Vec<u32> = words.iter().filter_map(|w| encoder.vocabulary().id(w)).collect();
-            return encoder.decode(&own);
-        }
         if let Some(case) = vocabulary.unit().case() {
             let (mut writer, mut text) = (Writer::new(case), String::new());
             words.iter().for_each(|word| writer.push(word, &mut text));
             return text;
         }
-        let gap = if vocabulary.unit() == pocketlm::Unit::Character { "" } else { " " };
+        let gap = if vocabulary.unit() == Unit::Character { "" } else { " " };
         words.join(gap)
     }
 

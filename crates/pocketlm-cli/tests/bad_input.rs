@@ -393,21 +393,45 @@ fn checkpoints_with_sizes_that_no_machine_has() {
 }
 
 #[test]
-fn byte_pairs_are_refused_before_any_work() {
+fn subwords_answer_in_whole_words_and_name_a_broken_tokenizer() {
     let here = place("pieces");
     fs::write(here.join("long.txt"), "aé bc 今日は ".repeat(100) + "\na\nb\n").unwrap();
     let train = format!("train --data long.txt --unit bpe --max-vocab 270 --out model {SMALL}");
     print(&here, &train, &[]);
-    for line in ["compress model --prune 0.5 -o x.plm --data text", "pack model -o x.plm"] {
-        fails(&here, line, &[], 1, &["byte pairs", "--unit word"]);
-    }
+    print(&here, "pack model -o x.plm", &[]);
+    fails(&here, "eval x.plm --typing --data long.txt", &[], 1, &["subwords", "words"]);
+    fails(
+        &here,
+        "eval x.plm --mix model --weight 0.5 --data long.txt",
+        &[],
+        1,
+        &["subwords", "words"],
+    );
     fs::write(here.join("plain.plm"), "x").unwrap();
     fails(&here, "compress plain.plm --prune 0.5 -o x.plm", &[], 1, &["is a file", "checkpoint"]);
-    // People read characters, not pieces.
+    // People read words, not pieces.
     let found = print(&here, "suggest -m model -k 5", &["今日"]);
     assert!(!found.contains('\u{fffd}') && !found.contains('Ġ'), "{found}");
     let completed = print(&here, "complete -m model -k 3", &["aé b"]);
-    assert!(completed.lines().all(|line| line.contains(" b")), "{completed}");
+    assert!(completed.lines().all(|line| line.contains("%  b")), "{completed}");
+    assert_eq!(
+        print(&here, "complete -m x.plm -k 1", &["aé b"]).trim().split("%  ").last(),
+        Some("bc")
+    );
+    for (flags, parts) in [
+        ("--tokenizer no.json", &["no.json"][..]),
+        ("--tokenizer plain.plm", &["plain.plm", "SentencePiece"]),
+        ("--unit sentencepiece", &["--tokenizer"]),
+    ] {
+        fails(&here, &format!("train --data long.txt --out other {flags} {SMALL}"), &[], 1, parts);
+    }
+    fails(
+        &here,
+        "train --data long.txt --out other --tokenizer no.json --unit bpe",
+        &[],
+        2,
+        &["--unit"],
+    );
     let cut = fs::read(here.join("model/tokenizer.json")).unwrap();
     fs::write(here.join("model/tokenizer.json"), &cut[..cut.len() / 2]).unwrap();
     fails(&here, "suggest -m model a", &[], 1, &["tokenizer.json"]);

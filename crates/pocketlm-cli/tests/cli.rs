@@ -187,24 +187,37 @@ fn bench_reports_speed_and_its_bound() {
 }
 
 #[test]
-fn characters_and_byte_pairs_train_and_speak_from_the_checkpoint() {
+fn characters_and_subwords_train_speak_and_are_packed() {
     let here = folder("units");
     splits(&here, "text", &common::closed_text());
     for (unit, more) in [("char", ""), ("bpe", "--max-vocab 280")] {
         print(&here, &format!("train --data text --out {unit} --unit {unit} {more} {SMALL}"), &[]);
-        let answer = json(&here, &format!("suggest -m {unit} -k 4"), &["the ca"]);
-        assert_eq!(answer["suggestions"].as_array().unwrap().len(), 4, "{answer}");
-        has(&json(&here, &format!("score -m {unit}"), &["the cat"]), "nll perplexity tokens");
-        assert!(
-            print(&here, &format!("generate -m {unit} --tokens 30"), &["the"]).starts_with("the")
-        );
-        has(&json(&here, &format!("eval {unit} --data text"), &[]), EVALUATION);
+        print(&here, &format!("pack {unit} -o {unit}.plm --precision f32"), &[]);
+        for model in [unit.to_owned(), format!("{unit}.plm")] {
+            let answer = json(&here, &format!("suggest -m {model} -k 4"), &["the ca"]);
+            assert_eq!(answer["suggestions"].as_array().unwrap().len(), 4, "{answer}");
+            let completed = json(&here, &format!("complete -m {model} -k 4"), &["the ca"]);
+            assert_eq!(
+                (&completed["context"], &completed["prefix"]),
+                (&"the".into(), &"ca".into())
+            );
+            let words = completed["suggestions"].as_array().unwrap();
+            let starts = |word: &Value| word["word"].as_str().unwrap().starts_with("ca");
+            assert!(!words.is_empty() && words.iter().all(starts), "{completed}");
+            has(&completed, "left_out");
+            has(&json(&here, &format!("score -m {model}"), &["the cat"]), "nll perplexity tokens");
+            let text = print(&here, &format!("generate -m {model} --tokens 30"), &["the"]);
+            assert!(text.starts_with("the"));
+            has(&json(&here, &format!("eval {model} --data text"), &[]), EVALUATION);
+        }
+        let [checkpoint, packed] =
+            ["", ".plm"].map(|end| json(&here, &format!("eval {unit}{end} --data text"), &[]));
+        near(&packed["perplexity"], &checkpoint["perplexity"], 1e-4);
+        near(&packed["bits_per_byte"], &checkpoint["bits_per_byte"], 1e-4);
     }
-    print(&here, "pack char -o char.plm", &[]);
-    let [checkpoint, packed] =
-        ["char", "char.plm"].map(|m| json(&here, &format!("eval {m} --data text"), &[]));
-    near(&packed["perplexity"], &checkpoint["perplexity"], 0.02);
-    command(&here, "pack bpe -o bpe.plm", &[]).assert().code(1);
+    let compress = "compress bpe --prune 0.5 --data text -o small.plm";
+    print(&here, compress, &[]);
+    has(&json(&here, "eval small.plm --data text", &[]), EVALUATION);
 }
 
 #[test]

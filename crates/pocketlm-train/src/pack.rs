@@ -26,49 +26,34 @@ fn configuration(checkpoint: &Checkpoint, unit: PackedUnit) -> Configuration {
     }
 }
 
+/// Packs the model in its own forms for use within this process.
+///
+/// # Errors
+/// When the runtime refuses a matrix.
+pub fn pack_in_memory(checkpoint: &Checkpoint) -> Result<Vec<u8>, pocketlm::Error> {
+    pack(checkpoint, None, Vec::new())
+}
+
 /// Packs the model in its own forms (biases stay f32), or with every leaf in `precision` where one is given;
 /// `perplexity` are figures to remember in the file. The file is entropy-coded where the forms say so.
 ///
 /// # Errors
-/// [`pocketlm::Error::Unsupported`] for a model of byte pairs, or a form that the runtime does not have.
+/// [`pocketlm::Error::Unsupported`] for a form that the runtime does not have.
 pub fn pack(
     checkpoint: &Checkpoint,
     precision: Option<Precision>,
     perplexity: Vec<Perplexity>,
 ) -> Result<Vec<u8>, pocketlm::Error> {
+    let vocabulary = checkpoint.encoder.vocabulary();
     let unit = match checkpoint.config.unit {
         Unit::Word => PackedUnit::Word,
         Unit::Raw(case) => PackedUnit::raw(case),
         Unit::Char => PackedUnit::Character,
-        Unit::Bpe => PackedUnit::Bpe,
+        Unit::Bpe | Unit::SentencePiece => PackedUnit::Subword,
     };
-    pack_as(checkpoint, unit, precision, perplexity)
-}
-
-/// Packs the model in its own forms for use within this process. Pieces of byte pairs count as words: only the
-/// checkpoint's own encoder cuts text into them.
-///
-/// # Errors
-/// When the runtime refuses a matrix.
-pub fn pack_in_memory(checkpoint: &Checkpoint) -> Result<Vec<u8>, pocketlm::Error> {
-    let unit = match checkpoint.config.unit {
-        Unit::Word | Unit::Bpe => PackedUnit::Word,
-        Unit::Raw(case) => PackedUnit::raw(case),
-        Unit::Char => PackedUnit::Character,
-    };
-    pack_as(checkpoint, unit, None, Vec::new())
-}
-
-fn pack_as(
-    checkpoint: &Checkpoint,
-    unit: PackedUnit,
-    precision: Option<Precision>,
-    perplexity: Vec<Perplexity>,
-) -> Result<Vec<u8>, pocketlm::Error> {
-    let vocabulary = checkpoint.encoder.vocabulary();
-    let words: Vec<&str> = vocabulary.words().collect();
     let unk = vocabulary.unk().map(|_| UNK);
-    let mut packer = Packer::new(configuration(checkpoint, unit), &words, EOS, unk)?;
+    let mut packer = Packer::new(configuration(checkpoint, unit), &vocabulary.bytes(), EOS, unk)?;
+    checkpoint.encoder.tokenizer().map_or(Ok(()), |tokenizer| packer.tokenizer(tokenizer))?;
     packer.names(&checkpoint.encoder.names().collect::<Vec<_>>())?;
     let leaves = &checkpoint.leaves;
     for bias in leaves.entries().iter().filter(|entry| entry.vector) {

@@ -16,6 +16,7 @@ const WORDS: Options = Options {
     max_vocab: None,
     min_count: None,
     unk: None,
+    tokenizer: None,
 };
 const CHARS: Options = Options { unit: Unit::Char, ..WORDS };
 

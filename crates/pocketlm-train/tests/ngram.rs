@@ -29,6 +29,7 @@ const OPTIONS: Options = Options {
     max_vocab: None,
     min_count: Some(1),
     unk: None,
+    tokenizer: None,
 };
 
 fn settings(order: usize) -> Settings {

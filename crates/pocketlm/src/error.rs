@@ -99,6 +99,11 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A tokenizer of subwords is damaged, or its parts do not fit together.
+    Subwords {
+        /// What is wrong.
+        problem: String,
+    },
     /// The checksum stored in the file is not that of its bytes: copy the file anew.
     Checksum {
         /// The checksum stored in the file.
@@ -140,7 +145,7 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
-    /// The models can be trained but not yet packed or run, as with byte-pair encoding.
+    /// The file asks for what this build of the library leaves out.
     Unsupported {
         /// What is not supported, and what to use instead.
         what: String,
@@ -185,6 +190,7 @@ impl fmt::Display for Error {
             Self::Vocabulary { entry, problem } => {
                 write!(f, "vocabulary entry {entry}: {problem}")
             }
+            Self::Subwords { problem } => write!(f, "subwords: {problem}"),
             Self::Checksum { stored, computed } => write!(
                 f,
                 "checksum {computed:08x} instead of {stored:08x}: the bytes have changed since \
@@ -253,6 +259,11 @@ impl Error {
 
     pub(crate) fn array(name: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Array { name: name.into(), problem: problem.into() }
+    }
+
+    #[cfg(feature = "subword")]
+    pub(crate) fn subwords(problem: impl Into<String>) -> Self {
+        Self::Subwords { problem: problem.into() }
     }
 
     pub(crate) fn matrix(name: impl Into<String>, problem: impl Into<String>) -> Self {

@@ -112,6 +112,7 @@
 //!
 //! * `std` (default): [`Model::open`] and [`pack::write_file`]. Without it the crate is `no_std` and needs `alloc`.
 //! * `personal` (default): what one user types, beside a model: [`personal`].
+//! * `raw` (default): models of raw text. `subword` (default): models of subwords, and whole words from them.
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
 //! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3))`) shares large
 //!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
@@ -167,6 +168,8 @@ pub mod spec;
 mod state;
 mod storage;
 mod stream;
+#[cfg(feature = "subword")]
+pub mod subword;
 mod suggest;
 mod text;
 #[cfg(feature = "threads")]

@@ -180,11 +180,6 @@ fn open_kind(leaves: &Leaves<'_>) -> Result<(Kind, Vocabulary)> {
         return Ok((Kind::Ngram(model), vocabulary));
     }
     let configuration = metadata::configuration(fields)?;
-    if configuration.unit == Unit::Bpe {
-        let what = "models over byte-pair pieces cannot be run from a packed file yet; \
-                    train with unit \"word\" or \"character\"";
-        return Err(Error::Unsupported { what: what.into() });
-    }
     let vocabulary = open_vocabulary(leaves, configuration.unit)?;
     let model = Recurrent::open(configuration, vocabulary.len(), leaves)?;
     Ok((Kind::Recurrent(model), vocabulary))
@@ -195,6 +190,10 @@ fn open_vocabulary(leaves: &Leaves<'_>, unit: Unit) -> Result<Vocabulary> {
         let what = "a model of raw text needs the feature `raw` of this library";
         return Err(Error::Unsupported { what: what.into() });
     }
+    if unit == Unit::Subword && cfg!(not(feature = "subword")) {
+        let what = "a model of subwords needs the feature `subword` of this library";
+        return Err(Error::Unsupported { what: what.into() });
+    }
     let entry = metadata::vocabulary(&leaves.header.metadata)?;
     let (text, shape) = leaves.any(&entry.text, Dtype::U8)?;
     if shape.len() != 1 {
@@ -202,5 +201,12 @@ fn open_vocabulary(leaves: &Leaves<'_>, unit: Unit) -> Result<Vocabulary> {
     }
     let blocks = leaves.array(&entry.blocks, Dtype::U32, &[entry.types.div_ceil(BLOCK)])?;
     let names = entry.names.map(|name| leaves.array(&name, Dtype::U8, &[entry.types.div_ceil(8)]));
-    Vocabulary::new(text, blocks, (entry.types, entry.eos, entry.unk), unit, names.transpose()?)
+    let special = (entry.types, entry.eos, entry.unk);
+    let vocabulary = Vocabulary::new(text, blocks, special, unit, names.transpose()?)?;
+    #[cfg(feature = "subword")]
+    if unit == Unit::Subword {
+        let tokenizer = crate::subword::open::tokenizer(leaves, &vocabulary)?;
+        return Ok(vocabulary.with_tokenizer(tokenizer));
+    }
+    Ok(vocabulary)
 }

@@ -13,15 +13,16 @@ use crate::vocabulary::Vocabulary;
 /// One token of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'t> {
-    /// The text it stands for; empty for an `<eos>` that a line's end gave.
+    /// The text it stands for; empty for an `<eos>` that a line's end gave, and for subwords, which may be parts of
+    /// characters.
     pub text: &'t str,
     /// Its id, or `None` if it is not in the vocabulary.
     pub id: Option<u32>,
 }
 
 impl Vocabulary {
-    /// The tokens of `text`: words between white space, words and marks, or single characters, as the model's unit says,
-    /// and an `<eos>` for each line feed. No `<eos>` is added at the end.
+    /// The tokens of `text`: words between white space, words and marks, single characters or subwords, as the model's
+    /// unit says, and an `<eos>` for each line feed. No `<eos>` is added at the end.
     pub fn tokens<'t>(&self, text: &'t str) -> impl Iterator<Item = Token<'t>> {
         let vocabulary = self;
         let lines = text.split_inclusive('\n');
@@ -31,7 +32,8 @@ impl Vocabulary {
                 None => (line, None),
             };
             let token = |text| Token { text, id: vocabulary.id(text) };
-            let raw = vocabulary.raw(line, end.is_none());
+            let mut raw = vocabulary.raw(line, end.is_none());
+            vocabulary.push_subwords(line, &mut raw);
             // A blank line of raw text is none.
             let end = end.filter(|_| vocabulary.unit().case().is_none() || !raw.is_empty());
             pieces(line, vocabulary.unit()).map(token).chain(raw).chain(end)
@@ -61,6 +63,20 @@ impl Vocabulary {
     fn raw<'t>(&self, _: &'t str, _: bool) -> Vec<Token<'t>> {
         Vec::new()
     }
+
+    /// Appends the subwords of a line; none for another unit.
+    #[cfg(feature = "subword")]
+    fn push_subwords<'t>(&self, line: &str, tokens: &mut Vec<Token<'t>>) {
+        if let Some(tokenizer) = self.tokenizer() {
+            let mut ids = Vec::new();
+            tokenizer.encode(line, &mut ids);
+            let known = |id| Some(id).filter(|_| Some(id) != self.unk());
+            tokens.extend(ids.into_iter().map(|id| Token { text: "", id: known(id) }));
+        }
+    }
+
+    #[cfg(not(feature = "subword"))]
+    fn push_subwords<'t>(&self, _: &str, _: &mut Vec<Token<'t>>) {}
 
     /// The tokens of `text` as it stands in a corpus: every line, the last one too, ends in `<eos>`.
     /// Empty for the empty text.
@@ -98,8 +114,8 @@ impl Vocabulary {
 fn pieces(line: &str, unit: Unit) -> impl Iterator<Item = &str> {
     let (words, characters) = match unit {
         Unit::Character => ("", line),
-        Unit::Word | Unit::Bpe => (line, ""),
-        Unit::Raw | Unit::RawKeep | Unit::RawFold => ("", ""),
+        Unit::Word => (line, ""),
+        Unit::Raw | Unit::RawKeep | Unit::RawFold | Unit::Subword => ("", ""),
     };
     let characters = characters.char_indices();
     let characters = characters.map(move |(at, character)| &line[at..at + character.len_utf8()]);

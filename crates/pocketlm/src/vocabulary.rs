@@ -6,6 +6,8 @@
 //! and Bell, *Managing Gigabytes*, 1999, section 4.1).
 
 use alloc::string::String;
+#[cfg(feature = "subword")]
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -13,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::raw::{JOIN, LOWER};
 use crate::spec::Unit;
 use crate::storage::Array;
+#[cfg(feature = "subword")]
+use crate::subword::Tokenizer;
 
 #[cfg(feature = "pack")]
 pub(crate) mod write;
@@ -35,6 +39,9 @@ pub struct Vocabulary {
     /// A bit for each type, from the lowest of the first byte: whether a word keeps its capital at the start of a
     /// sentence. Empty where none is changed.
     names: Option<Array>,
+    /// What cuts text, for subwords.
+    #[cfg(feature = "subword")]
+    tokenizer: Option<Arc<Tokenizer>>,
     longest: usize,
 }
 
@@ -118,7 +125,18 @@ impl Vocabulary {
         unit: Unit,
         names: Option<Array>,
     ) -> Result<Self> {
-        let mut vocabulary = Self { text, blocks, types, eos, unk, unit, names, longest: 0 };
+        let mut vocabulary = Self {
+            text,
+            blocks,
+            types,
+            eos,
+            unk,
+            unit,
+            names,
+            #[cfg(feature = "subword")]
+            tokenizer: None,
+            longest: 0,
+        };
         vocabulary.longest = vocabulary.check()?;
         Ok(vocabulary)
     }
@@ -129,6 +147,8 @@ impl Vocabulary {
         let mut entries = self.entries(0);
         let mut word: Vec<u8> = Vec::new();
         let mut longest = 0;
+        // Pieces of subwords may be single bytes of characters.
+        let is_text = self.unit != Unit::Subword;
         let mut is_ascii = true;
         for id in 0..self.types {
             let head = id % BLOCK == 0;
@@ -148,7 +168,7 @@ impl Vocabulary {
             }
             // ASCII, as most words are, needs no decoding.
             is_ascii = (is_ascii || entry.shared == 0) && entry.suffix.is_ascii();
-            if !is_ascii && core::str::from_utf8(&word).is_err() {
+            if is_text && !is_ascii && core::str::from_utf8(&word).is_err() {
                 return fault(id, "it is not UTF-8");
             }
             longest = longest.max(word.len());
@@ -221,16 +241,38 @@ impl Vocabulary {
         byte.is_some_and(|byte| byte >> (id % 8) & 1 == 1)
     }
 
-    /// What has no text of its own in raw text, besides [`marks`](Self::marks): it is read and drawn, but never suggested.
+    /// What has no text of its own in raw text or subwords, besides [`marks`](Self::marks): it is read and drawn, but
+    /// never suggested.
     pub(crate) fn silent(&self) -> impl Iterator<Item = u32> + '_ {
         let is_raw = self.unit.case().is_some();
-        [JOIN, LOWER].into_iter().filter(move |_| is_raw).filter_map(|word| self.id(word))
+        #[cfg(feature = "subword")]
+        let control = self.tokenizer().map_or(&[][..], Tokenizer::control).iter().copied();
+        #[cfg(not(feature = "subword"))]
+        let control = core::iter::empty();
+        [JOIN, LOWER]
+            .into_iter()
+            .filter(move |_| is_raw)
+            .filter_map(|word| self.id(word))
+            .chain(control)
     }
 
-    /// What a token is: a word or a character.
+    /// What a token is: a word, a character, a piece of a word.
     #[must_use]
     pub fn unit(&self) -> Unit {
         self.unit
+    }
+
+    /// What cuts text into subwords, if these are the unit.
+    #[cfg(feature = "subword")]
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_deref()
+    }
+
+    /// The same vocabulary with what cuts text into it.
+    #[cfg(feature = "subword")]
+    pub(crate) fn with_tokenizer(self, tokenizer: Tokenizer) -> Self {
+        Self { tokenizer: Some(Arc::new(tokenizer)), ..self }
     }
 
     /// Bytes of the longest word.
@@ -248,7 +290,13 @@ impl Vocabulary {
     /// The id of `word`, if it is in the vocabulary.
     #[must_use]
     pub fn id(&self, word: &str) -> Option<u32> {
-        let place = self.search(word.as_bytes(), false);
+        self.id_of(word.as_bytes())
+    }
+
+    /// The same of a word's bytes, which for subwords may be no UTF-8.
+    #[must_use]
+    pub fn id_of(&self, word: &[u8]) -> Option<u32> {
+        let place = self.search(word, false);
         place.exact.then_some(place.rank)
     }
 
@@ -280,8 +328,19 @@ impl Vocabulary {
         Some(length)
     }
 
+    /// Writes the bytes of the word of `id` into `buffer`, as [`word`](Self::word) does; those of a subword may be no
+    /// UTF-8.
+    pub fn bytes_of<'b>(&self, id: u32, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+        buffer.clear();
+        self.append_bytes(id, buffer)
+    }
+
     /// Appends the word of `id` to `buffer` and returns it.
     pub(crate) fn append_word<'b>(&self, id: u32, buffer: &'b mut Vec<u8>) -> Option<&'b str> {
+        core::str::from_utf8(self.append_bytes(id, buffer)?).ok()
+    }
+
+    fn append_bytes<'b>(&self, id: u32, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         let id = usize::try_from(id).ok().filter(|&id| id < self.types)?;
         let start = buffer.len();
         let entries = self.entries(self.offset(id / BLOCK)?);
@@ -289,16 +348,21 @@ impl Vocabulary {
             buffer.truncate(start + entry.shared);
             buffer.extend_from_slice(entry.suffix);
         }
-        core::str::from_utf8(buffer.get(start..)?).ok()
+        buffer.get(start..)
     }
 
-    /// All words in the order of their ids.
+    /// All words in the order of their ids. Bytes of a subword that are no UTF-8 become U+FFFD.
     pub fn words(&self) -> impl Iterator<Item = String> + '_ {
+        self.all_bytes().map(|word| String::from_utf8_lossy(&word).into_owned())
+    }
+
+    /// The bytes of all words in the order of their ids.
+    pub fn all_bytes(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
         let mut word = Vec::new();
         self.entries(0).take(self.types).map(move |entry| {
             word.truncate(entry.shared);
             word.extend_from_slice(entry.suffix);
-            String::from_utf8_lossy(&word).into_owned()
+            word.clone()
         })
     }
 

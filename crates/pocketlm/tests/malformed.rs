@@ -293,10 +293,9 @@ fn gru_with_a_recurrent_projection() {
 }
 
 #[test]
-fn byte_pair_model() {
-    let bytes = replaced(&valid(), "\\\"unit\\\":\\\"word\\\"", "\\\"unit\\\":\\\"bpe\\\"");
-    let fault = fault(bytes);
-    assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
+fn subwords_without_a_tokenizer() {
+    let bytes = replaced(&valid(), "\\\"unit\\\":\\\"word\\\"", "\\\"unit\\\":\\\"subword\\\"");
+    says(bytes, &["`subwords`", "missing"]);
 }
 
 // ----------------------------------------------------------------------------------- the matrices

@@ -11,6 +11,7 @@ use std::process::Command;
 use common::{Forms, Parts, configurations};
 use pocketlm::Model;
 use pocketlm::pack::{Notes, Precision, entropy_coded, write_file};
+use pocketlm::subword::Rules;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -98,15 +99,56 @@ fn the_python_reader_rebuilds_every_weight() {
         let table = common::ngram::table(order, 150, levels, 1);
         check(&python, table.pack(&Notes::default()).unwrap(), &folder);
     }
+    for bytes in [common::subword::subwords(1), common::subword::unigram(1)] {
+        run(&python, &bytes, &folder);
+        let read = std::fs::read_to_string(folder.join("subwords.txt")).unwrap();
+        assert_eq!(
+            read.split('\n').collect::<Vec<_>>(),
+            subwords(&Model::from_bytes(bytes).unwrap())
+        );
+    }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// What the Python reader says of a tokenizer.
+fn subwords(model: &Model) -> Vec<String> {
+    let tokenizer = model.vocabulary().tokenizer().unwrap();
+    let hex =
+        |id: u32| tokenizer.piece(id).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let control = tokenizer.control().iter().map(|id| format!("control {id}"));
+    let rest: Vec<String> = match tokenizer.rules() {
+        Rules::ByteLevel { merges, .. } => merges
+            .iter()
+            .map(|&[left, right]| format!("merge {}|{}", hex(left), hex(right)))
+            .collect(),
+        Rules::Bpe(own) | Rules::Unigram(own) => {
+            let flags = [own.byte_fallback, own.prefix_space, own.single_spaces].map(u8::from);
+            let mut lines: Vec<String> = own.user.iter().map(|id| format!("user {id}")).collect();
+            lines.push(format!("flags {} {} {}", flags[0], flags[1], flags[2]));
+            lines.push(format!("charsmap {:08x}", crc32(&own.charsmap)));
+            lines.extend(own.scores.iter().map(|score| format!("score {:08x}", score.to_bits())));
+            lines
+        }
+    };
+    control.chain(rest).collect()
+}
+
+/// The checksum of section 9, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |sum: u32, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
+    !bytes.iter().fold(!0, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), bit))
 }
 
 /// Lets the Python reader read `bytes` into `folder`, and compares.
 fn check(python: &str, bytes: Vec<u8>, folder: &Path) {
+    run(python, &bytes, folder);
+    compare(&Model::from_bytes(bytes).unwrap(), folder);
+}
+
+fn run(python: &str, bytes: &[u8], folder: &Path) {
     let path = folder.join("model.plm");
-    write_file(&path, &bytes).unwrap();
+    write_file(&path, bytes).unwrap();
     let script = root().join("tests/oracle/read_plm.py");
     let run = Command::new(python).arg(script).arg(&path).arg(folder).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    compare(&Model::from_bytes(bytes).unwrap(), folder);
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use pocketlm::pack::Precision;
 use pocketlm::{Model, Perplexity, Session};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Source, Unit};
+use pocketlm_train::corpus::Source;
 use pocketlm_train::pack::pack;
 
 use crate::model::check_exists;
@@ -59,19 +59,7 @@ pub fn trainable(path: &Path) -> Result<Checkpoint> {
             path.display()
         );
     }
-    let checkpoint = Checkpoint::load(path)?;
-    check_unit(&checkpoint)?;
-    Ok(checkpoint)
-}
-
-/// Refuses what cannot be packed at the end of the work.
-fn check_unit(checkpoint: &Checkpoint) -> Result<()> {
-    if checkpoint.config.unit == Unit::Bpe {
-        bail!(
-            "models of byte pairs cannot be packed or compressed yet: train with --unit word or --unit char"
-        );
-    }
-    Ok(())
+    Ok(Checkpoint::load(path)?)
 }
 
 impl Args {

@@ -6,12 +6,12 @@ use anyhow::Result;
 use pocketlm::Suggestion;
 use pocketlm::raw;
 use pocketlm::raw::Found;
+use pocketlm::subword::words::{Place, WordSearch};
 use serde_json::json;
 
 use crate::input::{Asked, each_text};
 use crate::model::{Loaded, ModelArg};
 use crate::numbers::suggestions;
-use crate::subword;
 
 /// Suggest the words that may come next.
 ///
@@ -67,8 +67,14 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let loaded = Loaded::open(self.model.path(&self.context)?)?;
         let prefix = self.prefix.as_deref().unwrap_or("");
+        let mut search = loaded.word_search()?;
         each_text(&self.context, |asked| {
             self.shown.head(asked)?;
+            if let Some(search) = &mut search {
+                let vocabulary = loaded.model.vocabulary();
+                let (context, place) = Place::with_prefix(vocabulary, asked.text, prefix);
+                return searched(&loaded, search, context, &place, &self.shown);
+            }
             answer(&loaded, asked.text, &loaded.composed(prefix), &self.shown)
         })
     }
@@ -78,8 +84,13 @@ impl CompleteArgs {
     /// Completes every text.
     pub fn run(self) -> Result<()> {
         let loaded = Loaded::open(self.model.path(&self.text)?)?;
+        let mut search = loaded.word_search()?;
         each_text(&self.text, |asked| {
             self.shown.head(asked)?;
+            if let Some(search) = &mut search {
+                let (context, place) = Place::within(loaded.model.vocabulary(), asked.text);
+                return searched(&loaded, search, context, &place, &self.shown);
+            }
             let text = loaded.composed(asked.text);
             let (context, prefix) = split(&loaded, &text);
             answer(&loaded, context, prefix, &self.shown)
@@ -94,28 +105,58 @@ impl Shown {
     }
 }
 
-/// The context and the beginning of the word that is being typed.
+/// The context and the beginning of the word that is being typed, for a model of words.
 fn split<'a>(loaded: &Loaded, text: &'a str) -> (&'a str, &'a str) {
-    if loaded.byte_pairs().is_some() {
-        // A piece has the space before it.
-        text.split_at(text.rfind(char::is_whitespace).unwrap_or(0))
-    } else {
-        loaded.model.vocabulary().split_typed(text)
-    }
+    loaded.model.vocabulary().split_typed(text)
+}
+
+/// Answers with whole words from a model of parts of words.
+fn searched(
+    loaded: &Loaded,
+    search: &mut WordSearch,
+    context: &str,
+    place: &Place,
+    shown: &Shown,
+) -> Result<()> {
+    let mut session = loaded.session(context)?;
+    let words = search.suggest(&mut session, place, shown.k)?;
+    let found = words
+        .found
+        .into_iter()
+        .map(|found| Found { text: found.word, probability: found.probability });
+    let prefix = place.typed.trim_start();
+    print(context, prefix, found.collect(), Some(words.left_out), shown)
 }
 
 fn answer(loaded: &Loaded, context: &str, prefix: &str, shown: &Shown) -> Result<()> {
     let found = found(loaded, context, prefix, shown.k)?;
+    if found.is_empty() && !shown.json {
+        note!("{} with {prefix:?}", nothing(loaded, prefix));
+    }
+    print(context, prefix, found, None, shown)
+}
+
+/// Prints suggestions; `left_out` bounds the probability that a search did not look at.
+fn print(
+    context: &str,
+    prefix: &str,
+    found: Vec<Found>,
+    left_out: Option<f64>,
+    shown: &Shown,
+) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if shown.json {
         let list = |f: &Found| json!({ "word": f.text, "probability": f.probability });
         let list: Vec<_> = found.iter().map(list).collect();
-        let object = json!({ "context": context, "prefix": prefix, "suggestions": list });
+        let mut object = json!({ "context": context, "prefix": prefix, "suggestions": list });
+        if let Some(left_out) = left_out {
+            object["left_out"] = left_out.into();
+        }
         writeln!(out, "{object}")?;
         return Ok(());
     }
-    if found.is_empty() {
-        note!("{} with {prefix:?}", nothing(loaded, prefix));
+    if found.is_empty() && left_out.is_some() {
+        note!("no word was found that begins with {prefix:?}");
     }
     for Found { text, probability } in found {
         writeln!(out, "{:6.2} %  {text}", probability * 100.0)?;
@@ -123,12 +164,9 @@ fn answer(loaded: &Loaded, context: &str, prefix: &str, shown: &Shown) -> Result
     Ok(())
 }
 
-/// The likeliest words, or texts of a model of byte pairs.
+/// The likeliest words of a model of words.
 fn found(loaded: &Loaded, context: &str, prefix: &str, k: usize) -> Result<Vec<Found>> {
     let mut session = loaded.session(context)?;
-    if let Some(encoder) = loaded.byte_pairs() {
-        return subword::suggest(&loaded.model, encoder, &mut session, prefix, k);
-    }
     if let Some(case) = loaded.model.vocabulary().unit().case() {
         let starts = raw::begins_sentence(context);
         return Ok(raw::suggest(&mut session, case, starts, prefix, k)?);
@@ -141,9 +179,6 @@ fn found(loaded: &Loaded, context: &str, prefix: &str, k: usize) -> Result<Vec<F
 
 /// Why nothing was found.
 fn nothing(loaded: &Loaded, prefix: &str) -> &'static str {
-    if loaded.byte_pairs().is_some() {
-        return "no text of a few pieces was found that begins";
-    }
     let is_known = loaded.model.vocabulary().words().any(|word| word.starts_with(prefix));
     if is_known { "only special words start" } else { "no word of the vocabulary starts" }
 }

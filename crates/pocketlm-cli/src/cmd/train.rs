@@ -105,9 +105,13 @@ pub struct Args {
 /// How text becomes tokens.
 #[derive(clap::Args)]
 pub struct TextArgs {
-    /// What a token is: word (the default), char or bpe.
+    /// What a token is: word (the default), char or bpe (pieces of words that are learnt from the text).
     #[arg(long)]
     unit: Option<Unit>,
+    /// Tokenizer of subwords to take instead: a tokenizer.json of byte-level byte-pair encoding, or a SentencePiece
+    /// *.model (bpe or unigram).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["unit", "text", "case", "max_vocab", "min_count", "unk"])]
+    tokenizer: Option<PathBuf>,
     /// What a text of words is like: raw (punctuation touches words), tokenised (cut by white space), or auto.
     #[arg(long, default_value_t = Text::Auto)]
     text: Text,
@@ -128,15 +132,16 @@ pub struct TextArgs {
 impl TextArgs {
     /// As the corpus takes them.
     pub fn options(&self) -> CorpusOptions {
-        let Self { unit, text, case, max_vocab, min_count, ref unk } = *self;
-        let unit = unit.unwrap_or_default();
-        CorpusOptions { unit, text, case, max_vocab, min_count, unk: unk.clone() }
+        let Self { unit, text, case, max_vocab, min_count, ref unk, ref tokenizer } = *self;
+        let (unit, unk, tokenizer) = (unit.unwrap_or_default(), unk.clone(), tokenizer.clone());
+        CorpusOptions { unit, text, case, max_vocab, min_count, unk, tokenizer }
     }
 
     /// The first that is given.
     fn given(&self) -> Option<&'static str> {
         let given = [
             ("--unit", self.unit.is_some()),
+            ("--tokenizer", self.tokenizer.is_some()),
             ("--text", self.text != Text::Auto),
             ("--case", self.case != Case::True),
             ("--max-vocab", self.max_vocab.is_some()),
@@ -154,7 +159,9 @@ impl TextArgs {
         let text = (self.text != Text::Auto).then(|| format!("--text={}", self.text));
         let case = (self.case != Case::True).then(|| format!("--case={}", self.case.name()));
         let unk = self.unk.as_ref().map(|word| format!("--unk={word}"));
-        [unit, text, case, max_vocab, min_count, unk].into_iter().flatten().collect()
+        let tokenizer =
+            self.tokenizer.as_ref().map(|path| format!("--tokenizer={}", path.display()));
+        [unit, tokenizer, text, case, max_vocab, min_count, unk].into_iter().flatten().collect()
     }
 }
 
@@ -335,9 +342,9 @@ impl Args {
 
     /// Gives a model the most frequent words of a text that it does not know.
     fn extend(&self, model: &mut Checkpoint, text: &Source, words: usize) -> Result<()> {
-        if model.config.unit == Unit::Bpe {
+        if model.config.unit.is_subword() {
             bail!(
-                "--extend-vocab is of no use to a model of byte pairs, which know every word: leave it out"
+                "--extend-vocab is of no use to a model of subwords, which spell every word: leave it out"
             );
         }
         let extension = model.encoder.extended(text, words)?;

@@ -86,8 +86,9 @@ pub fn packed_loss(bytes: Vec<u8>, model: &Checkpoint, text: &Split) -> Result<f
     let packed = Model::from_bytes(bytes).map_err(fault)?;
     let vocabulary = model.encoder.vocabulary();
     let ids: Vec<u32> = vocabulary
-        .words()
-        .map(|word| packed.vocabulary().id(word).expect("the packed vocabulary is the model's"))
+        .bytes()
+        .into_iter()
+        .map(|word| packed.vocabulary().id_of(word).expect("the packed vocabulary is the model's"))
         .collect();
     let text = text.ids.iter().map(|&id| ids[id as usize]);
     let score = Session::new(&packed).evaluate(text).map_err(fault)?;

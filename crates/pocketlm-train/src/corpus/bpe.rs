@@ -6,10 +6,9 @@
 
 use super::error::Error;
 use super::source::Source;
-use super::vocabulary::{EOS, Vocabulary};
-use pocketlm::pack::write_file_with;
+use super::vocabulary::EOS;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -19,81 +18,35 @@ use tokenizers::{AddedToken, Tokenizer};
 pub const DEFAULT_BPE_VOCAB: usize = 4096;
 const LEAST: usize = 257;
 
-/// A trained byte-pair tokenizer.
-#[derive(Debug, Clone)]
-pub(super) struct Bpe(Box<Tokenizer>);
-
-impl Bpe {
-    /// Learns the merges from a training text; `size` counts the 256 bytes and `<eos>`.
-    pub(super) fn train(source: &Source, size: usize, min_count: u64) -> Result<Self, Error> {
-        if size < LEAST {
-            let reason = "the 256 bytes and <eos>";
-            return Err(Error::MaxVocab { asked: size, least: LEAST, reason });
+/// Learns the merges from a training text: what a `tokenizer.json` holds; `size` counts the 256 bytes and `<eos>`.
+pub(super) fn train(source: &Source, size: usize, min_count: u64) -> Result<String, Error> {
+    if size < LEAST {
+        let reason = "the 256 bytes and <eos>";
+        return Err(Error::MaxVocab { asked: size, least: LEAST, reason });
+    }
+    let mut trainer = TrainerWrapper::from(trainer(size, min_count));
+    let mut tokenizer = untrained();
+    // The tokenizer takes a plain iterator of lines: an error waits here until it is done.
+    let failure = Mutex::new(None);
+    let mut lines = source.open()?;
+    let mut next = || match lines.next() {
+        Ok(line) => line.map(|line| pieces(line).map(str::to_owned).collect::<Vec<_>>()),
+        Err(error) => {
+            *failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
+            None
         }
-        let mut trainer = TrainerWrapper::from(trainer(size, min_count));
-        let mut tokenizer = untrained();
-        // The tokenizer takes a plain iterator of lines: an error waits here until it is done.
-        let failure = Mutex::new(None);
-        let mut lines = source.open()?;
-        let mut next = || match lines.next() {
-            Ok(line) => line.map(|line| pieces(line).map(str::to_owned).collect::<Vec<_>>()),
-            Err(error) => {
-                *failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
-                None
-            }
-        };
-        let texts = std::iter::from_fn(&mut next).flatten();
-        let trained = tokenizer.train(&mut trainer, texts).map_err(refused(source.path()))?;
-        let tokenizer = trained.clone();
-        match failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            Some(error) => Err(error),
-            None => Ok(Self::of(tokenizer.into())),
-        }
+    };
+    let texts = std::iter::from_fn(&mut next).flatten();
+    tokenizer.train(&mut trainer, texts).map_err(refused(source.path()))?;
+    if let Some(error) = failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        return Err(error);
     }
-
-    pub(super) fn load(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(Error::reading(path))?;
-        // The tokenizer's own reader panics where the JSON of some parts is cut off.
-        let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|e| refused(path)(e.into()))?;
-        Ok(Self::of(serde_json::from_value(value).map_err(|e| refused(path)(e.into()))?))
-    }
-
-    pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
-        let json = self.0.to_string(true).map_err(refused(path))?;
-        write_file_with(path, |file| file.write_all(json.as_bytes())).map_err(Error::writing(path))
-    }
-
-    fn of(mut tokenizer: Tokenizer) -> Self {
-        // `<eos>` written in the text is text, not the end of a line.
-        tokenizer.set_encode_special_tokens(true);
-        Self(Box::new(tokenizer))
-    }
-
-    /// The tokens in id order.
-    pub(super) fn vocabulary(&self, path: &Path) -> Result<Vocabulary, Error> {
-        let size = self.0.get_vocab_size(true) as u32;
-        let tokens = (0..size).map(|id| self.0.id_to_token(id));
-        let tokens: Option<Vec<Arc<str>>> = tokens.map(|token| token.map(Into::into)).collect();
-        let hole = || Error::Tokenizer { path: path.into(), reason: "its ids have holes".into() };
-        Vocabulary::from_words(tokens.ok_or_else(hole)?, path)
-    }
-
-    pub(super) fn encode(&self, line: &str, ids: &mut Vec<u32>) -> Result<(), Error> {
-        for piece in pieces(line) {
-            let encoding = self.0.encode_fast(piece, false).map_err(refused(Path::new("text")))?;
-            ids.extend_from_slice(encoding.get_ids());
-        }
-        Ok(())
-    }
-
-    /// The text of ids; ids that are not in the vocabulary and broken characters are replaced.
-    pub(super) fn decode(&self, ids: &[u32]) -> String {
-        self.0.decode(ids, false).unwrap_or_default()
-    }
+    // `<eos>` written in the text is text, not the end of a line.
+    tokenizer.set_encode_special_tokens(true);
+    tokenizer.to_string(true).map_err(refused(source.path()))
 }
 
-/// Most bytes between two white spaces that are merged as one: the time of merging grows with their square.
+/// Most bytes between two white spaces that are learnt from as one: the time of learning grows with their square.
 const MOST_BYTES: usize = 1024;
 
 /// A line, cut within what is longer than [`MOST_BYTES`] without white space.
@@ -114,18 +67,6 @@ fn pieces(line: &str) -> impl Iterator<Item = &str> {
         rest = after;
         Some(piece)
     })
-}
-
-/// The bytes of a piece: each character stands for one, printable ones for themselves and the others for those from
-/// U+0100 on, in order (Radford et al. 2019, `bytes_to_unicode` of their encoder).
-pub(super) fn bytes(piece: &str) -> Vec<u8> {
-    let is_printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let hidden: Vec<u8> = (0..=255).filter(|byte| !is_printable(byte)).collect();
-    let byte = |char| match u32::from(char) {
-        code @ 0..=0xff => Some(code as u8),
-        code => hidden.get(code as usize - 0x100).copied(),
-    };
-    piece.chars().filter_map(byte).collect()
 }
 
 fn trainer(size: usize, min_count: u64) -> BpeTrainer {
@@ -156,15 +97,6 @@ fn refused(path: &Path) -> impl FnOnce(tokenizers::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_byte_has_its_letter() {
-        let mut all: Vec<u8> =
-            ByteLevel::alphabet().into_iter().flat_map(|char| bytes(&char.to_string())).collect();
-        all.sort_unstable();
-        assert_eq!(all, (0..=255).collect::<Vec<u8>>());
-        assert_eq!(bytes("Ġa"), b" a");
-    }
 
     #[test]
     fn long_runs_are_cut_and_nothing_is_lost() {

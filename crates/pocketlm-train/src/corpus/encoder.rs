@@ -4,16 +4,18 @@ mod extension;
 
 pub use extension::Extension;
 
-use super::bpe::{self, Bpe, DEFAULT_BPE_VOCAB};
+use super::bpe::{self, DEFAULT_BPE_VOCAB};
 use super::error::Error;
 use super::raw::{self, DEFAULT_RAW_VOCAB, RawCounts, Rule, Text};
 use super::source::{Source, without_end};
 use super::spelling::Spelling;
+use super::subword::{Subword, file_name};
 use super::unit::Unit;
 use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
 use pocketlm::raw::{Case, JOIN, LOWER, Writer};
+use pocketlm::subword::Tokenizer;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// How a training text becomes a vocabulary.
@@ -34,6 +36,9 @@ pub struct Options {
     pub min_count: Option<u64>,
     /// How the text writes its unknown words, where that is none of the usual ways ([`is_unknown`]).
     pub unk: Option<String>,
+    /// A tokenizer of subwords to take, whatever the unit: `tokenizer.json` of byte-level byte-pair encoding, or a
+    /// SentencePiece model.
+    pub tokenizer: Option<PathBuf>,
 }
 
 /// Whether a word is one of the usual ways to write an unknown one, in capitals or not: `<unk>`, `[unk]`,
@@ -67,7 +72,7 @@ enum Kind {
     Word,
     Raw(Rule),
     Char,
-    Bpe(Bpe),
+    Subword(Subword),
 }
 
 /// One text as token ids.
@@ -109,15 +114,26 @@ impl Encoder {
     /// Those of reading; [`Error::OneWord`]; [`Error::MaxVocab`]; [`Error::Tokenizer`].
     pub fn train(source: &Source, options: &Options) -> Result<Self, Error> {
         let Options { max_vocab, min_count, ref unk, .. } = *options;
+        if let Some(path) = &options.tokenizer {
+            let (subword, vocabulary) = Subword::load(path)?;
+            let notes = vec![subword_note(&subword, &vocabulary, source, path)?];
+            return Ok(Self::of(vocabulary, Kind::Subword(subword), notes));
+        }
         let (unit, text) = resolve(source, options)?;
         if let Unit::Raw(case) = unit {
             return Self::train_raw(source, case, options, text);
         }
         if unit == Unit::Bpe {
             let size = max_vocab.unwrap_or(DEFAULT_BPE_VOCAB);
-            let bpe = Bpe::train(source, size, min_count.unwrap_or(0))?;
-            let vocabulary = bpe.vocabulary(source.path())?;
-            return Ok(Self::of(vocabulary, Kind::Bpe(bpe), Vec::new()));
+            let file = bpe::train(source, size, min_count.unwrap_or(0))?;
+            let (subword, vocabulary) = Subword::read(file.as_bytes(), source.path())?;
+            let notes = vec![subword_note(&subword, &vocabulary, source, source.path())?];
+            return Ok(Self::of(vocabulary, Kind::Subword(subword), notes));
+        }
+        if unit == Unit::SentencePiece {
+            let reason = "a SentencePiece model is not trained here: bring one with --tokenizer";
+            let path = source.path().into();
+            return Err(Error::Tokenizer { path, reason: reason.into() });
         }
         let limits = Limits { max_vocab, min_count };
         let (counts, foreign) = count(source, unit, unk.as_deref(), limits)?;
@@ -204,13 +220,13 @@ impl Encoder {
         Self::closed(Unit::Word, vocabulary)
     }
 
-    /// An encoder of words or characters with a vocabulary that is already known; byte pairs need their
-    /// merges too and come from [`Encoder::load`].
+    /// An encoder of words or characters with a vocabulary that is already known; subwords need their tokenizer too and
+    /// come from [`Encoder::load`] or [`Encoder::packed`].
     pub fn closed(unit: Unit, vocabulary: Vocabulary) -> Self {
         let kind = match unit {
             Unit::Char => Kind::Char,
             Unit::Raw(case) => Kind::Raw(Rule { case, names: BTreeSet::new() }),
-            Unit::Word | Unit::Bpe => Kind::Word,
+            Unit::Word | Unit::Bpe | Unit::SentencePiece => Kind::Word,
         };
         Self::of(vocabulary, kind, Vec::new())
     }
@@ -218,6 +234,28 @@ impl Encoder {
     /// The same for raw text, with the words that keep their capital at the start of a sentence.
     pub fn raw(case: Case, vocabulary: Vocabulary, names: BTreeSet<String>) -> Self {
         Self::of(vocabulary, Kind::Raw(Rule { case, names }), Vec::new())
+    }
+
+    /// That of a packed model of subwords, in its ids; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`Error::BadVocabulary`] where two pieces have one name.
+    pub fn packed(
+        tokenizer: &Tokenizer,
+        eos: u32,
+        unk: Option<u32>,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let (subword, vocabulary) = Subword::packed(tokenizer, (eos, unk), path)?;
+        Ok(Self::of(vocabulary, Kind::Subword(subword), Vec::new()))
+    }
+
+    /// What cuts text into subwords, if these are the unit.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        match &self.kind {
+            Kind::Subword(subword) => Some(subword.tokenizer()),
+            _ => None,
+        }
     }
 
     /// The words of raw text that keep their capital at the start of a sentence, although there is one with a small
@@ -230,7 +268,7 @@ impl Encoder {
         names.into_iter().flatten()
     }
 
-    /// Reads `vocab.txt`, and `tokenizer.json` for byte-pair encoding, from a folder.
+    /// Reads `vocab.txt`, and `tokenizer.json` or `tokenizer.model` for subwords, from a folder.
     ///
     /// # Errors
     /// Those of [`Vocabulary::load`]; [`Error::Tokenizer`]; [`Error::BadVocabulary`] where the
@@ -242,38 +280,31 @@ impl Encoder {
             let rule = Rule::load(&folder.join("names.txt"), case, &vocabulary)?;
             return Ok(Self::of(vocabulary, Kind::Raw(rule), Vec::new()));
         }
-        if unit != Unit::Bpe {
+        if !unit.is_subword() {
             return Ok(Self::closed(unit, vocabulary));
         }
-        let json = folder.join("tokenizer.json");
-        let bpe = Bpe::load(&json)?;
-        if bpe.vocabulary(&json)? != vocabulary {
-            let reason = "tokenizer.json beside it has other types".to_owned();
+        let name = file_name(unit);
+        let (subword, own) = Subword::load(&folder.join(name))?;
+        if own != vocabulary || subword.unit() != unit {
+            let (has, types) = (own.len(), vocabulary.len());
+            let reason = format!("{name} beside it has other types ({has}, here {types})");
             return Err(Error::BadVocabulary { path, line: 1, reason });
         }
-        Ok(Self::of(vocabulary, Kind::Bpe(bpe), Vec::new()))
+        Ok(Self::of(own, Kind::Subword(subword), Vec::new()))
     }
 
-    /// Writes `vocab.txt`, and `tokenizer.json` for byte-pair encoding, into a folder.
+    /// Writes `vocab.txt`, and `tokenizer.json` or `tokenizer.model` for subwords, into a folder.
     ///
     /// # Errors
     /// [`Error::Write`].
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
-        if let Kind::Bpe(bpe) = &self.kind {
-            bpe.save(&folder.join("tokenizer.json"))?;
+        if let Kind::Subword(subword) = &self.kind {
+            subword.save(&folder.join(file_name(subword.unit())))?;
         }
         if let Kind::Raw(rule) = &self.kind {
             rule.save(&folder.join("names.txt"))?;
         }
         self.vocabulary.save(&folder.join("vocab.txt"))
-    }
-
-    /// The bytes that a type of the vocabulary stands for.
-    pub fn piece_bytes(&self, word: &str) -> Vec<u8> {
-        match &self.kind {
-            Kind::Bpe(_) => bpe::bytes(word),
-            _ => word.as_bytes().to_vec(),
-        }
     }
 
     /// What a token is.
@@ -282,7 +313,7 @@ impl Encoder {
             Kind::Word => Unit::Word,
             Kind::Raw(ref rule) => Unit::Raw(rule.case),
             Kind::Char => Unit::Char,
-            Kind::Bpe(_) => Unit::Bpe,
+            Kind::Subword(ref subword) => subword.unit(),
         }
     }
 
@@ -342,7 +373,7 @@ impl Encoder {
 
     /// The text of ids: words with spaces between them, `<eos>` as a line break.
     ///
-    /// Lossless within a line for characters and byte-pair encoding; for words up to the white
+    /// Lossless within a line for characters and byte-level byte-pair encoding; for words up to the white
     /// space between them. Ids that are not in the vocabulary are left out.
     pub fn decode(&self, ids: &[u32]) -> String {
         let lines = ids.split(|&id| id == self.vocabulary.eos());
@@ -359,13 +390,20 @@ impl Encoder {
                 text
             }
             Kind::Char => types().collect(),
-            Kind::Bpe(bpe) => bpe.decode(ids),
+            Kind::Subword(subword) => subword.decode(ids),
         }
     }
 
     fn push(&self, line: &str, out: &mut Encoded) -> Result<(), Stop> {
-        if let Kind::Bpe(bpe) = &self.kind {
-            return bpe.encode(line, &mut out.ids).map_err(Stop::Tokenizer);
+        if let Kind::Subword(subword) = &self.kind {
+            subword.each_piece(line, |id, text| {
+                out.ids.push(id);
+                if Some(id) == self.vocabulary.unk() {
+                    out.oov += 1;
+                    out.spelling_bits += self.spelling().bits(text);
+                }
+            });
+            return Ok(());
         }
         if let Kind::Raw(rule) = &self.kind {
             let vocabulary = &self.vocabulary;
@@ -384,7 +422,7 @@ impl Encoder {
             out.oov += 1;
             out.spelling_bits += self.spelling().bits(word.as_bytes());
         }
-        out.ids.push(known.or(unk).ok_or_else(|| Stop::Unknown(word.to_owned()))?);
+        out.ids.push(known.or(unk).ok_or_else(|| Stop(word.to_owned()))?);
         Ok(())
     }
 
@@ -413,19 +451,35 @@ pub struct Encoded {
     pub marked: u64,
 }
 
-/// Why a line could not be encoded; the caller knows the place.
-enum Stop {
-    Unknown(String),
-    Tokenizer(Error),
-}
+/// A word that could not be encoded; the caller knows the place.
+struct Stop(String);
 
 impl Stop {
     fn at(self, path: &Path, line: u64) -> Error {
-        match self {
-            Self::Unknown(word) => Error::UnknownWord { path: path.into(), line, word },
-            Self::Tokenizer(error) => error,
+        Error::UnknownWord { path: path.into(), line, word: self.0 }
+    }
+}
+
+/// What a tokenizer makes of the first line of a text, for people.
+fn subword_note(
+    subword: &Subword,
+    vocabulary: &Vocabulary,
+    source: &Source,
+    path: &Path,
+) -> Result<String, Error> {
+    const MOST: usize = 12;
+    let mut lines = source.open()?;
+    let mut sample = Vec::new();
+    while let Some(line) = lines.next()? {
+        subword.each_piece(line, |id, _| sample.extend(vocabulary.word(id)));
+        if !sample.is_empty() {
+            break;
         }
     }
+    sample.truncate(MOST);
+    let kind = subword.tokenizer().algorithm().name();
+    let (types, sample) = (vocabulary.len(), sample.join(" "));
+    Ok(format!("{}: {kind}, {types} pieces: {sample} …", path.display()))
 }
 
 /// What a token of a text is, and a note where its look and what was asked for disagree, or decide.

@@ -129,12 +129,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The byte-pair tokenizer refused its work or its file.
-    #[error("{}: byte-pair tokenizer: {reason}; take the tokenizer.json saved with the model", path.display())]
+    /// A tokenizer refused its work, or its file is of no use.
+    #[error("{}: tokenizer: {reason}", path.display())]
     Tokenizer {
         /// The tokenizer file or the text.
         path: PathBuf,
-        /// What the tokenizer said.
+        /// What is wrong, and what to take instead.
         reason: String,
     },
     /// A split is too short for the number of parallel streams, or that number is zero.

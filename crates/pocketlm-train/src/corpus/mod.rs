@@ -32,6 +32,7 @@ mod raw;
 mod source;
 mod spelling;
 mod streams;
+mod subword;
 mod unit;
 mod vocabulary;
 

@@ -16,22 +16,30 @@ pub enum Unit {
     Raw(Case),
     /// One Unicode scalar value; a space is a token.
     Char,
-    /// A piece of byte-pair encoding.
+    /// A piece of byte-level byte-pair encoding.
     Bpe,
+    /// A piece of a SentencePiece model.
+    SentencePiece,
 }
 
 impl Unit {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Word,
         Self::Raw(Case::True),
         Self::Raw(Case::Keep),
         Self::Raw(Case::Fold),
         Self::Char,
         Self::Bpe,
+        Self::SentencePiece,
     ];
 
-    /// Its name: `word`, `raw` (with the case `true`), `raw-keep`, `raw-fold`, `char`, `bpe`.
+    /// Whether it is a piece of a tokenizer, which has a file of its own.
+    pub fn is_subword(self) -> bool {
+        matches!(self, Self::Bpe | Self::SentencePiece)
+    }
+
+    /// Its name: `word`, `raw` (with the case `true`), `raw-keep`, `raw-fold`, `char`, `bpe`, `sentencepiece`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Word => "word",
@@ -40,6 +48,7 @@ impl Unit {
             Self::Raw(Case::Fold) => "raw-fold",
             Self::Char => "char",
             Self::Bpe => "bpe",
+            Self::SentencePiece => "sentencepiece",
         }
     }
 }

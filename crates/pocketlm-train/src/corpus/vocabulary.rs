@@ -22,6 +22,8 @@ pub struct Vocabulary {
     ids: HashMap<Arc<str>, u32>,
     eos: u32,
     unk: Option<u32>,
+    /// What the types are in a packed file, where that is not their UTF-8.
+    bytes: Option<Arc<[Vec<u8>]>>,
 }
 
 impl PartialEq for Vocabulary {
@@ -81,7 +83,7 @@ impl Vocabulary {
             return Err(Error::OneWord { path: path.into(), word: words[0].to_string() });
         }
         let unk = ids.get(UNK).copied();
-        Ok(Self { words, ids, eos, unk })
+        Ok(Self { words, ids, eos, unk, bytes: None })
     }
 
     /// The same, with the ids of the end of a line and of the unknown word given, whatever these are called.
@@ -99,7 +101,20 @@ impl Vocabulary {
     ) -> Result<Self, Error> {
         let (words, ids) = indexed(words, path)?;
         assert!(unk.into_iter().chain([eos]).all(|id| (id as usize) < words.len()), "ids of types");
-        Ok(Self { words, ids, eos, unk })
+        Ok(Self { words, ids, eos, unk, bytes: None })
+    }
+
+    /// The same types, which are these bytes in a packed file.
+    pub(super) fn with_bytes(self, bytes: Vec<Vec<u8>>) -> Self {
+        Self { bytes: Some(bytes.into()), ..self }
+    }
+
+    /// What the types are in a packed file, in id order: bytes of text for the pieces of subwords.
+    pub fn bytes(&self) -> Vec<&[u8]> {
+        match &self.bytes {
+            Some(bytes) => bytes.iter().map(Vec::as_slice).collect(),
+            None => self.words.iter().map(|word| word.as_bytes()).collect(),
+        }
     }
 
     /// The same types and `<unk>` after them, if it is not among them.

@@ -75,14 +75,16 @@ impl Settings {
 /// Estimates an n-gram model of a text.
 ///
 /// # Errors
-/// [`Error::Config`] if the settings make no model, or the text is cut into byte pairs, which cannot be packed.
+/// [`Error::Config`] if the settings make no model, or the text is cut into subwords.
 pub fn estimate(encoder: &Encoder, text: &Split, settings: &Settings) -> Result<Estimate> {
     settings.check()?;
     let unit = match encoder.unit() {
         Unit::Word => PackedUnit::Word,
         Unit::Raw(case) => PackedUnit::raw(case),
         Unit::Char => PackedUnit::Character,
-        Unit::Bpe => return Err(Error::config("unit", "is bpe; take words or characters")),
+        Unit::Bpe | Unit::SentencePiece => {
+            return Err(Error::config("unit", "is of subwords; take words or characters"));
+        }
     };
     let own: Vec<&str> = encoder.vocabulary().words().collect();
     let order = sorted_order(&own);

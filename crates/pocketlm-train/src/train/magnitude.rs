@@ -102,8 +102,7 @@ fn file_order(entry: &Entry, vocabulary: &Vocabulary) -> Vec<usize> {
     if !by_word.contains(&&*entry.name) {
         return (0..entry.rows).collect();
     }
-    let words: Vec<&str> = vocabulary.words().collect();
-    sorted_order(&words).into_iter().map(|at| at as usize).collect()
+    sorted_order(&vocabulary.bytes()).into_iter().map(|at| at as usize).collect()
 }
 
 /// Exactly the share `sparsity` of `units`, rounded to a whole number: the smallest, and of equals the first.

@@ -106,7 +106,7 @@ fn text<'a>(fields: &'a Fields, key: &str) -> Result<&'a str> {
     fields.get(key).map(String::as_str).ok_or_else(|| Error::metadata(key, "is missing"))
 }
 
-fn value<'a>(fields: &'a Fields, key: &str) -> Result<Value<'a>> {
+pub(crate) fn value<'a>(fields: &'a Fields, key: &str) -> Result<Value<'a>> {
     json::parse(text(fields, key)?).map_err(|fault| Error::Json {
         text: key.to_owned(),
         offset: fault.offset,
@@ -141,7 +141,7 @@ pub(crate) fn ngram(fields: &Fields) -> Result<Option<NgramEntry>> {
     let value = value(fields, "ngram")?;
     let fault = |field: &str, problem: &str| Error::metadata(format!("ngram.{field}"), problem);
     let unit = value.get("unit").and_then(Value::string).and_then(Unit::from_name);
-    let unit = unit.filter(|unit| *unit != Unit::Bpe);
+    let unit = unit.filter(|unit| *unit != Unit::Subword);
     let orders = value.get("orders").and_then(Value::array).unwrap_or_default();
     if !(1..=MAX_ORDER).contains(&orders.len()) {
         return Err(fault("orders", "is not a list of 1 to 6 orders"));

@@ -51,8 +51,8 @@ impl Table {
     /// Refuses what is no trie.
     fn check(&self) -> Result<()> {
         let fault = |problem: String| Err(Error::metadata("ngram", problem));
-        vocabulary::check(&self.words)?;
-        if !self.words.is_sorted() || self.unit == Unit::Bpe {
+        vocabulary::check(&self.words, self.unit)?;
+        if !self.words.is_sorted() || self.unit == Unit::Subword {
             return fault("needs words or characters in the order of their bytes".into());
         }
         let types = self.words.len() as u32;

@@ -67,7 +67,7 @@ pub use product::Product;
 #[derive(Debug, Clone)]
 pub struct Packer {
     configuration: Configuration,
-    words: Vec<String>,
+    words: Vec<Vec<u8>>,
     /// The caller's index of each id.
     order: Vec<u32>,
     eos: u32,
@@ -75,6 +75,9 @@ pub struct Packer {
     matrices: BTreeMap<MatrixName, Encoded>,
     biases: BTreeMap<MatrixName, Leaf>,
     names: Option<Leaf>,
+    /// The entry of the metadata that describes the tokenizer, and its arrays.
+    #[cfg(feature = "subword")]
+    subwords: Option<(String, Vec<Leaf>)>,
     notes: Notes,
 }
 
@@ -82,29 +85,24 @@ impl Packer {
     /// Begins a model over `words`, the row order of the matrices to come.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for byte-pair encoding; [`Error::Metadata`] if the configuration is
-    /// impossible, a word is empty, comes twice or is longer than 4096 bytes, or `eos` or `unk` is not
-    /// among them.
-    pub fn new<W: AsRef<str>>(
+    /// [`Error::Metadata`] if the configuration is impossible, a word is empty, comes twice, is longer than 4096
+    /// bytes or, but for subwords, no UTF-8, or `eos` or `unk` is not among them.
+    pub fn new<W: AsRef<[u8]>>(
         configuration: Configuration,
         words: &[W],
         eos: &str,
         unk: Option<&str>,
     ) -> Result<Self> {
         configuration.check()?;
-        if configuration.unit == Unit::Bpe {
-            let what = "models over byte-pair pieces cannot be packed yet; \
-                        train with unit \"word\" or \"character\"";
-            return Err(Error::Unsupported { what: what.into() });
-        }
         let order = sorted_order(words);
-        let sorted = order.iter().map(|&at| words[at as usize].as_ref().to_string());
-        let words: Vec<String> = sorted.collect();
-        vocabulary::check(&words)?;
-        let id = |special: &str| match words.binary_search_by(|word| word.as_str().cmp(special)) {
-            Ok(id) => Ok(id as u32),
-            Err(_) => Err(Error::metadata("vocabulary", format!("has no {special}"))),
-        };
+        let sorted = order.iter().map(|&at| words[at as usize].as_ref().to_vec());
+        let words: Vec<Vec<u8>> = sorted.collect();
+        vocabulary::check(&words, configuration.unit)?;
+        let id =
+            |special: &str| match words.binary_search_by(|word| word[..].cmp(special.as_bytes())) {
+                Ok(id) => Ok(id as u32),
+                Err(_) => Err(Error::metadata("vocabulary", format!("has no {special}"))),
+            };
         Ok(Self {
             eos: id(eos)?,
             unk: unk.map(id).transpose()?,
@@ -114,6 +112,8 @@ impl Packer {
             matrices: BTreeMap::new(),
             biases: BTreeMap::new(),
             names: None,
+            #[cfg(feature = "subword")]
+            subwords: None,
             notes: Notes::default(),
         })
     }
@@ -187,6 +187,26 @@ impl Packer {
         Ok(())
     }
 
+    /// Adds what cuts text into subwords; a model of these needs it.
+    ///
+    /// # Errors
+    /// [`Error::Subwords`] if its pieces are not the words of the model.
+    #[cfg(feature = "subword")]
+    pub fn tokenizer(&mut self, tokenizer: &crate::subword::Tokenizer) -> Result<()> {
+        let types = self.words.len();
+        let ids = 0..types as u32;
+        let same = tokenizer.types() == types
+            && ids.zip(&self.words).all(|(id, word)| tokenizer.piece(id) == word);
+        if !same
+            || !tokenizer.is_control(self.eos)
+            || self.unk.is_some_and(|unk| !tokenizer.is_control(unk))
+        {
+            return Err(Error::subwords("the tokenizer's pieces are not those of the model"));
+        }
+        self.subwords = Some(crate::subword::write::parts(tokenizer));
+        Ok(())
+    }
+
     /// Stores the recipe that made the model, any text.
     pub fn recipe(&mut self, recipe: &str) {
         self.notes.recipe = recipe.into();
@@ -230,10 +250,27 @@ impl Packer {
         let vocabulary = vocabulary::encode(&self.words)?;
         leaves.extend(&vocabulary);
         leaves.extend(&self.names);
-        let model = alloc::vec![
+        #[cfg_attr(
+            not(feature = "subword"),
+            expect(unused_mut, reason = "only subwords add to it")
+        )]
+        let mut model = alloc::vec![
             ("configuration", self.configuration.to_json()),
             ("matrices", format!("[{}]", descriptions.join(","))),
         ];
+        #[cfg(feature = "subword")]
+        if let Some((entry, arrays)) = &self.subwords {
+            model.push(("subwords", entry.clone()));
+            leaves.extend(arrays);
+        }
+        if self.configuration.unit == Unit::Subword
+            && !model.iter().any(|(key, _)| *key == "subwords")
+        {
+            return Err(Error::metadata(
+                "subwords",
+                "is missing: the packer was given no tokenizer",
+            ));
+        }
         let fields = self.notes.metadata(model, (types, self.eos, self.unk), self.names.is_some());
         write(&fields, &leaves)
     }

@@ -15,8 +15,8 @@ named! {
         RawFold = "raw-fold",
         /// Single characters; a line's end is `<eos>`.
         Character = "character",
-        /// Pieces of byte-pair encoding; not yet packed.
-        Bpe = "bpe",
+        /// Pieces of words ([`subword`](crate::subword)).
+        Subword = "subword",
     }
 }
 
@@ -57,7 +57,7 @@ impl Unit {
             Self::Raw => Some(Case::True),
             Self::RawKeep => Some(Case::Keep),
             Self::RawFold => Some(Case::Fold),
-            Self::Word | Self::Character | Self::Bpe => None,
+            Self::Word | Self::Character | Self::Subword => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod malformed;
 pub mod ngram;
+pub mod subword;
 
 use std::collections::BTreeMap;
 

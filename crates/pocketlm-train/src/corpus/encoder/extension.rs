@@ -62,7 +62,7 @@ impl Encoder {
 
     fn new_words(&self, source: &Source) -> Result<New, Error> {
         let mut new = New { counts: Counts::default(), unknown: 0, is_name: Box::new(|_| false) };
-        if matches!(self.kind, Kind::Bpe(_)) {
+        if matches!(self.kind, Kind::Subword(_)) {
             return Ok(new);
         }
         let mut lines = source.open()?;

@@ -53,10 +53,12 @@ impl Teacher {
                         counts anew and holds out what it predicts";
             return Err(foreign(name, what));
         }
+        if model.vocabulary().tokenizer().is_some() {
+            return Err(foreign(name, "is a packed model of subwords: give its checkpoint"));
+        }
         let unit = match (model.vocabulary().unit(), model.vocabulary().unit().case()) {
             (_, Some(case)) => Unit::Raw(case),
             (pocketlm::Unit::Character, _) => Unit::Char,
-            (pocketlm::Unit::Bpe, _) => Unit::Bpe,
             _ => Unit::Word,
         };
         check_unit(name, unit, student)?;

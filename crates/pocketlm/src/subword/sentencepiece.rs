@@ -1,0 +1,238 @@
+//! SentencePiece (Kudo and Richardson 2018): byte-pair encoding by scores (Sennrich et al. 2016) and the unigram model
+//! (Kudo 2018, "Subword Regularization", section 3.2). Text is normalised first, with spaces as part of the pieces.
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::merge::{Symbol, Symbols};
+use super::normalise::Normaliser;
+use super::pieces::Pieces;
+use super::trie::Trie;
+use super::{Algorithm, SentencePieceRules};
+use crate::error::{Error, Result};
+
+/// Stands for no piece.
+const NONE: u32 = u32::MAX;
+
+/// What an unknown character costs beside the least likely piece (`kUnkPenalty` of SentencePiece).
+const UNKNOWN_PENALTY: f32 = 10.0;
+
+#[derive(Debug, Clone)]
+pub(super) struct SentencePiece {
+    normaliser: Normaliser,
+    /// The pieces of text.
+    trie: Trie,
+    /// Symbols of the user, which are never cut and never normalised.
+    user: Vec<u32>,
+    user_trie: Trie,
+    method: Method,
+    /// The pieces of single bytes, which spell what is unknown.
+    bytes: Option<Vec<u32>>,
+    unk: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Method {
+    /// The rank of each piece by its score, the best first.
+    Merges(Vec<u32>),
+    /// The scores of the pieces, and that of an unknown character.
+    Unigram(Vec<f64>, f32),
+}
+
+impl SentencePiece {
+    /// # Errors
+    /// [`Error::Subwords`] if the rules do not fit the pieces.
+    pub(super) fn new(
+        pieces: &Pieces,
+        is_text: impl Fn(u32) -> bool,
+        unk: Option<u32>,
+        algorithm: Algorithm,
+        rules: &SentencePieceRules,
+    ) -> Result<Self> {
+        let unk = unk.ok_or_else(|| Error::subwords("it has no piece for what is unknown"))?;
+        let types = pieces.len() as u32;
+        if rules.scores.len() != pieces.len() || rules.scores.iter().any(|score| !score.is_finite())
+        {
+            return Err(Error::subwords("it does not have a finite score for each piece"));
+        }
+        if let Some(id) = (0..types).find(|&id| core::str::from_utf8(pieces.get(id)).is_err()) {
+            return Err(Error::subwords(format!("its piece {id} is no UTF-8")));
+        }
+        let is_user = |id: &u32| rules.user.binary_search(id).is_ok();
+        if !rules.user.is_sorted_by(|a, b| a < b)
+            || !rules.user.iter().all(|&id| id < types && is_text(id))
+        {
+            return Err(Error::subwords(
+                "its user-defined symbols are no ascending pieces of text",
+            ));
+        }
+        let byte = |byte: u8| pieces.find(byte_piece(byte).as_bytes()).filter(|&id| is_text(id));
+        let bytes: Option<Vec<u32>> = (0..=255).map(byte).collect();
+        if rules.byte_fallback && bytes.is_none() {
+            return Err(Error::subwords("one of the pieces <0x00> to <0xFF> is missing"));
+        }
+        let bytes = bytes.filter(|_| rules.byte_fallback);
+        let is_byte = |id: &u32| bytes.as_ref().is_some_and(|bytes| bytes.contains(id));
+        let text: Vec<u32> = (0..types).filter(|id| is_text(*id) && !is_byte(id)).collect();
+        let normal = text.iter().filter(|id| !is_user(id)).map(|&id| rules.scores[id as usize]);
+        let [least, most] = normal
+            .fold([f32::MAX, f32::MIN], |[least, most], score| [least.min(score), most.max(score)]);
+        let method = if algorithm == Algorithm::Unigram {
+            let score = |id: u32| {
+                let (piece, own) = (pieces.get(id), rules.scores[id as usize]);
+                // A symbol of the user always wins. SentencePiece has three bytes for a space.
+                let spaces = piece.iter().filter(|&&byte| byte == b' ').count();
+                let bonus = || f64::from((piece.len() + 2 * spaces) as f32 * most) - 0.1;
+                if is_user(&id) { bonus() } else { f64::from(own) }
+            };
+            Method::Unigram((0..types).map(score).collect(), least - UNKNOWN_PENALTY)
+        } else {
+            Method::Merges(ranks(&rules.scores))
+        };
+        Ok(Self {
+            normaliser: Normaliser::new(&rules.charsmap, rules.prefix_space, rules.single_spaces)?,
+            trie: Trie::new(pieces, &text),
+            user_trie: Trie::new(pieces, &rules.user),
+            user: rules.user.clone(),
+            method,
+            bytes,
+            unk,
+        })
+    }
+
+    /// Gives the pieces of a line and their normalised text.
+    pub(super) fn encode(&self, line: &str, take: &mut dyn FnMut(u32, &[u8])) {
+        let mut text = Vec::with_capacity(line.len() + 1);
+        // What has a space in it is matched as a whole only after spaces are settled.
+        let symbol = |text: &[u8]| {
+            let length = self.symbol(text);
+            if text[..length].contains(&b' ') { 0 } else { length }
+        };
+        self.normaliser.push(line, symbol, &mut text);
+        let pieces = match &self.method {
+            Method::Merges(ranks) => self.merged(&text, ranks),
+            Method::Unigram(scores, unknown) => self.likeliest(&text, scores, *unknown),
+        };
+        let mut at = 0;
+        for stretch in pieces.chunk_by(|a, b| a.0 == self.unk && b.0 == self.unk) {
+            let length: usize = stretch.iter().map(|(_, length)| *length as usize).sum();
+            let own = &text[at..at + length];
+            at += length;
+            match &self.bytes {
+                Some(bytes) if stretch[0].0 == self.unk => {
+                    own.iter().for_each(|byte| take(bytes[usize::from(*byte)], &[*byte]));
+                }
+                // Unknown characters side by side are one.
+                _ => take(stretch[0].0, own),
+            }
+        }
+    }
+
+    /// Bytes of the longest symbol of the user that a text begins with.
+    fn symbol(&self, text: &[u8]) -> usize {
+        let mut longest = 0;
+        if !self.user.is_empty() {
+            self.user_trie.each_prefix(text, |length, _| longest = length);
+        }
+        longest
+    }
+
+    /// Merges neighbours into the piece with the best score, the leftmost first, until none is left; pieces and their
+    /// lengths.
+    fn merged(&self, text: &[u8], ranks: &[u32]) -> Vec<(u32, u32)> {
+        const FROZEN: u32 = NONE - 1;
+        let mut symbols = Symbols::default();
+        let mut at = 0;
+        while at < text.len() {
+            let (length, id) = match self.symbol(&text[at..]) {
+                0 => (char_length(&text[at..]), NONE),
+                length => (length, FROZEN),
+            };
+            symbols.push(length as u32, id);
+            at += length;
+        }
+        symbols.merge(|left, right| {
+            if left.id == FROZEN || right.id == FROZEN {
+                return None;
+            }
+            let end = right.start + right.length;
+            let piece = self.trie.get(&text[left.start as usize..end as usize])?;
+            Some((ranks[piece as usize], piece))
+        });
+        let piece = |symbol: &Symbol| {
+            let own = &text[symbol.start as usize..][..symbol.length as usize];
+            (self.trie.get(own).unwrap_or(self.unk), symbol.length)
+        };
+        symbols.iter().map(piece).collect()
+    }
+
+    /// The likeliest pieces of a text, each independent of the others (Viterbi). Sums are rounded to f32 as SentencePiece
+    /// rounds them, so that ties fall alike.
+    fn likeliest(&self, text: &[u8], scores: &[f64], unknown: f32) -> Vec<(u32, u32)> {
+        // For each end: the sum of the best way there, its last piece, and where that begins.
+        let mut best = vec![(0.0f32, NONE, 0u32); text.len() + 1];
+        let mut at = 0;
+        while at < text.len() {
+            let here = f64::from(best[at].0);
+            let char = char_length(&text[at..]);
+            let mut is_known = false;
+            self.trie.each_prefix(&text[at..], |length, piece| {
+                let sum = scores[piece as usize] + here;
+                let end = &mut best[at + length];
+                if end.1 == NONE || sum > f64::from(end.0) {
+                    *end = (sum as f32, piece, at as u32);
+                }
+                is_known |= length == char;
+            });
+            if !is_known {
+                let sum = unknown + best[at].0;
+                let end = &mut best[at + char];
+                if end.1 == NONE || sum > end.0 {
+                    *end = (sum, self.unk, at as u32);
+                }
+            }
+            at += char;
+        }
+        let mut path = Vec::new();
+        while at > 0 {
+            let (_, piece, start) = best[at];
+            path.push((piece, at as u32 - start));
+            at = start as usize;
+        }
+        path.reverse();
+        path
+    }
+}
+
+/// How SentencePiece spells the piece of a byte.
+pub(super) fn byte_piece(byte: u8) -> alloc::string::String {
+    format!("<0x{byte:02X}>")
+}
+
+/// The byte that a piece of this spelling stands for.
+pub(super) fn byte_of(piece: &[u8]) -> Option<u8> {
+    let digits =
+        piece.strip_prefix(b"<0x")?.strip_suffix(b">").filter(|digits| digits.len() == 2)?;
+    u8::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The place of each score among all different ones, the best first.
+fn ranks(scores: &[f32]) -> Vec<u32> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    sorted.dedup();
+    let rank = |score: &f32| sorted.partition_point(|other| other > score) as u32;
+    scores.iter().map(rank).collect()
+}
+
+/// Bytes of the first character of a text, by its first byte.
+fn char_length(text: &[u8]) -> usize {
+    let length = match text[0] {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        _ => 1,
+    };
+    length.min(text.len())
+}

@@ -100,8 +100,10 @@ impl Model {
         }
         let rescored = hypotheses.iter().zip(scores).enumerate();
         let mut rescored: Vec<_> = rescored
-            .map(|(index, (hypothesis, score))| {
-                Rescored { index, total: weights.total(hypothesis, &score), score }
+            .map(|(index, (hypothesis, score))| Rescored {
+                index,
+                total: weights.total(hypothesis, &score),
+                score,
             })
             .collect();
         rescored.sort_by(|a, b| b.total.total_cmp(&a.total));
@@ -122,12 +124,15 @@ impl Model {
         // Those that begin alike become neighbours.
         order.sort_by(|a, b| ids(a).cmp(ids(b)));
         let sorted: Vec<&[u32]> = order.iter().map(ids).collect();
-        let scored = match self.recurrent() {
-            Some(recurrent) => Abreast::new(recurrent, &Stream::new(self)).run(recurrent, &sorted),
-            None => self.score_in_turn(&sorted),
-        }?;
+        let scored = chunked(&sorted, |sorted| match self.recurrent() {
+            Some(recurrent) => Abreast::new(recurrent, &Stream::new(self)).run(recurrent, sorted),
+            None => self.score_in_turn(sorted),
+        });
         let mut scores = vec![Vec::new(); hypotheses.len()];
-        order.into_iter().zip(scored).for_each(|(index, own)| scores[index] = own);
+        let mut order = order.into_iter();
+        for own in scored {
+            order.by_ref().zip(own?).for_each(|(index, own)| scores[index] = own);
+        }
         Ok(scores)
     }
 
@@ -165,6 +170,18 @@ impl Weights {
     }
 }
 
+/// What `score` makes of each chunk of `sorted`, in the pool that this is called in, if any.
+#[cfg(feature = "threads")]
+fn chunked<T: Send>(sorted: &[&[u32]], score: impl Fn(&[&[u32]]) -> T + Sync + Send) -> Vec<T> {
+    crate::threads::map_chunks(sorted, ABREAST, score)
+}
+
+/// What `score` makes of each chunk of `sorted`.
+#[cfg(not(feature = "threads"))]
+fn chunked<T>(sorted: &[&[u32]], score: impl Fn(&[&[u32]]) -> T) -> Vec<T> {
+    sorted.chunks(ABREAST).map(score).collect()
+}
+
 /// A token after a prefix.
 #[derive(Clone, Copy)]
 struct Edge {
@@ -200,14 +217,6 @@ impl Abreast {
 
     /// The log-probabilities of sorted hypotheses.
     fn run(&mut self, model: &Recurrent, sorted: &[&[u32]]) -> Result<Vec<Vec<f64>>> {
-        let mut scores = Vec::with_capacity(sorted.len());
-        for sorted in sorted.chunks(ABREAST) {
-            scores.extend(self.run_chunk(model, sorted)?);
-        }
-        Ok(scores)
-    }
-
-    fn run_chunk(&mut self, model: &Recurrent, sorted: &[&[u32]]) -> Result<Vec<Vec<f64>>> {
         let mut scores: Vec<_> = sorted.iter().map(|ids| Vec::with_capacity(ids.len())).collect();
         // The prefix that each hypothesis stands at, and the states of all prefixes.
         let mut at = vec![0; sorted.len()];
@@ -221,7 +230,9 @@ impl Abreast {
             states = self.feed(model, &states, &edges);
             let ranks: Vec<usize> = edges
                 .iter()
-                .scan(0, |next, edge| Some(core::mem::replace(next, *next + usize::from(edge.is_prefix))))
+                .scan(0, |next, edge| {
+                    Some(core::mem::replace(next, *next + usize::from(edge.is_prefix)))
+                })
                 .collect();
             for (hypothesis, edge) in edge_of {
                 scores[hypothesis].push(log_probabilities[edge]);

@@ -92,8 +92,7 @@ fn the_total_is_what_its_parts_come_to() {
         let at = rescored.index;
         let score = session.score(heard[at]).unwrap();
         assert_eq!((rescored.score.tokens, rescored.score.oov), (score.tokens, score.oov));
-        let wanted = (at + 1) as f64 - 0.7 * (score.nll + 2.0 * score.oov as f64)
-            - 0.3 * words[at]
+        let wanted = (at + 1) as f64 - 0.7 * (score.nll + 2.0 * score.oov as f64) - 0.3 * words[at]
             + 0.2 * letters[at];
         assert!((rescored.total - wanted).abs() < 1e-9, "{rescored:?} {wanted}");
     }

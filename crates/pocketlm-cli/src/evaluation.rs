@@ -152,7 +152,8 @@ pub fn mixed_rows(
 pub struct Pair {
     /// The first.
     pub first: Loaded,
-    second: Loaded,
+    /// The second.
+    pub second: Loaded,
 }
 
 impl Pair {

@@ -39,10 +39,12 @@ pub mod numbers;
 mod output;
 mod plot;
 mod progress;
+mod rescorer;
 mod shell;
 mod table;
 mod trial;
 mod typing;
+mod unknown;
 
 use std::process::ExitCode;
 
@@ -85,6 +87,7 @@ enum Command {
     Suggest(cmd::suggest::Args),
     Complete(cmd::suggest::CompleteArgs),
     Score(cmd::score::Args),
+    Rescore(cmd::rescore::Args),
     Generate(cmd::generate::Args),
     Bench(cmd::bench::Args),
     Completions(cmd::completions::Args),
@@ -142,6 +145,7 @@ impl Command {
             Self::Suggest(args) => args.run(),
             Self::Complete(args) => args.run(),
             Self::Score(args) => args.run(),
+            Self::Rescore(args) => args.run(),
             Self::Generate(args) => args.run(),
             Self::Bench(args) => args.run(),
             Self::Completions(args) => args.run(),

@@ -44,9 +44,9 @@ pub enum Error {
         /// What is wrong with it and how to mend it.
         what: String,
     },
-    /// An ARPA file that is damaged or cannot be written.
+    /// A file of lines, such as an ARPA file or a list of hypotheses, that is damaged or cannot be written.
     #[error("{}: {}{}", path.display(), place(*line), pocketlm::Shown(what))]
-    Arpa {
+    Line {
         /// The file.
         path: PathBuf,
         /// The line at fault, from 1; 0 for none.

@@ -17,6 +17,7 @@ pub mod network;
 pub mod ngram;
 pub mod pack;
 pub mod recipe;
+pub mod rescoring;
 pub mod settings;
 pub mod sweep;
 pub mod train;

@@ -276,7 +276,7 @@ fn a_file_made_by_hand() {
 #[test]
 fn files_that_are_wrong_get_a_line() {
     let says = |from: &str, to: &str, line: u64, part: &str| match read(&changed(from, to)) {
-        Err(Error::Arpa { line: found, what, path }) => {
+        Err(Error::Line { line: found, what, path }) => {
             assert!(what.contains(part), "{what:?} does not say {part:?}");
             assert_eq!(found, line, "{what}");
             assert!(path.ends_with("model.arpa"));

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::error::Result;
 use crate::model::Model;
@@ -12,7 +13,7 @@ use crate::score::{Score, closed};
 use crate::stream::Stream;
 
 /// Streams that advance together.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
 
 impl Model {
     /// Scores each of `texts` as [`Session::score`](crate::Session::score) does, many of them at
@@ -53,13 +54,28 @@ impl Model {
     }
 
     /// The ids of a text to be scored; counts unknown words in `score`.
-    fn ids(&self, text: &str, score: &mut Score) -> Result<Vec<u32>> {
+    pub(crate) fn ids(&self, text: &str, score: &mut Score) -> Result<Vec<u32>> {
         let mut resolve = |token: crate::Token<'_>| {
             score.oov += u64::from(token.id.is_none());
             self.vocabulary().resolve(token)
         };
         closed(self, text).map(&mut resolve).collect()
     }
+}
+
+/// Where each part of a stream's state lies in a [`State`](crate::State), and where among the states of `lanes` streams
+/// that advance together, of which this is number `lane`.
+pub(crate) fn lane_ranges(
+    model: &Recurrent,
+    lane: usize,
+    lanes: usize,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let widths = model.layers.iter().flat_map(crate::cell::Layer::state_widths);
+    widths.scan(0, move |first, width| {
+        let (own, all) = (*first, *first * lanes + lane * width);
+        *first += width;
+        Some((own..own + width, all..all + width))
+    })
 }
 
 /// A text on its way through a lane.
@@ -150,14 +166,10 @@ impl Lanes {
     /// Puts `lane` at the beginning of a text.
     fn begin(&mut self, model: &Recurrent, lane: usize) {
         let lanes = self.jobs.len();
-        let mut from = self.start.state.values();
-        let mut to = &mut self.state[..];
-        for width in model.layers.iter().flat_map(crate::cell::Layer::state_widths) {
-            let (this, rest) = core::mem::take(&mut to).split_at_mut(lanes * width);
-            this[lane * width..][..width].copy_from_slice(&from[..width]);
-            (from, to) = (&from[width..], rest);
+        for (own, all) in lane_ranges(model, lane, lanes) {
+            self.state[all].copy_from_slice(&self.start.state.values()[own]);
         }
-        let top = crate::stream::top(model, &self.start.state);
+        let top = crate::stream::top(model, self.start.state.values());
         self.tops[lane * top.len()..][..top.len()].copy_from_slice(top);
     }
 }

@@ -108,6 +108,29 @@ impl Output {
         }
     }
 
+    /// Writes the log-sum-exp of each vector's logits into `sums`, and into `logits` those of `targets`, each a vector and
+    /// a row.
+    pub(crate) fn pick(
+        &mut self,
+        model: &Recurrent,
+        targets: &[(usize, u32)],
+        sums: &mut [LogSumExp],
+        logits: &mut [f32],
+    ) {
+        sums.fill(LogSumExp::new());
+        let vectors = self.vectors;
+        self.blocks(model, 0..model.softmax().rows(), |first, block| {
+            let size = block.len() / vectors;
+            sums.iter_mut().zip(block.chunks_exact(size)).for_each(|(sum, row)| sum.push(row));
+            for (logit, &(vector, row)) in logits.iter_mut().zip(targets) {
+                let at = (row as usize).wrapping_sub(first);
+                if at < size {
+                    *logit = block[vector * size + at];
+                }
+            }
+        });
+    }
+
     /// Fills `tallies`, one a vector, with what the log-probability of its target takes, and its rank where
     /// `is_ranked`.
     pub(crate) fn tally(

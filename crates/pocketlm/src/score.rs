@@ -237,7 +237,7 @@ impl Blocks {
         is_ranked: bool,
     ) -> &[Tally] {
         let (n, width) = (tokens.len(), model.top());
-        self.tops[..width].copy_from_slice(top(model, &stream.state));
+        self.tops[..width].copy_from_slice(top(model, stream.state.values()));
         let tops = self.network.run(model, tokens, 1, stream.state.values_mut());
         self.tops[width..][..n * width].copy_from_slice(tops);
         stream.forget();

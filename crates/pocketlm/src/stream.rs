@@ -213,7 +213,7 @@ impl Stream {
         match (&mut self.engine, &model.kind) {
             (Engine::Recurrent(_, output), Kind::Recurrent(model)) => {
                 if !self.is_loaded {
-                    output.load(model, top(model, &self.state));
+                    output.load(model, top(model, self.state.values()));
                     self.is_loaded = true;
                 }
                 output.blocks(model, rows, visit);
@@ -265,8 +265,8 @@ impl Stream {
     }
 }
 
-/// What the last layer gave in `state`.
-pub(crate) fn top<'s>(model: &Recurrent, state: &'s State) -> &'s [f32] {
+/// What the last layer gave in a state, whose numbers are `state`.
+pub(crate) fn top<'s>(model: &Recurrent, state: &'s [f32]) -> &'s [f32] {
     let last = model.layers.last().map_or(0, Layer::state);
-    &state.values()[model.state_len() - last..][..model.top()]
+    &state[model.state_len() - last..][..model.top()]
 }

@@ -1,8 +1,9 @@
-//! Products of large matrices, shared out among threads.
+//! Products of large matrices, and chunks of independent work, shared out among threads.
 //!
 //! Only within a pool of the caller's making (`rayon::ThreadPool::install`): elsewhere a session takes no thread but
 //! the one that it is used on. Which thread computes a row changes no bit of it.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use rayon::prelude::*;
@@ -34,10 +35,23 @@ pub(crate) fn share_out(
     });
 }
 
+/// What `work` makes of each chunk of up to `most` items: on all threads of the pool that this is called in, or one chunk
+/// after another where there is none. Chunks are smaller where that gives every thread one.
+pub(crate) fn map_chunks<I: Sync, T: Send>(
+    items: &[I],
+    most: usize,
+    work: impl Fn(&[I]) -> T + Sync + Send,
+) -> Vec<T> {
+    if rayon::current_thread_index().is_none() {
+        return items.chunks(most).map(work).collect();
+    }
+    let share = items.len().div_ceil(rayon::current_num_threads());
+    items.par_chunks(most.min(share).max(1)).map(work).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
-    use alloc::vec::Vec;
 
     use super::*;
 
@@ -62,6 +76,19 @@ mod tests {
         assert_eq!(calls(2, 0..2600, 650), [(0, 1312), (1312, 2600)]);
         assert_eq!(calls(3, 4096..8192, 200), [(4096, 5472), (5472, 6848), (6848, 8192)]);
         assert_eq!(calls(7, 32..52, 1 << 20), [(32, 48), (48, 52)]);
+    }
+
+    #[test]
+    fn every_thread_gets_a_chunk() {
+        let sums = |threads: usize, most| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let items: Vec<usize> = (0..10).collect();
+            pool.install(|| map_chunks(&items, most, |chunk| chunk.iter().sum::<usize>()))
+        };
+        assert_eq!(sums(2, 100), [10, 35]);
+        assert_eq!(sums(2, 4), [6, 22, 17]);
+        assert_eq!(map_chunks(&[1, 2, 3], 2, <[i32]>::len), [2, 1]);
+        assert!(map_chunks(&[0; 0], 2, <[i32]>::len).is_empty());
     }
 
     #[test]

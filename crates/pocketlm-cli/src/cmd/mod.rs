@@ -12,6 +12,7 @@ pub mod inspect;
 pub mod man;
 pub mod ngram;
 pub mod pack;
+pub mod rescore;
 pub mod score;
 pub mod suggest;
 pub mod sweep;

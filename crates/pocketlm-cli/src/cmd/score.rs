@@ -12,6 +12,7 @@ use super::eval::share;
 use crate::evaluation::Pair;
 use crate::input::{Asked, each_text};
 use crate::model::{Loaded, ModelArg};
+use crate::unknown::{Penalty, penalty};
 
 /// Score texts: negative log-likelihood in nats and perplexity, with the end of the sentence.
 ///
@@ -42,38 +43,6 @@ pub struct Args {
     /// Print one JSON object for each text.
     #[arg(long)]
     json: bool,
-}
-
-/// What an unknown word costs beside its probability as one.
-#[derive(Clone, Copy, Debug)]
-enum Penalty {
-    /// Its spelling.
-    Spelling,
-    /// So many nats.
-    Nats(f64),
-}
-
-fn penalty(text: &str) -> Result<Penalty, String> {
-    match text {
-        "auto" => Ok(Penalty::Spelling),
-        "none" => Ok(Penalty::Nats(0.0)),
-        _ => {
-            let nats = text.parse().ok().filter(|nats| (0.0..=1e6).contains(nats));
-            nats.map(Penalty::Nats)
-                .ok_or_else(|| "give auto, none, or a number of nats from 0 to 1000000".to_owned())
-        }
-    }
-}
-
-impl Penalty {
-    /// Nats for all unknown words of a text.
-    fn of(self, loaded: &Loaded, text: &str, oov: u64) -> Result<f64> {
-        match self {
-            _ if oov == 0 => Ok(0.0),
-            Self::Spelling => loaded.spelling(text),
-            Self::Nats(nats) => Ok(oov as f64 * nats),
-        }
-    }
 }
 
 impl Args {

@@ -67,7 +67,7 @@ impl<'a> Lines<'a> {
     }
 
     pub(super) fn fault_at<T>(&self, line: u64, what: impl Into<String>) -> Result<T> {
-        Err(Error::Arpa { path: self.path.into(), line, what: what.into() })
+        Err(Error::Line { path: self.path.into(), line, what: what.into() })
     }
 
     /// Reads a line and its end; nothing at the end of the file.

@@ -59,7 +59,7 @@ pub struct Import {
 /// `<unk>` of the log10 p of [`FLOOR`], so that every text has a score.
 ///
 /// # Errors
-/// [`Error::Arpa`](crate::error::Error::Arpa) with the line and what is wrong there;
+/// [`Error::Line`](crate::error::Error::Line) with the line and what is wrong there;
 /// [`Error::Io`](crate::error::Error::Io).
 pub fn read(path: &Path, options: Options) -> Result<Import> {
     parse(Lines::open(path)?, options)

@@ -13,7 +13,7 @@ use crate::ngram::links::{Node, children};
 /// Whether the model can be written as the ARPA file `path`.
 ///
 /// # Errors
-/// [`Error::Arpa`] if a word cannot stand in such a file.
+/// [`Error::Line`] if a word cannot stand in such a file.
 pub fn check(table: &Table, path: &Path) -> Result<()> {
     // Other white space is part of a word, for KenLM as for `read`.
     let bad = |word: &&String| word.contains(GAPS) || [BEGIN, END].contains(&word.as_str());
@@ -22,7 +22,7 @@ pub fn check(table: &Table, path: &Path) -> Result<()> {
             "the word {word:?} cannot be written: fields of an ARPA file end at white space, and <s> and </s> have \
              a meaning there"
         );
-        return Err(Error::Arpa { path: path.into(), line: 0, what });
+        return Err(Error::Line { path: path.into(), line: 0, what });
     }
     Ok(())
 }

@@ -5,11 +5,7 @@ use pocketlm::personal::PersonalSession;
 use pocketlm::raw::{self, Case};
 use pocketlm::{Model, Session};
 
-/// A text with its probability.
-pub struct Found {
-    pub text: String,
-    pub probability: f64,
-}
+pub use pocketlm::raw::Found;
 
 /// What gives suggestions: a model alone, or with its user's words.
 pub trait Suggesting {
@@ -46,35 +42,5 @@ pub fn of_raw_text(
     typed: &str,
     k: usize,
 ) -> Result<Vec<Found>> {
-    let starts = case == Case::True && starts;
-    let (small, mut capitalised) = (typed.to_lowercase(), String::new());
-    raw::push_capitalised(typed, &mut capitalised);
-    // As it is typed; as the model has the first word of a sentence; as a name whose capital was left out.
-    let prefixes = [
-        Some(typed).filter(|_| case != Case::Fold),
-        Some(&*small).filter(|_| starts || case == Case::Fold),
-        Some(&*capitalised).filter(|_| case != Case::Fold && raw::is_small(typed)),
-    ];
-    let prefixes: Vec<&str> = prefixes.into_iter().flatten().collect();
-    let capitalises = starts && !raw::is_small(typed);
-    // Types that are shown alike are one suggestion.
-    let asked = k.saturating_mul(2).max(64);
-    let found = session.find(if typed.is_empty() { &[] } else { &prefixes }, asked)?;
-    let mut all: Vec<Found> = Vec::new();
-    for suggestion in found {
-        let (text, _) = raw::inner(&suggestion.text);
-        let mut shown = String::new();
-        if capitalises && raw::is_small(text) {
-            raw::push_capitalised(text, &mut shown);
-        } else {
-            shown.push_str(text);
-        }
-        match all.iter_mut().find(|other| other.text == shown) {
-            Some(other) => other.probability += suggestion.probability,
-            None => all.push(Found { text: shown, probability: suggestion.probability }),
-        }
-    }
-    all.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-    all.truncate(k);
-    Ok(all)
+    raw::suggest(|prefixes, k| session.find(prefixes, k), case, starts, typed, k)
 }

@@ -28,6 +28,7 @@ pub struct Model {
     pub(crate) vocabulary: Vocabulary,
     pub(crate) header: Header,
     pub(crate) storage: Arc<Storage>,
+    checksum: u32,
     recipe: String,
     provenance: Provenance,
     perplexity: Vec<Perplexity>,
@@ -77,7 +78,7 @@ impl Model {
     fn from_storage(storage: Storage) -> Result<Self> {
         let storage = Arc::new(storage);
         let mut header = container::read(&storage, metadata::check_version)?;
-        metadata::checksum(&header.metadata)?;
+        let checksum = metadata::checksum(&header.metadata)?;
         let decoded = entropy::decode(&mut header, &storage)?;
         let fields = &header.metadata;
         let leaves = Leaves::new(&header, &storage, &decoded);
@@ -85,6 +86,7 @@ impl Model {
         Ok(Self {
             kind,
             vocabulary,
+            checksum,
             recipe: metadata::recipe(fields),
             provenance: metadata::provenance(fields)?,
             perplexity: metadata::perplexity(fields)?,
@@ -103,6 +105,13 @@ impl Model {
     #[must_use]
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
+    }
+
+    /// The checksum that the file holds of itself, which tells it from other models; [`verify`](Self::verify) computes
+    /// whether it is right.
+    #[must_use]
+    pub fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// The recipe that made it, as its author wrote it; empty if none was stored.

@@ -51,10 +51,18 @@ impl<M: Borrow<Model>> Session<M> {
     /// [`Error::UnknownWord`](crate::Error::UnknownWord) if a word is not in the vocabulary and there
     /// is no `<unk>`; [`Error::NotFinite`](crate::Error::NotFinite) if the model's numbers overflow.
     pub fn score(&mut self, text: &str) -> Result<Score> {
+        self.score_each(text, |_, _| ())
+    }
+
+    /// [`score`](Self::score), which also calls `each` with every token and its log-probability in nats.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score); what stands before the fault has been given to `each`.
+    pub fn score_each(&mut self, text: &str, each: impl FnMut(Token<'_>, f64)) -> Result<Score> {
         let model = self.model.borrow();
         self.stream.put_aside();
         self.stream.reset();
-        let score = self.stream.score(model, closed(model, text));
+        let score = self.stream.score(model, closed(model, text), each);
         self.stream.take_back();
         score
     }
@@ -65,9 +73,21 @@ impl<M: Borrow<Model>> Session<M> {
     /// # Errors
     /// As [`score`](Self::score).
     pub fn score_next(&mut self, text: &str) -> Result<Score> {
+        self.score_next_each(text, |_, _| ())
+    }
+
+    /// [`score_next`](Self::score_next), which also calls `each` as [`score_each`](Self::score_each) does.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score); what stands before the fault has been given to `each`.
+    pub fn score_next_each(
+        &mut self,
+        text: &str,
+        each: impl FnMut(Token<'_>, f64),
+    ) -> Result<Score> {
         let model = self.model.borrow();
         self.stream.put_aside();
-        let score = self.stream.score(model, model.vocabulary().tokens(text));
+        let score = self.stream.score(model, model.vocabulary().tokens(text), each);
         self.stream.take_back();
         score
     }
@@ -176,11 +196,14 @@ impl Stream {
         &mut self,
         model: &Model,
         tokens: impl Iterator<Item = Token<'t>>,
+        mut each: impl FnMut(Token<'_>, f64),
     ) -> Result<Score> {
         let mut score = Score::default();
         for token in tokens {
             let id = model.vocabulary().resolve(token)?;
-            score.add(token.id.is_some(), self.advance(model, id)?);
+            let log_probability = self.advance(model, id)?;
+            score.add(token.id.is_some(), log_probability);
+            each(token, log_probability);
         }
         Ok(score)
     }

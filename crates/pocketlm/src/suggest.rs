@@ -110,6 +110,55 @@ impl<M: Borrow<Model>> Session<M> {
         Ok(self.stream.suggestions(model, normaliser))
     }
 
+    /// Completes a text from its beginning, whose last word is being typed; a text that ends in a space asks for the
+    /// next word. Goes back to the beginning, feeds the text up to that word, and calls `each` with the `k` likeliest
+    /// words that start with what is typed and their probabilities, best first, as [`suggest_prefix`](Self::suggest_prefix) gives them. Words of
+    /// raw text come as they are written at this place: `pa` may become `Paris`, and what begins a sentence has a
+    /// capital.
+    ///
+    /// # Errors
+    /// As [`feed_text`](Self::feed_text) and [`suggest`](Self::suggest).
+    pub fn complete(
+        &mut self,
+        text: &str,
+        k: usize,
+        mut each: impl FnMut(&str, f64),
+    ) -> Result<()> {
+        let vocabulary = self.model.borrow().vocabulary();
+        #[cfg(feature = "raw")]
+        let case = vocabulary.unit().case();
+        let (context, typed) = vocabulary.split_typed(text);
+        self.reset();
+        self.feed_text(context)?;
+        #[cfg(feature = "raw")]
+        if let Some(case) = case {
+            let starts = crate::raw::begins_sentence(context);
+            let find = |prefixes: &[&str], k| self.found(prefixes, k);
+            let found = crate::raw::suggest(find, case, starts, typed, k)?;
+            found.iter().for_each(|found| each(&found.text, found.probability));
+            return Ok(());
+        }
+        let found =
+            if typed.is_empty() { self.suggest(k)? } else { self.suggest_prefix(typed, k)? };
+        found.iter().for_each(|found| each(found.word, found.probability));
+        Ok(())
+    }
+
+    /// The likeliest words that start with any of `prefixes`, or of all where there is none, as texts of their own.
+    #[cfg(feature = "raw")]
+    fn found(&mut self, prefixes: &[&str], k: usize) -> Result<alloc::vec::Vec<crate::raw::Found>> {
+        let found = if prefixes.is_empty() {
+            self.suggest(k)?
+        } else {
+            self.suggest_prefixes(prefixes, k)?
+        };
+        let text = |one: Suggestion<'_>| crate::raw::Found {
+            text: one.word.into(),
+            probability: one.probability,
+        };
+        Ok(found.iter().map(text).collect())
+    }
+
     /// Says which tokens are never suggested, instead of `<eos>`, `<unk>`, `<s>` and `</s>`: an empty list hides
     /// nothing. Scores, probabilities and samples do not change.
     pub fn hide(&mut self, tokens: &[u32]) {

@@ -69,6 +69,21 @@ impl Vocabulary {
         self.tokens(text).chain(is_open.then(|| Token { text: "", id: Some(self.eos()) }))
     }
 
+    /// The part of a text that is done, and the beginning of the word that is being typed after it: empty where a space
+    /// ends the text, or a mark of raw text, and always in a model of characters.
+    #[must_use]
+    pub fn split_typed<'t>(&self, text: &'t str) -> (&'t str, &'t str) {
+        match self.unit() {
+            Unit::Word => {
+                let space = text.char_indices().rev().find(|(_, char)| char.is_whitespace());
+                text.split_at(space.map_or(0, |(at, char)| at + char.len_utf8()))
+            }
+            #[cfg(feature = "raw")]
+            Unit::Raw | Unit::RawKeep | Unit::RawFold => crate::raw::split_typed(text),
+            _ => (text, ""),
+        }
+    }
+
     /// The id that stands for `token`: its own, or that of `<unk>`.
     ///
     /// # Errors

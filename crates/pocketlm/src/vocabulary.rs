@@ -266,6 +266,20 @@ impl Vocabulary {
         self.append_word(id, buffer)
     }
 
+    /// Writes the word of `id` into `out` as far as it fits, and returns how many bytes it has: in memory that the
+    /// caller has, where [`word`](Self::word) takes a vector.
+    #[must_use]
+    pub fn copy_word(&self, id: u32, out: &mut [u8]) -> Option<usize> {
+        let id = usize::try_from(id).ok().filter(|&id| id < self.types)?;
+        let mut length = 0;
+        for entry in self.entries(self.offset(id / BLOCK)?).take(id % BLOCK + 1) {
+            let rest = out.get_mut(entry.shared..).unwrap_or_default();
+            rest.iter_mut().zip(entry.suffix).for_each(|(to, &byte)| *to = byte);
+            length = entry.shared + entry.suffix.len();
+        }
+        Some(length)
+    }
+
     /// Appends the word of `id` to `buffer` and returns it.
     pub(crate) fn append_word<'b>(&self, id: u32, buffer: &'b mut Vec<u8>) -> Option<&'b str> {
         let id = usize::try_from(id).ok().filter(|&id| id < self.types)?;
@@ -398,6 +412,12 @@ mod tests {
         for (id, word) in (0..).zip(&sorted) {
             assert_eq!(vocabulary.id(word), Some(id), "{word}");
             assert_eq!(vocabulary.word(id, &mut buffer), Some(word.as_str()));
+            for room in [0, word.len() / 2, word.len(), word.len() + 3] {
+                let mut out = std::vec![0; room];
+                assert_eq!(vocabulary.copy_word(id, &mut out), Some(word.len()));
+                let fits = room.min(word.len());
+                assert_eq!(out[..fits], word.as_bytes()[..fits]);
+            }
         }
         assert_eq!(buffer.capacity(), capacity);
         assert!(vocabulary.words().eq(sorted.iter().cloned()));

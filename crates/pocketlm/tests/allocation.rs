@@ -84,6 +84,7 @@ fn check(model: &Model, what: &str) {
     let mut random = Random::new(1);
     let mut state = session.state().clone();
     let mut all = vec![0.0; model.vocabulary().len()];
+    let (mut saved, mut room) = (vec![0; model.saved_size()], [0; 8]);
     let mut word = Vec::with_capacity(model.vocabulary().longest());
     let count = allocations(|| {
         for _ in 0..3 {
@@ -99,6 +100,10 @@ fn check(model: &Model, what: &str) {
             session.set_state(&state).unwrap();
             session.score("the under a\nthen").unwrap();
             session.score_next("under").unwrap();
+            session.save(&mut saved).unwrap();
+            session.restore(&saved).unwrap();
+            session.complete("the un", 3, |word, _| assert!(word.starts_with("un"))).unwrap();
+            model.vocabulary().copy_word(token, &mut room).unwrap();
             session.reset();
         }
     });

@@ -127,6 +127,75 @@ fn a_foreign_state_is_refused() {
 }
 
 #[test]
+fn a_saved_state_is_restored_by_its_own_model_only() {
+    let ngrams = |seed| common::ngram::model(&common::ngram::table(3, 300, 100, seed));
+    for (model, other) in [(tiny(Precision::Int8), tiny(Precision::Int4)), (ngrams(1), ngrams(2))] {
+        let mut session = Session::new(&model);
+        session.feed_text("the under").unwrap();
+        let (here, mut saved) = (session.state().clone(), vec![0; model.saved_size()]);
+        session.save(&mut saved).unwrap();
+        assert!(matches!(session.save(&mut saved[1..]), Err(Error::Length { .. })));
+        session.feed_text("them").unwrap();
+        let there = session.state().clone();
+        for cut in [0, 3, 7, 8, saved.len() - 1] {
+            assert!(matches!(session.restore(&saved[..cut]), Err(Error::State { .. })));
+        }
+        let mut damaged = saved.clone();
+        damaged[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert!(matches!(session.restore(&damaged), Err(Error::State { .. })));
+        assert_eq!(*session.state(), there);
+        session.restore(&saved).unwrap();
+        assert_eq!(*session.state(), here);
+        // Of the same size, yet not of this model.
+        assert_eq!(other.saved_size(), model.saved_size());
+        assert_eq!(
+            Session::new(&other).restore(&saved),
+            Err(Error::State { problem: "it is of another model" })
+        );
+    }
+}
+
+#[test]
+fn a_score_tells_of_each_token() {
+    let model = tiny(Precision::Int8);
+    let mut session = Session::new(&model);
+    let (mut nll, mut tokens) = (0.0, Vec::new());
+    let text = "the nonsense a";
+    let score = session.score_each(text, |token, log_probability| {
+        nll -= log_probability;
+        tokens.push((token.text.to_owned(), token.id.is_some()));
+    });
+    assert_eq!(score.as_ref().map(|score| score.nll), Ok(nll));
+    assert_eq!(score, session.score(text));
+    let wanted = [("the", true), ("nonsense", false), ("a", true), ("", true)];
+    assert!(tokens.iter().map(|(text, known)| (&**text, *known)).eq(wanted));
+    session.feed_text("under").unwrap();
+    let mut next = Vec::new();
+    session.score_next_each("the", |_, log_probability| next.push(log_probability)).unwrap();
+    assert_eq!(next, [session.log_probability("the").unwrap()]);
+}
+
+#[test]
+fn a_text_is_completed_as_its_parts_are() {
+    let model = tiny(Precision::Int8);
+    let mut session = Session::new(&model);
+    session.feed_text("not from the beginning").unwrap();
+    for (text, context, typed) in [("the under th", "the under", "th"), ("the ", "the", "")] {
+        let mut found = Vec::new();
+        session.complete(text, 3, |word, p| found.push((word.to_owned(), p))).unwrap();
+        let mut other = Session::new(&model);
+        other.feed_text(context).unwrap();
+        let wanted = other.suggest_prefix(typed, 3).unwrap();
+        let wanted: Vec<_> = wanted.iter().map(|s| (s.word.to_owned(), s.probability)).collect();
+        assert!(!wanted.is_empty());
+        if !typed.is_empty() {
+            assert_eq!(found, wanted);
+        }
+        assert!(found.iter().map(|(word, _)| word).eq(wanted.iter().map(|(word, _)| word)));
+    }
+}
+
+#[test]
 fn scoring_leaves_the_state_alone() {
     let model = tiny(Precision::F32);
     let mut session = Session::new(&model);

@@ -25,6 +25,8 @@ mod glue;
 #[cfg(feature = "raw")]
 mod segment;
 #[cfg(feature = "raw")]
+mod suggest;
+#[cfg(feature = "raw")]
 mod write;
 
 #[cfg(feature = "raw")]
@@ -35,6 +37,8 @@ pub use cut::{
 pub use glue::{Glue, inner};
 #[cfg(feature = "raw")]
 pub use segment::{Segment, segments};
+#[cfg(feature = "raw")]
+pub use suggest::{Found, suggest};
 #[cfg(feature = "raw")]
 pub use write::Writer;
 

@@ -38,7 +38,7 @@ static void print(const char *what, const pocketlm_suggestions *found) {
 /* The text's log-probability; prints that of each token. */
 static double score(pocketlm_session *session, const char *text) {
     pocketlm_text_score whole;
-    size_t count = strlen(text) + 2; /* never less than there are tokens */
+    size_t count = 2 * strlen(text) + 2; /* never less than there are tokens */
     pocketlm_token_score *tokens = (pocketlm_token_score *)room(count * sizeof *tokens);
     check(pocketlm_score(session, text, POCKETLM_NUL, &whole, tokens, &count), "score");
     for (size_t at = 0; at < count; at++) {

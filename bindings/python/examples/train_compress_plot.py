@@ -27,7 +27,10 @@ report = pocketlm.train(text, folder / "model", settings=settings,
 print(f"test perplexity {report['test']['perplexity']:.2f} of {report['vocabulary']} words")
 
 # %% Compress
-steps = [{"method": "prune", "sparsity": 0.6, "matrices": ["*"]}, {"method": "quantise", "precision": "int8", "matrices": ["*"]}]
+steps: list[dict[str, object]] = [
+    {"method": "prune", "sparsity": 0.6, "matrices": ["*"]},
+    {"method": "quantise", "precision": "int8", "matrices": ["*"]},
+]
 reports = pocketlm.compress(folder / "model", folder / "small.plm", steps, data=text)
 for step in reports:
     print(f"{step['step']:9} {step['bytes']:7} bytes, valid perplexity {step['valid_perplexity']:.2f}")

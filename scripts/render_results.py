@@ -329,7 +329,7 @@ def paper_row(row: dict, mark: str) -> list[str]:
 
 
 def speed() -> str | None:
-    parts = training_step() + recipes_step() + peers() + library_size()
+    parts = training_step() + recipes_step() + peers() + library_size() + bindings()
     return "\n\n".join(parts) if parts else None
 
 
@@ -406,6 +406,35 @@ def library_size() -> list[str]:
         table("target | library KB | program KB | compiler", rows),
         f"Commit `{found['commit'][:9]}`.",
     ]
+
+
+def bindings() -> list[str]:
+    """results/c_library_size.json and results/bindings.json, written by benches/c_library_size.py and
+    bindings/overhead/overhead.py."""
+    parts = []
+    if size := load("c_library_size.json"):
+        rows = [[target, f"{own['shared_bytes'] / 1e3:.0f}", f"{own['static_bytes'] / 1e3:.0f}"]
+                for target, own in size["targets"].items()]
+        parts += [
+            "The library for C, with the standard library of Rust in it (profile `phone`): the shared one as a file, and "
+            "what the static one adds to a program:",
+            table("target | shared KB | static KB", rows),
+            f"Commit {short(size['commit'])}.",
+        ]
+    if found := load("bindings.json"):
+        names = {"feed": "feed one word", "suggest": "suggest three words", "score_text": "score a text"}
+        rows = [
+            [f"`{model}`, {title}", f"{languages['rust'][call]['us']:.2f}",
+             *(f"{languages[other][call]['over_rust_us']:+.2f}" for other in ("c", "python", "java"))]
+            for model, languages in found["calls"].items() for call, title in names.items()
+        ]
+        parts += [
+            "One call in Rust, and what it takes more from the other languages, in microseconds: the least of many batches "
+            "in turns. `keyboard` is a model of a phone's size (int8); `tiny` has hardly any work of its own.",
+            table("call | Rust µs | C | Python | Java", rows),
+            f"{where(found['machine'], found['commit'])}.",
+        ]
+    return parts
 
 
 def peers() -> list[str]:

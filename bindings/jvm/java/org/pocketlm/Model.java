@@ -7,7 +7,8 @@ import java.util.Objects;
 public final class Model implements AutoCloseable {
     private final Handle handle;
     private final int[] limits = new int[4];
-    /** What the model's bytes lie in, which has to stay. */
+    /** What the model's bytes lie in: held so that it stays for as long as the model and its sessions. */
+    @SuppressWarnings("unused")
     private final ByteBuffer buffer;
 
     private Model(long value, ByteBuffer buffer) {
@@ -88,11 +89,6 @@ public final class Model implements AutoCloseable {
     /** The word of an id. */
     public synchronized String word(int id) {
         return Native.text(Native.check(Native.word(handle.value(), id)));
-    }
-
-    /** Whether the model's bytes are borrowed. */
-    boolean isBorrowed() {
-        return buffer != null;
     }
 
     @Override

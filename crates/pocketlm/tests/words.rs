@@ -51,13 +51,13 @@ impl<'m> Exact<'m> {
         };
         let row = self.after(state);
         let mut sum = 0.0;
-        for token in 0..self.pieces.len() {
+        for (token, &p) in row.iter().enumerate() {
             let piece = self.pieces[token].clone();
             if rest.is_empty() {
-                sum += if ends(&piece) { row[token] } else { 0.0 };
+                sum += if ends(&piece) { p } else { 0.0 };
             } else if !piece.is_empty() && rest.starts_with(&piece) {
                 let next = self.fed(state, token);
-                sum += row[token] * self.word(&next, &rest[piece.len()..], ends_itself);
+                sum += p * self.word(&next, &rest[piece.len()..], ends_itself);
             }
         }
         sum
@@ -67,13 +67,13 @@ impl<'m> Exact<'m> {
     fn beginning(&mut self, state: &State, rest: &[u8]) -> f64 {
         let row = self.after(state);
         let mut sum = 0.0;
-        for token in 0..self.pieces.len() {
+        for (token, &p) in row.iter().enumerate() {
             let piece = self.pieces[token].clone();
             if piece.starts_with(rest) {
-                sum += row[token];
+                sum += p;
             } else if !piece.is_empty() && rest.starts_with(&piece) {
                 let next = self.fed(state, token);
-                sum += row[token] * self.beginning(&next, &rest[piece.len()..]);
+                sum += p * self.beginning(&next, &rest[piece.len()..]);
             }
         }
         sum

@@ -214,6 +214,7 @@ impl Lists {
     ///
     /// # Errors
     /// [`Error::Line`] with the line, what is wrong there and how to mend it.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Utterance>> {
         let found = match self.format {
             Format::Json => self.object()?,

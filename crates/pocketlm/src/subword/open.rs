@@ -1,7 +1,6 @@
 //! The tokenizer of an open file: `docs/format.md`, section 16.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Algorithm, Rules, SentencePieceRules, Tokenizer};
@@ -100,7 +99,7 @@ impl Entry<'_> {
         };
         self.leaves.take("subwords", self.types.saturating_mul(24))?;
         Ok(SentencePieceRules {
-            scores: self.leaves.finite(&name("scores")?.to_string(), &[self.types])?.f32().to_vec(),
+            scores: self.leaves.finite(name("scores")?, &[self.types])?.f32().to_vec(),
             user: self.ids("user")?,
             byte_fallback: flag("byte_fallback")?,
             charsmap,

@@ -214,6 +214,7 @@ impl<M: Borrow<Model>> PersonalSession<M> {
     }
 }
 
+#[cfg(feature = "raw")]
 impl<M: Borrow<Model>> crate::raw::Suggesting for PersonalSession<M> {
     fn find(&mut self, prefixes: &[&str], k: usize) -> Result<Vec<crate::raw::Found>> {
         let found = self.suggest(prefixes, k)?.into_iter();

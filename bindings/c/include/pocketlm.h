@@ -6,7 +6,8 @@
  * Every call but `pocketlm_version` and `pocketlm_message` returns a status. Texts are UTF-8 with their length in bytes,
  * or POCKETLM_NUL for one that ends in NUL. Results go into memory of the caller's; where that is too small, the call
  * returns POCKETLM_SPACE and tells how much it takes. A call that succeeds allocates nothing, but for opening, new
- * sessions, `pocketlm_hide`, and models of raw text, which cut it with a little memory that they give back.
+ * sessions, `pocketlm_hide`, and models of raw text, subwords or characters, which cut it or complete words with memory
+ * that they give back.
  *
  * A model may be used by any number of threads. A session is used by one thread at a time: a second one gets
  * POCKETLM_BUSY. A model may be closed before its sessions are. Nothing is global but a message for each thread.

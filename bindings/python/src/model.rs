@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use numpy::{IntoPyArray, PyArray1};
 use pocketlm::{Session, State};
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::Unit;
 use pocketlm_train::pack::pack_in_memory;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
@@ -29,10 +28,6 @@ fn open(path: &Path) -> PyResult<pocketlm::Model> {
         return pocketlm::Model::open(path).map_err(raise);
     }
     let checkpoint = Checkpoint::load(path).map_err(raise)?;
-    if checkpoint.config.unit == Unit::Bpe {
-        let path = path.display();
-        return Err(raise(format!("{path}: a model of byte pairs runs in the command only")));
-    }
     let packed = pack_in_memory(&checkpoint).map_err(raise)?;
     pocketlm::Model::from_bytes(packed).map_err(raise)
 }

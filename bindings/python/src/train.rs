@@ -97,6 +97,7 @@ fn text_options(text: &Value) -> PyResult<TextOptions> {
         max_vocab: text["max_vocab"].as_u64().map(|n| n as usize),
         min_count: text["min_count"].as_u64(),
         unk: text["unk"].as_str().map(str::to_owned),
+        tokenizer: text["tokenizer"].as_str().map(PathBuf::from),
     })
 }
 

@@ -114,7 +114,8 @@ impl<M: Borrow<Model>> Session<M> {
     /// next word. Goes back to the beginning, feeds the text up to that word, and calls `each` with the `k` likeliest
     /// words that start with what is typed and their probabilities, best first, as [`suggest_prefix`](Self::suggest_prefix) gives them. Words of
     /// raw text come as they are written at this place: `pa` may become `Paris`, and what begins a sentence has a
-    /// capital.
+    /// capital. A model of subwords or characters is searched for whole words
+    /// ([`WordSearch`](crate::subword::words::WordSearch), which is made anew for each call; keep one to be faster).
     ///
     /// # Errors
     /// As [`feed_text`](Self::feed_text) and [`suggest`](Self::suggest).
@@ -125,6 +126,10 @@ impl<M: Borrow<Model>> Session<M> {
         mut each: impl FnMut(&str, f64),
     ) -> Result<()> {
         let vocabulary = self.model.borrow().vocabulary();
+        #[cfg(feature = "subword")]
+        if matches!(vocabulary.unit(), crate::Unit::Subword | crate::Unit::Character) {
+            return self.complete_by_search(text, k, each);
+        }
         #[cfg(feature = "raw")]
         let case = vocabulary.unit().case();
         let (context, typed) = vocabulary.split_typed(text);
@@ -140,6 +145,26 @@ impl<M: Borrow<Model>> Session<M> {
         let found =
             if typed.is_empty() { self.suggest(k)? } else { self.suggest_prefix(typed, k)? };
         found.iter().for_each(|found| each(found.word, found.probability));
+        Ok(())
+    }
+
+    /// [`complete`](Self::complete) for a model of parts of words.
+    #[cfg(feature = "subword")]
+    fn complete_by_search(
+        &mut self,
+        text: &str,
+        k: usize,
+        mut each: impl FnMut(&str, f64),
+    ) -> Result<()> {
+        use crate::subword::words::{Place, WordSearch};
+
+        let model = self.model.borrow();
+        let mut search = WordSearch::new(model)?;
+        let (context, place) = Place::within(model.vocabulary(), text);
+        self.reset();
+        self.feed_text(context)?;
+        let words = search.suggest(self, &place, k)?;
+        words.found.iter().for_each(|found| each(&found.word, found.probability));
         Ok(())
     }
 

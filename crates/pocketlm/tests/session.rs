@@ -196,6 +196,30 @@ fn a_text_is_completed_as_its_parts_are() {
 }
 
 #[test]
+fn a_model_of_characters_completes_whole_words() {
+    use pocketlm::subword::words::{Place, WordSearch};
+
+    let bytes = include_bytes!("../../../fuzz/seeds/open/characters-int4.plm");
+    let model = Model::from_bytes(bytes.to_vec()).unwrap();
+    let (mut session, mut other) = (Session::new(&model), Session::new(&model));
+    let mut search = WordSearch::new(&model).unwrap();
+    let texts = model.vocabulary().words().map(|letter| format!("a {letter}"));
+    let mut some = false;
+    for text in texts.chain(["a ".to_owned()]) {
+        let mut found = Vec::new();
+        session.complete(&text, 3, |word, p| found.push((word.to_owned(), p))).unwrap();
+        let (context, place) = Place::within(model.vocabulary(), &text);
+        other.reset();
+        other.feed_text(context).unwrap();
+        let wanted = search.suggest(&mut other, &place, 3).unwrap().found;
+        let wanted: Vec<_> = wanted.into_iter().map(|one| (one.word, one.probability)).collect();
+        assert_eq!(found, wanted, "{text:?}");
+        some |= !found.is_empty();
+    }
+    assert!(some);
+}
+
+#[test]
 fn scoring_leaves_the_state_alone() {
     let model = tiny(Precision::F32);
     let mut session = Session::new(&model);

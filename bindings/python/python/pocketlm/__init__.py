@@ -46,6 +46,7 @@ def train(
     max_vocab: int | None = None,
     min_count: int | None = None,
     unk: str | None = None,
+    tokenizer: Path | None = None,
     seed: int = 1,
     resume: bool = False,
     device: str = "cpu",
@@ -61,6 +62,7 @@ def train(
     Returns parameters, vocabulary, notes, and the measures on the splits `valid` and `test` (None without one).
     """
     words = {"unit": unit, "text": text, "case": case, "max_vocab": max_vocab, "min_count": min_count, "unk": unk}
+    words["tokenizer"] = None if tokenizer is None else str(tokenizer)
     report = _pocketlm.train(
         data,
         out,

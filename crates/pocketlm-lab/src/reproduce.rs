@@ -227,6 +227,10 @@ impl Args {
             self.row_of(model, row, stop)?;
             return Ok(Outcome::Finished);
         }
+        if row.budget_bytes.is_some() && !row.own_training {
+            self.row_of(&start(&self.work, &self.assets, &row.base), row, stop)?;
+            return Ok(Outcome::Finished);
+        }
         let training = self.work.join(self.training_name(row));
         if let Some(updates) = self.estimate {
             self.estimate(row, updates)?;

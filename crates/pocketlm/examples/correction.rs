@@ -1,10 +1,11 @@
-//! Measures correction on a seeded corpus of slips: `correction MODEL.plm TRAIN.txt VALID.txt TEST.txt [WORDS]` prints
+//! Measures correction on a seeded corpus of slips: `correction MODEL.plm TRAIN.txt VALID.txt TEST.txt NAMES.txt [WORDS]` prints
 //! JSON. The texts are tokenised, a line each.
 //!
 //! A tenth of the words (of letters, three or more, known to the model) get one slip of a typist who is not that of
 //! `Typing::default`: half of them any letter of the keyboard's row above or below or beside, a sixth each a swap, a
 //! letter left out and a letter doubled. The context is the text as it was meant. What breaks right words is counted on
-//! the other nine tenths. A threshold is the least that breaks 0.5 % of the right words of VALID; TEST is measured at it.
+//! the other nine tenths, and on words outside the vocabulary: each `<unk>` of the text is typed as such a word of
+//! NAMES, a text of any kind, drawn as often as it stands there. A threshold is the least that breaks 0.5 % of the right words of VALID; TEST is measured at it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -44,7 +45,7 @@ fn slip(word: &str, random: &mut Random) -> String {
 fn run(
     model: &Model,
     counts: &HashMap<String, f64>,
-    text: &str,
+    (text, names): (&str, &[&str]),
     words: usize,
     seed: u64,
 ) -> Result<Run, Box<dyn Error>> {
@@ -56,16 +57,23 @@ fn run(
             let is_word = word.len() > 2
                 && word.bytes().all(|byte| byte.is_ascii_lowercase())
                 && model.vocabulary().id(word).is_some();
-            if is_word && times.len() < words {
-                let typed = if random.unit() < 0.1 { slip(word, &mut random) } else { word.into() };
+            if (is_word || word == "<unk>") && times.len() < words {
+                let typed = if !is_word {
+                    names[random.bits() as usize % names.len()].into()
+                } else if random.unit() < 0.1 {
+                    slip(word, &mut random)
+                } else {
+                    word.into()
+                };
                 let start = Instant::now();
                 let found = session.correct(&typed, 1)?;
                 times.push(start.elapsed().as_secs_f64() * 1e3);
                 let best = found.words.first().map_or("", |best| &best.word);
-                let is_slip = typed != word;
+                let is_slip = is_word && typed != word;
                 let case =
                     |best: &str, confidence| Case { is_slip, is_right: best == word, confidence };
-                cases[0].push(case(best, found.confidence()));
+                let sure = found.words.first().map_or(0.0, |best| best.probability);
+                cases[0].push(case(best, sure));
                 let (best, confidence) = unigram(model, counts, &typed);
                 cases[1].push(case(&best, confidence));
             }
@@ -97,8 +105,7 @@ fn unigram(model: &Model, counts: &HashMap<String, f64>, typed: &str) -> (String
             best = (word.to_owned(), joint);
         }
     }
-    let confidence = if best.1 > own { best.1 / (sum + own) } else { 0.0 };
-    (best.0, confidence)
+    (best.0, best.1 / (sum + own))
 }
 
 /// The least confidence above which at most 0.5 % of the right words are replaced.
@@ -125,8 +132,8 @@ fn report(valid: &[Case], test: &[Case]) -> String {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, train, valid, test, rest @ ..] = &arguments[..] else {
-        return Err("give a model and the texts train, valid and test".into());
+    let [model, train, valid, test, names, rest @ ..] = &arguments[..] else {
+        return Err("give a model and the texts train, valid, test and names".into());
     };
     let words = rest.first().map_or(Ok(10_000), |words| words.parse())?;
     let model = Model::open(model)?;
@@ -134,8 +141,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     for word in std::fs::read_to_string(train)?.split_whitespace() {
         *counts.entry(word.to_owned()).or_insert(0.0) += 1.0;
     }
-    let (valid, _) = run(&model, &counts, &std::fs::read_to_string(valid)?, words, 7)?;
-    let (test, times) = run(&model, &counts, &std::fs::read_to_string(test)?, words, 11)?;
+    let names = std::fs::read_to_string(names)?;
+    let is_name = |word: &&str| {
+        let is_word = word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let small = word.to_lowercase();
+        is_word && model.vocabulary().id(&small).is_none()
+    };
+    let names: Vec<&str> = names.split_whitespace().filter(is_name).collect();
+    if names.is_empty() {
+        return Err("NAMES has no word outside the vocabulary".into());
+    }
+    let (valid, _) = run(&model, &counts, (&std::fs::read_to_string(valid)?, &names), words, 7)?;
+    let (test, times) = run(&model, &counts, (&std::fs::read_to_string(test)?, &names), words, 11)?;
     let slips = test[0].iter().filter(|case| case.is_slip).count();
     let at = |share: f64| times[(times.len() as f64 * share) as usize];
     println!(

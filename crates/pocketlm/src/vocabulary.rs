@@ -372,7 +372,7 @@ impl Vocabulary {
         let mut word = Vec::new();
         for (id, entry) in (0..).zip(self.entries(0).take(self.types)) {
             // The head of a block is written whole.
-            let is_head = id as usize % BLOCK == 0;
+            let is_head = (id as usize).is_multiple_of(BLOCK);
             let shared = if is_head { common(&word, entry.suffix) } else { entry.shared };
             word.truncate(entry.shared);
             word.extend_from_slice(entry.suffix);

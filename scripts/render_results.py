@@ -550,10 +550,28 @@ def entropy() -> str | None:
     return table(header, rows) + f"\n\n{where(found['machine'], found['commit'])}."
 
 
+def correction() -> str | None:
+    """results/correction.json, written by benches/correction.py."""
+    found = load("correction.json")
+    if not found:
+        return None
+    rows = [
+        [name, f"{row['threshold']:.2f}"] + [f"{100 * row[key]:.2f}" for key in ("mended", "broken", "first", "right_above_0.9")]
+        for name, row in (("with context", found["context"]), ("without context", found["unigram"]))
+    ]
+    header = "ranking | threshold | % of slips mended | % of right words broken | % of slips with the right word first | % right above 0.9"
+    data = ", ".join(f"{key} `{value[:12]}…`" for key, value in found["sha256"].items())
+    note = (f"{found['words']:,} words, {found['slips']:,} slips. A call takes {found['p50_ms']:.2f} ms at the median, "
+            f"{found['p99_ms']:.2f} ms at the 99th percentile (profile {found['profile']}, other work on the machine)."
+            f" SHA-256: {data}; {where(found['machine'], found['commit'])}.")
+    return table(header, rows) + f"\n\n{note}"
+
+
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
     ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "frontier": frontier, "field": field},
     ROOT / "docs/benchmarks.md": {"speed": speed},
+    ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
     ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},
 }

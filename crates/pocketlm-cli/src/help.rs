@@ -12,7 +12,7 @@ use crate::{Cli, shell};
 /// The commands in groups, in the order of the help.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start here", &["demo"]),
-    ("Use a model", &["suggest", "complete", "score", "rescore", "generate"]),
+    ("Use a model", &["suggest", "complete", "correct", "score", "rescore", "generate"]),
     ("Make a model", &["train", "sweep", "compress", "pack", "ngram", "import", "export"]),
     ("Measure a model", &["eval", "compare", "bench", "inspect"]),
     ("Set up", &["completions", "man", "help"]),

@@ -86,6 +86,7 @@ enum Command {
     Inspect(cmd::inspect::Args),
     Suggest(cmd::suggest::Args),
     Complete(cmd::suggest::CompleteArgs),
+    Correct(cmd::correct::Args),
     Score(cmd::score::Args),
     Rescore(cmd::rescore::Args),
     Generate(cmd::generate::Args),
@@ -124,7 +125,7 @@ impl Command {
     fn threads(&self) -> usize {
         match self {
             Self::Suggest(_) | Self::Complete(_) | Self::Score(_) | Self::Generate(_) => 1,
-            Self::Bench(_) => 1,
+            Self::Bench(_) | Self::Correct(_) => 1,
             _ => 0,
         }
     }
@@ -144,6 +145,7 @@ impl Command {
             Self::Inspect(args) => args.run(),
             Self::Suggest(args) => args.run(),
             Self::Complete(args) => args.run(),
+            Self::Correct(args) => args.run(),
             Self::Score(args) => args.run(),
             Self::Rescore(args) => args.run(),
             Self::Generate(args) => args.run(),

@@ -195,3 +195,14 @@ fn the_text_of_the_demo_can_be_written() {
     let again = command(&here, "demo --write-text text", &[]).output().unwrap();
     assert!(stderr(&again).contains("there is a train.txt already"), "{}", stderr(&again));
 }
+
+#[test]
+fn a_slip_is_mended() {
+    let lines = print(shared(), "correct -m packed.plm --json -k 3", &["the catt"]);
+    let found: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!(found["typed"], "catt");
+    assert!(
+        found["corrections"].as_array().unwrap().iter().any(|word| word["word"] == "cat"),
+        "{found}"
+    );
+}

@@ -114,6 +114,7 @@
 //! * `personal` (default): what one user types, beside a model: [`personal`].
 //! * `raw` (default): models of raw text. `subword` (default): models of subwords, and whole words from them.
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
+//! * `correct` (default): [`Session::correct`], which mends slips of typing.
 //! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3))`) shares large
 //!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
 //! * `serde`: the types of [`spec`] that have a name are written and read by it.
@@ -135,6 +136,8 @@ extern crate std;
 
 mod batch;
 mod cell;
+#[cfg(feature = "correct")]
+pub mod correct;
 mod entropy;
 mod error;
 mod exponential;

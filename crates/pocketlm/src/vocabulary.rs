@@ -366,6 +366,20 @@ impl Vocabulary {
         })
     }
 
+    /// Calls `visit` with every word in the order of ids: its id, the bytes that it shares with the word before, itself.
+    #[cfg(feature = "correct")]
+    pub(crate) fn walk(&self, mut visit: impl FnMut(u32, usize, &str)) {
+        let mut word = Vec::new();
+        for (id, entry) in (0..).zip(self.entries(0).take(self.types)) {
+            // The head of a block is written whole.
+            let is_head = (id as usize).is_multiple_of(BLOCK);
+            let shared = if is_head { common(&word, entry.suffix) } else { entry.shared };
+            word.truncate(entry.shared);
+            word.extend_from_slice(entry.suffix);
+            visit(id, shared, core::str::from_utf8(&word).unwrap_or_default());
+        }
+    }
+
     fn entries(&self, at: usize) -> Entries<'_> {
         Entries { text: self.text.bytes(), at }
     }

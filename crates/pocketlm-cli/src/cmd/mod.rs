@@ -4,6 +4,7 @@ pub mod bench;
 pub mod compare;
 pub mod completions;
 pub mod compress;
+pub mod correct;
 pub mod demo;
 pub mod eval;
 pub mod export;

@@ -1,0 +1,99 @@
+//! `pocketlm correct`
+
+use anyhow::{Result, bail};
+use pocketlm::Unit;
+use pocketlm::correct::{Corrections, Layout, Typing};
+use pocketlm::raw;
+use serde_json::json;
+
+use crate::input::each_text;
+use crate::model::{Loaded, ModelArg};
+use crate::numbers::suggestions;
+
+/// Mend the last word of a text, if a slip of typing is likely.
+///
+/// Each argument is a text whose last word is done; it is shown with the words that may have been meant instead, each
+/// with its probability. Without arguments, each line of standard input is a text.
+///
+/// Example: pocketlm correct -m small.plm "the company said teh"
+#[derive(clap::Args)]
+#[command(override_usage = "pocketlm correct -m <MODEL> [OPTIONS] [TEXT]...")]
+pub struct Args {
+    /// Text whose last word is to be mended; without it, lines of standard input.
+    #[arg(value_name = "TEXT")]
+    text: Vec<String>,
+    #[command(flatten)]
+    model: ModelArg,
+    /// Number of words shown.
+    #[arg(short, long = "top", alias = "k", default_value = "5", value_parser = suggestions)]
+    k: usize,
+    /// Where the keys of the keyboard are.
+    #[arg(long, value_enum, default_value = "qwerty")]
+    layout: Keys,
+    /// Print one JSON object for each text.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Keys {
+    Qwerty,
+    Qwertz,
+    Azerty,
+}
+
+impl Args {
+    /// Mends every text.
+    pub fn run(self) -> Result<()> {
+        let path = self.model.path(&self.text)?;
+        let loaded = Loaded::words(path)?;
+        if loaded.model.vocabulary().unit() == Unit::Character {
+            bail!("{} is a model of characters; take one of words", path.display());
+        }
+        let layout = match self.layout {
+            Keys::Qwerty => Layout::Qwerty,
+            Keys::Qwertz => Layout::Qwertz,
+            Keys::Azerty => Layout::Azerty,
+        };
+        let typing = Typing { layout, ..Typing::default() };
+        each_text(&self.text, |asked| {
+            if !self.json {
+                asked.head()?;
+            }
+            let text = loaded.composed(asked.text);
+            let (context, typed) = split(&loaded, text.trim_end());
+            let found = loaded.session(context)?.correct_by(&typing, typed, self.k)?;
+            self.show(context, typed, &found)
+        })
+    }
+
+    fn show(&self, context: &str, typed: &str, found: &Corrections) -> Result<()> {
+        let pairs = found.words.iter().map(|word| (word.word.as_str(), word.probability));
+        if self.json {
+            let list = |(word, probability)| json!({ "word": word, "probability": probability });
+            let list: Vec<_> = pairs.map(list).collect();
+            say!(
+                "{}",
+                json!({ "context": context, "typed": typed, "as_typed": found.as_typed,
+                    "confidence": found.confidence(), "corrections": list })
+            );
+            return Ok(());
+        }
+        let mut all: Vec<_> = pairs.chain([(typed, found.as_typed)]).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (word, probability) in all {
+            let mark = if word == typed { "  (as typed)" } else { "" };
+            say!("{:6.2} %  {word}{mark}", probability * 100.0);
+        }
+        Ok(())
+    }
+}
+
+/// The context and the last word.
+fn split<'t>(loaded: &Loaded, text: &'t str) -> (&'t str, &'t str) {
+    if loaded.model.vocabulary().unit().case().is_some() {
+        return raw::split_typed(text);
+    }
+    let space = text.char_indices().rev().find(|(_, char)| char.is_whitespace());
+    text.split_at(space.map_or(0, |(at, char)| at + char.len_utf8()))
+}

@@ -53,8 +53,12 @@ impl Teacher {
                         counts anew and holds out what it predicts";
             return Err(foreign(name, what));
         }
-        if model.vocabulary().tokenizer().is_some() {
-            return Err(foreign(name, "is a packed model of subwords: give its checkpoint"));
+        let vocabulary = model.vocabulary();
+        if let Some(tokenizer) = vocabulary.tokenizer() {
+            let own = Encoder::packed(tokenizer, vocabulary.eos(), vocabulary.unk(), path)?;
+            check_unit(name, own.unit(), student)?;
+            let ids = ids(name, own.vocabulary().words().map(str::to_owned), student)?;
+            return Ok(Self::Packed(Arc::new(model), ids));
         }
         let unit = match (model.vocabulary().unit(), model.vocabulary().unit().case()) {
             (_, Some(case)) => Unit::Raw(case),

@@ -200,7 +200,7 @@ def frontier() -> str | None:
             f"{row['bytes']:,}",
             f"{row['valid_perplexity']:.2f}",
             f"**{row['test_perplexity']:.2f}**",
-            f"{row['tokens_per_second']:,.0f}",
+            f"{row['tokens_per_second']:,.0f}" if row["tokens_per_second"] else "–",
         ]
         for row in sorted(found, key=lambda row: row["budget_bytes"])
     ]
@@ -567,12 +567,35 @@ def correction() -> str | None:
     return table(header, rows) + f"\n\n{note}"
 
 
+def rescoring() -> str | None:
+    """results/rescoring/LIST.json, written by benches/rescoring.py."""
+    found = [load(f"rescoring/{path.name}") for path in sorted((RESULTS / "rescoring").glob("*.json"))]
+    if not found:
+        return None
+    names = {"model": "recurrent", "ngram": "n-gram", "mixture": "both"}
+
+    def percent(rate: dict) -> str:
+        return f"{100 * rate['value']:.1f} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
+
+    rows = [
+        [f"`{one['list']}`, {names[kind]}", f"{row['utterances']:,}", percent(row["before"]), percent(row["after"]),
+         f"{100 * row['oracle']['value']:.1f}", f"{100 * row['reduction']:.1f} %", f"{row['hypotheses_per_second']:,.0f}"]
+        for one in found for kind, row in one["rows"].items()
+    ]
+    header = "list, model | utterances | WER before, % | after, % | at best, % | fewer errors | hypotheses/s"
+    one = found[0]
+    sizes = f"Files: recurrent {one['model_bytes'] / 1e6:.2f} MB, n-gram {one['mix_bytes'] / 1e6:.1f} MB."
+    note = "In brackets 95 % intervals. Of `hyporadise-cv` there are no scores but the order."
+    return "\n\n".join([table(header, rows), f"{note} {sizes}", f"{where(one['machine'], one['commit'])}."])
+
+
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
     ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "frontier": frontier, "field": field},
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
+    ROOT / "docs/rescoring.md": {"rescoring": rescoring},
     ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},
 }
 

@@ -279,6 +279,25 @@ mod tests {
         }
     }
 
+    /// The packed files of the frontier are those that were measured.
+    #[test]
+    fn the_files_of_the_frontier_fit_their_size() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for row in rows("frontier").unwrap() {
+            let name = &row.name;
+            let text = std::fs::read(root.join(format!("results/frontier/{name}.json"))).unwrap();
+            let stored: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            let file = std::fs::read(root.join(format!("assets/frontier/{name}.plm"))).unwrap();
+            assert_eq!(stored["bytes"], file.len(), "{name}");
+            assert!(file.len() as u64 <= row.budget_bytes.unwrap(), "{name}");
+            let model = pocketlm::Model::from_bytes(file).unwrap();
+            let test =
+                model.perplexity().iter().find(|figure| figure.data.ends_with("test")).unwrap();
+            let want = stored["test_perplexity"].as_f64().unwrap();
+            assert!((test.value - want).abs() < 1e-6, "{name}: {} {want}", test.value);
+        }
+    }
+
     #[test]
     fn the_factored_models_are_as_large_as_published() {
         let count = |name: &str| {

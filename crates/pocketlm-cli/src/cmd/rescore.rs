@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use pocketlm_train::rescoring::{
-    Candidate, Counts, Fitted, Format, Lists, Normalisation, PARTS, Places, Rates, References,
-    Scores, Utterance, tune,
+    Candidate, Counts, Format, Lists, Normalisation, PARTS, Places, Rates, References, Scores,
+    Utterance, tune, tune_bagged,
 };
 use serde_json::{Map, Value, json};
 
@@ -276,11 +276,13 @@ impl Args {
                 evidence.iter().map(|own| own.candidate(mix, Some(reference))).collect()
             };
             let lists: Vec<_> = all.iter().map(candidates).collect();
-            let Fitted { weights, errors } = tune(&lists, start, free);
-            (errors, Weighing { mix, weights }, lists)
+            let views: Vec<&[Candidate]> = lists.iter().map(Vec::as_slice).collect();
+            (tune(&views, start, free).errors, mix, lists)
         });
         let best = tried.reduce(|best, next| if next.0 < best.0 { next } else { best });
-        let Some((_, weighing, lists)) = best else { bail!("{}: no utterance", list.display()) };
+        let Some((_, mix, lists)) = best else { bail!("{}: no utterance", list.display()) };
+        let views: Vec<&[Candidate]> = lists.iter().map(Vec::as_slice).collect();
+        let weighing = Weighing { mix, weights: tune_bagged(&views, start, free).weights };
         let words = all.iter().map(|(reference, _)| reference.split_whitespace().count() as u32);
         let counts: Vec<_> = lists
             .iter()

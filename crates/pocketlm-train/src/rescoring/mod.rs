@@ -12,5 +12,5 @@ mod word_errors;
 pub use list::{Format, Heard, Lists, Places, Scores, Utterance};
 pub use normalise::Normalisation;
 pub use reference::References;
-pub use tune::{Candidate, Fitted, PARTS, tune};
+pub use tune::{Candidate, Fitted, PARTS, tune, tune_bagged};
 pub use word_errors::{Counts, Interval, Rates, word_errors};

@@ -4,6 +4,12 @@
 //! hypothesis is a straight line, so which hypothesis is first changes at a few points only, and these are found exactly:
 //! they are the corners of the upper envelope of the lines (Och 2003, *Minimum error rate training in statistical machine
 //! translation*, section 5). Weights are searched in turn until none of them improves.
+//!
+//! The best weights of a short list are its own alone. So the search is also made on resampled lists, and the mean of all
+//! that are found taken (Breiman 1996, *Bagging predictors*).
+
+use pocketlm::Random;
+use rayon::prelude::*;
 
 /// The names of the weights, in their order.
 pub const PARTS: [&str; 4] = ["first_lm_scale", "lm_scale", "insertion_penalty", "length_bonus"];
@@ -12,6 +18,9 @@ const LM: usize = 1;
 
 /// Rounds over all weights at most.
 const ROUNDS: usize = 20;
+/// Resampled lists whose weights are averaged, and the seed that they are drawn with.
+const BAGS: usize = 32;
+const SEED: u64 = 1;
 /// The weights of the language model that searches start from.
 const STARTS: [f64; 3] = [0.0, 1.0, 10.0];
 
@@ -56,7 +65,7 @@ pub struct Fitted {
 }
 
 /// Searches the weights that are `free`, from those of `start`; the others stay. The same lists give the same weights.
-pub fn tune(lists: &[Vec<Candidate>], start: [f64; 4], free: [bool; 4]) -> Fitted {
+pub fn tune(lists: &[&[Candidate]], start: [f64; 4], free: [bool; 4]) -> Fitted {
     let starts = STARTS.iter().take(if free[LM] { STARTS.len() } else { 1 });
     let searches = starts.map(|&lm| {
         let mut weights = start;
@@ -69,7 +78,22 @@ pub fn tune(lists: &[Vec<Candidate>], start: [f64; 4], free: [bool; 4]) -> Fitte
     searches.fold(first, |best, found| if found.errors < best.errors { found } else { best })
 }
 
-fn search(lists: &[Vec<Candidate>], mut weights: [f64; 4], free: [bool; 4]) -> Fitted {
+/// The mean of what [`tune`] finds on as many utterances drawn with replacement, or `start` where that makes no more
+/// errors: more errors here than by [`tune`], fewer on other lists.
+pub fn tune_bagged(lists: &[&[Candidate]], start: [f64; 4], free: [bool; 4]) -> Fitted {
+    let mut random = Random::new(SEED);
+    let mut draw = || lists[(random.unit() * lists.len() as f64) as usize];
+    let bags: Vec<Vec<&[Candidate]>> =
+        (0..BAGS).map(|_| lists.iter().map(|_| draw()).collect()).collect();
+    let found: Vec<_> = bags.par_iter().map(|bag| tune(bag, start, free).weights).collect();
+    let mean = |part: usize| found.iter().map(|own| own[part]).sum::<f64>() / BAGS as f64;
+    let weights = std::array::from_fn(|part| if free[part] { mean(part) } else { start[part] });
+    let [first, bagged] =
+        [start, weights].map(|weights| Fitted { weights, errors: errors(lists, &weights) });
+    if bagged.errors < first.errors { bagged } else { first }
+}
+
+fn search(lists: &[&[Candidate]], mut weights: [f64; 4], free: [bool; 4]) -> Fitted {
     let mut least = errors(lists, &weights);
     for _ in 0..ROUNDS {
         let before = least;
@@ -88,8 +112,8 @@ fn search(lists: &[Vec<Candidate>], mut weights: [f64; 4], free: [bool; 4]) -> F
     Fitted { weights, errors: errors(lists, &weights) }
 }
 
-fn errors(lists: &[Vec<Candidate>], weights: &[f64; 4]) -> u64 {
-    let chosen = |list: &Vec<Candidate>| list.get(Candidate::best(list, weights)).map(|c| c.errors);
+fn errors(lists: &[&[Candidate]], weights: &[f64; 4]) -> u64 {
+    let chosen = |list: &&[Candidate]| list.get(Candidate::best(list, weights)).map(|c| c.errors);
     lists.iter().filter_map(chosen).map(u64::from).sum()
 }
 
@@ -103,7 +127,7 @@ struct Line {
 }
 
 impl Line {
-    fn new(lists: &[Vec<Candidate>], weights: &[f64; 4], part: usize) -> Self {
+    fn new(lists: &[&[Candidate]], weights: &[f64; 4], part: usize) -> Self {
         let least = if part == LM { 0.0 } else { f64::NEG_INFINITY };
         let (mut first, mut changes) = (0, Vec::new());
         for list in lists {
@@ -199,12 +223,16 @@ mod tests {
         ]
     }
 
+    fn views(lists: &[Vec<Candidate>]) -> Vec<&[Candidate]> {
+        lists.iter().map(Vec::as_slice).collect()
+    }
+
     #[test]
     fn the_scale_that_is_right_everywhere_is_found() {
-        let found = tune(&lists(), [0.0; 4], [false, true, false, false]);
+        let found = tune(&views(&lists()), [0.0; 4], [false, true, false, false]);
         assert_eq!(found, Fitted { weights: [0.0, 2.5, 0.0, 0.0], errors: 0 });
         // Nothing is free, or nothing helps.
-        let fixed = tune(&lists(), [0.0, 1.0, 0.0, 0.0], [false; 4]);
+        let fixed = tune(&views(&lists()), [0.0, 1.0, 0.0, 0.0], [false; 4]);
         assert_eq!(fixed, Fitted { weights: [0.0, 1.0, 0.0, 0.0], errors: 1 });
         assert_eq!(tune(&[], [0.5; 4], [true; 4]).weights, [0.5; 4]);
     }
@@ -212,9 +240,18 @@ mod tests {
     #[test]
     fn words_are_penalised_where_there_are_too_many() {
         let lists = vec![vec![candidate(0.0, -1.0, 5.0, 2), candidate(-1.0, -1.0, 3.0, 0)]; 2];
-        let found = tune(&lists, [0.0; 4], [false, false, true, false]);
+        let found = tune(&views(&lists), [0.0; 4], [false, false, true, false]);
         assert_eq!(found.errors, 0);
         assert!(found.weights[2] > 0.5);
+    }
+
+    #[test]
+    fn the_mean_of_many_searches_is_right_too() {
+        let many: Vec<_> = lists().into_iter().cycle().take(30).collect();
+        let found = tune_bagged(&views(&many), [0.0; 4], [false, true, false, false]);
+        assert_eq!(found.errors, 0);
+        assert!(found.weights[1] > 2.0 && found.weights[1] < 3.0);
+        assert_eq!(tune_bagged(&[], [0.5; 4], [true; 4]).weights, [0.5; 4]);
     }
 
     fn any_lists() -> impl Strategy<Value = Vec<Vec<Candidate>>> {
@@ -229,6 +266,7 @@ mod tests {
         #[test]
         fn a_line_has_the_errors_of_its_weights(lists in any_lists(), part in 0usize..4) {
             let weights = [0.3, 0.7, -0.2, 0.1];
+            let lists = views(&lists);
             let line = Line::new(&lists, &weights, part);
             let mut from = line.least;
             let mut count = line.first;
@@ -247,10 +285,13 @@ mod tests {
         #[test]
         fn searching_never_adds_errors(lists in any_lists()) {
             let start = [0.1, 0.5, 0.0, 0.2];
-            let found = tune(&lists, start, [true; 4]);
-            prop_assert!(found.errors <= errors(&lists, &start));
-            prop_assert!(found.weights[LM] >= 0.0);
-            prop_assert_eq!(found, tune(&lists, start, [true; 4]));
+            let lists = views(&lists);
+            for search in [tune, tune_bagged] {
+                let found = search(&lists, start, [true; 4]);
+                prop_assert!(found.errors <= errors(&lists, &start));
+                prop_assert!(found.weights[LM] >= 0.0);
+                prop_assert_eq!(found, search(&lists, start, [true; 4]));
+            }
         }
     }
 }

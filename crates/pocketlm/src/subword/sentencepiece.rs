@@ -18,6 +18,9 @@ const NONE: u32 = u32::MAX;
 /// What an unknown character costs beside the least likely piece (`kUnkPenalty` of SentencePiece).
 const UNKNOWN_PENALTY: f32 = 10.0;
 
+/// The score of a symbol of the user, for each byte after the first.
+const USER_BONUS: f64 = 0.1;
+
 #[derive(Debug, Clone)]
 pub(super) struct SentencePiece {
     normaliser: Normaliser,
@@ -76,14 +79,13 @@ impl SentencePiece {
         let is_byte = |id: &u32| bytes.as_ref().is_some_and(|bytes| bytes.contains(id));
         let text: Vec<u32> = (0..types).filter(|id| is_text(*id) && !is_byte(id)).collect();
         let normal = text.iter().filter(|id| !is_user(id)).map(|&id| rules.scores[id as usize]);
-        let [least, most] = normal
-            .fold([f32::MAX, f32::MIN], |[least, most], score| [least.min(score), most.max(score)]);
+        let least = normal.fold(f32::MAX, f32::min);
         let method = if algorithm == Algorithm::Unigram {
             let score = |id: u32| {
                 let (piece, own) = (pieces.get(id), rules.scores[id as usize]);
-                // A symbol of the user always wins. SentencePiece has three bytes for a space.
+                // Higher than any logarithm, so it nearly always wins (SentencePiece 0.2.3). A space is three bytes there.
                 let spaces = piece.iter().filter(|&&byte| byte == b' ').count();
-                let bonus = || f64::from((piece.len() + 2 * spaces) as f32 * most) - 0.1;
+                let bonus = || USER_BONUS * (piece.len() + 2 * spaces - 1) as f64;
                 if is_user(&id) { bonus() } else { f64::from(own) }
             };
             Method::Unigram((0..types).map(score).collect(), least - UNKNOWN_PENALTY)
@@ -178,10 +180,10 @@ impl SentencePiece {
             let char = char_length(&text[at..]);
             let mut is_known = false;
             self.trie.each_prefix(&text[at..], |length, piece| {
-                let sum = scores[piece as usize] + here;
+                let sum = (scores[piece as usize] + here) as f32;
                 let end = &mut best[at + length];
-                if end.1 == NONE || sum > f64::from(end.0) {
-                    *end = (sum as f32, piece, at as u32);
+                if end.1 == NONE || sum > end.0 {
+                    *end = (sum, piece, at as u32);
                 }
                 is_known |= length == char;
             });

@@ -579,10 +579,10 @@ def rescoring() -> str | None:
 
     rows = [
         [f"`{one['list']}`, {names[kind]}", f"{row['utterances']:,}", percent(row["before"]), percent(row["after"]),
-         f"{100 * row['oracle']['value']:.1f}", f"{100 * row['reduction']:.1f} %", f"{row['hypotheses_per_second']:,.0f}"]
+         f"{100 * row['oracle']['value']:.1f}", f"{100 * row['reduction']:.1f} %", f"{row['hypotheses_per_cpu_second']:,.0f}"]
         for one in found for kind, row in one["rows"].items()
     ]
-    header = "list, model | utterances | WER before, % | after, % | at best, % | fewer errors | hypotheses/s"
+    header = "list, model | utterances | WER before, % | after, % | at best, % | fewer errors | hypotheses a second of processor time"
     one = found[0]
     sizes = f"Files: recurrent {one['model_bytes'] / 1e6:.2f} MB, n-gram {one['mix_bytes'] / 1e6:.1f} MB."
     note = "In brackets 95 % intervals. Of `hyporadise-cv` there are no scores but the order."

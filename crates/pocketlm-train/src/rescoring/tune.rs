@@ -78,8 +78,8 @@ pub fn tune(lists: &[&[Candidate]], start: [f64; 4], free: [bool; 4]) -> Fitted 
     searches.fold(first, |best, found| if found.errors < best.errors { found } else { best })
 }
 
-/// The mean of what [`tune`] finds on as many utterances drawn with replacement, or `start` where that makes no more
-/// errors: more errors here than by [`tune`], fewer on other lists.
+/// The mean of what [`tune`] finds on as many utterances drawn with replacement: it makes more errors here, fewer on other
+/// lists. Where it does not even make fewer than `start`, what [`tune`] finds on the lists themselves.
 pub fn tune_bagged(lists: &[&[Candidate]], start: [f64; 4], free: [bool; 4]) -> Fitted {
     let mut random = Random::new(SEED);
     let mut draw = || lists[(random.unit() * lists.len() as f64) as usize];
@@ -90,7 +90,7 @@ pub fn tune_bagged(lists: &[&[Candidate]], start: [f64; 4], free: [bool; 4]) -> 
     let weights = std::array::from_fn(|part| if free[part] { mean(part) } else { start[part] });
     let [first, bagged] =
         [start, weights].map(|weights| Fitted { weights, errors: errors(lists, &weights) });
-    if bagged.errors < first.errors { bagged } else { first }
+    if bagged.errors < first.errors { bagged } else { tune(lists, start, free) }
 }
 
 fn search(lists: &[&[Candidate]], mut weights: [f64; 4], free: [bool; 4]) -> Fitted {

@@ -72,7 +72,7 @@ def front() -> str | None:
         "| --- | --- |",
         f"| size of its file, {form} | {row['bytes'] / 1e6:.2f} MB |",
         f"| quality on the Penn Treebank (test) | perplexity {row['test_perplexity']:.2f}; the next word is among the "
-        f"first three suggestions {100 * trained['recall_at_3']:.0f} % of the time |",
+        f"first three suggestions {100 * trained['recall_at_3']:.0f} % of the time (line ends and unknown words counted) |",
         f"| speed, each word with the probabilities of all words | {run['rows'][form]['tokens_per_second']:,.0f} "
         f"words/s on {thread} of an {run['machine']['cpu']} |",
         f"| size of the library in a program | {library['aarch64']} (AArch64), {library['x86_64']} (x86-64) |",

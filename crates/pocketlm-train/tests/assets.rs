@@ -17,7 +17,8 @@ fn assets() -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut models: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
-    models.retain(|path| path.is_dir());
+    // The others hold packed files.
+    models.retain(|path| path.join("config.json").is_file());
     models.sort();
     models
 }

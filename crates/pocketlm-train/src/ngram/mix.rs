@@ -6,11 +6,16 @@ const STILL: f64 = 1e-7;
 
 /// ln of the mixture's probability, with the weight `weight` of the second model, from the logarithms of both.
 pub fn log_probability(first: f64, second: f64, weight: f64) -> f64 {
-    let top = first.max(second);
+    log_sum([(first, 1.0 - weight), (second, weight)].into_iter())
+}
+
+/// ln Σ weight · exp(logarithm).
+fn log_sum(terms: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+    let top = terms.clone().map(|(logarithm, _)| logarithm).fold(f64::NEG_INFINITY, f64::max);
     if top == f64::NEG_INFINITY {
         return top;
     }
-    top + ((1.0 - weight) * (first - top).exp() + weight * (second - top).exp()).ln()
+    top + terms.map(|(logarithm, weight)| weight * (logarithm - top).exp()).sum::<f64>().ln()
 }
 
 /// The weight of the second model that makes a text likeliest: see [`weights`].
@@ -55,12 +60,7 @@ pub fn mean_log_probability<S: AsRef<[f64]>>(models: &[S], weights: &[f64]) -> f
 
 /// ln of the mixture's probability of one token.
 fn log_mixture<S: AsRef<[f64]>>(models: &[S], weights: &[f64], at: usize) -> f64 {
-    let top = models.iter().map(|model| model.as_ref()[at]).fold(f64::NEG_INFINITY, f64::max);
-    if top == f64::NEG_INFINITY {
-        return top;
-    }
-    let terms = models.iter().zip(weights).map(|(m, weight)| weight * (m.as_ref()[at] - top).exp());
-    top + terms.sum::<f64>().ln()
+    log_sum(models.iter().map(|model| model.as_ref()[at]).zip(weights.iter().copied()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::exponential::exp;
 use crate::model::Model;
 use crate::session::{SUGGESTIONS, Session};
 use crate::stream::Stream;
+use crate::vocabulary::Vocabulary;
 
 /// One suggested word.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,17 +96,7 @@ impl<M: Borrow<Model>> Session<M> {
     /// As [`suggest`](Self::suggest).
     pub fn suggest_prefixes(&mut self, prefixes: &[&str], k: usize) -> Result<Suggestions<'_>> {
         let model = self.model.borrow();
-        let is_new = |at: usize| {
-            let covers = |other: usize| {
-                prefixes[at].starts_with(prefixes[other])
-                    && (prefixes[at] != prefixes[other] || other < at)
-            };
-            !(0..prefixes.len()).any(|other| other != at && covers(other))
-        };
-        let ranges = (0..prefixes.len()).filter(|&at| is_new(at)).map(|at| {
-            let Range { start, end } = model.vocabulary().prefix(prefixes[at]);
-            start as usize..end as usize
-        });
+        let ranges = ranges(model.vocabulary(), prefixes);
         let normaliser = self.stream.find(model, ranges, k)?;
         Ok(self.stream.suggestions(model, normaliser))
     }
@@ -177,6 +168,24 @@ impl<M: Borrow<Model>> Session<M> {
     }
 }
 
+/// The ids of the words that start with any of `prefixes`, each once.
+pub(crate) fn ranges(
+    vocabulary: &Vocabulary,
+    prefixes: &[&str],
+) -> impl Iterator<Item = Range<usize>> + Clone {
+    let is_new = |at: usize| {
+        let covers = |other: usize| {
+            prefixes[at].starts_with(prefixes[other])
+                && (prefixes[at] != prefixes[other] || other < at)
+        };
+        !(0..prefixes.len()).any(|other| other != at && covers(other))
+    };
+    (0..prefixes.len()).filter(move |&at| is_new(at)).map(|at| {
+        let Range { start, end } = vocabulary.prefix(prefixes[at]);
+        start as usize..end as usize
+    })
+}
+
 impl Stream {
     /// Leaves the `k` best of the tokens of `ranges`, which do not overlap, in `candidates` and returns the log-sum-exp
     /// of all of them, as far as the output layer is computed in one pass.
@@ -224,7 +233,7 @@ impl Stream {
 }
 
 /// Takes the logits of the tokens `hidden`, ascending, out of a block that starts at token `start`.
-fn mask(block: &mut [f32], start: usize, hidden: &[u32]) {
+pub(crate) fn mask(block: &mut [f32], start: usize, hidden: &[u32]) {
     let from = hidden.partition_point(|&token| (token as usize) < start);
     for &token in &hidden[from..] {
         match block.get_mut(token as usize - start) {

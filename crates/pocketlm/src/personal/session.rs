@@ -1,14 +1,17 @@
 //! A model and its user's words, at work together.
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
-use core::ops::Range;
+
+use pocketlm_kernels::topk::{Candidate, TopK};
 
 use super::{Kind, Personal};
 use crate::error::Result;
 use crate::model::Model;
 use crate::session::Session;
+use crate::suggest::{mask, ranges};
 use crate::text::Token;
 
 /// A word that is suggested.
@@ -170,8 +173,11 @@ impl<M: Borrow<Model>> PersonalSession<M> {
         self.probabilities.iter_mut().for_each(|p| *p *= mixture.weights[0]);
         let prefixes = if prefixes.is_empty() { &[""] } else { prefixes };
         let model = self.session.model.borrow();
-        let ranges = disjoint(prefixes.iter().map(|prefix| model.vocabulary().prefix(prefix)));
-        let mut top = Top { most: k, found: Vec::new() };
+        let ranges = ranges(model.vocabulary(), prefixes);
+        // The user's words have the first numbers, by their places; those of the model follow, by their ids.
+        let own = self.personal.words.len();
+        let mut candidates = vec![Candidate::default(); k.min(own + self.probabilities.len())];
+        let mut top = TopK::new(&mut candidates);
         let mut all = 0.0;
         let mut hidden: Vec<u32> = self.session.stream.hidden.clone();
         let begins = |text: &str| prefixes.iter().any(|prefix| text.starts_with(prefix));
@@ -187,28 +193,31 @@ impl<M: Borrow<Model>> PersonalSession<M> {
             } else {
                 all += f64::from(share);
                 if word.may_be_suggested() {
-                    top.push(share, Place::Own(place));
+                    top.push_one(Candidate { score: share, id: place as u32 });
                 }
             }
         }
         hidden.sort_unstable();
-        for id in ranges.into_iter().flatten() {
-            let p = self.probabilities[id as usize];
-            all += f64::from(p);
-            if top.takes(p) && hidden.binary_search(&id).is_err() {
-                top.push(p, Place::Model(id));
-            }
+        for range in ranges {
+            let block = &mut self.probabilities[range.clone()];
+            all += block.iter().map(|&p| f64::from(p)).sum::<f64>();
+            mask(block, range.start, &hidden);
+            top.push(block, (own + range.start) as u32);
         }
         let mut buffer = Vec::new();
-        let found = top.found.iter().map(|&(p, place)| Found {
-            word: match place {
-                Place::Own(at) => (*self.personal.words[at].text).into(),
-                Place::Model(id) => {
-                    model.vocabulary().word(id, &mut buffer).unwrap_or_default().into()
-                }
-            },
-            probability: f64::from(p) / all,
-            is_own: matches!(place, Place::Own(_)),
+        let found = top.best().iter().map(|best| {
+            let place = best.id as usize;
+            let known = place.checked_sub(own);
+            Found {
+                word: match known {
+                    None => (*self.personal.words[place].text).into(),
+                    Some(id) => {
+                        model.vocabulary().word(id as u32, &mut buffer).unwrap_or_default().into()
+                    }
+                },
+                probability: f64::from(best.score) / all,
+                is_own: known.is_none(),
+            }
         });
         Ok(found.collect())
     }
@@ -221,48 +230,6 @@ impl<M: Borrow<Model>> crate::raw::Suggesting for PersonalSession<M> {
         let text = |f: Found| crate::raw::Found { text: f.word, probability: f.probability };
         Ok(found.map(text).collect())
     }
-}
-
-/// Where a suggestion is from.
-#[derive(Clone, Copy)]
-enum Place {
-    Own(usize),
-    Model(u32),
-}
-
-/// The best of what is pushed, best first; of equals the first.
-struct Top {
-    most: usize,
-    found: Vec<(f32, Place)>,
-}
-
-impl Top {
-    fn takes(&self, p: f32) -> bool {
-        self.found.len() < self.most || self.found.last().is_some_and(|last| p > last.0)
-    }
-
-    fn push(&mut self, p: f32, place: Place) {
-        if self.takes(p) {
-            let at = self.found.partition_point(|other| other.0 >= p);
-            self.found.insert(at, (p, place));
-            self.found.truncate(self.most);
-        }
-    }
-}
-
-/// Ranges of ids without what an earlier one has.
-fn disjoint(ranges: impl Iterator<Item = Range<u32>>) -> Vec<Range<u32>> {
-    let mut all: Vec<Range<u32>> = ranges.collect();
-    all.sort_unstable_by_key(|range| (range.start, core::cmp::Reverse(range.end)));
-    let mut end = 0;
-    for range in &mut all {
-        // Prefixes are within each other or apart.
-        if range.end <= end {
-            range.end = range.start;
-        }
-        end = end.max(range.end);
-    }
-    all
 }
 
 #[cfg(all(test, feature = "pack"))]

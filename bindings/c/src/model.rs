@@ -86,14 +86,8 @@ pub unsafe extern "C" fn pocketlm_open_copied(
     length: usize,
     model: *mut *mut pocketlm_model,
 ) -> pocketlm_status {
-    call(|| {
-        // SAFETY: the caller keeps the contract above.
-        let (model, bytes) =
-            unsafe { (place(model, "model")?, list(bytes.cast::<u8>(), length, "the bytes")?) };
-        *model = ptr::null_mut();
-        give(model, Model::from_bytes(bytes.to_vec())?);
-        Ok(())
-    })
+    // SAFETY: the caller keeps the contract above.
+    unsafe { open(bytes, length, model, |bytes| Model::from_bytes(bytes.to_vec())) }
 }
 
 /// Opens the packed model in these bytes and uses them where they are, if their address is a multiple of 64; elsewhere
@@ -109,14 +103,31 @@ pub unsafe extern "C" fn pocketlm_open_borrowed(
     length: usize,
     model: *mut *mut pocketlm_model,
 ) -> pocketlm_status {
+    let in_place = |bytes: &[u8]| {
+        // SAFETY: the caller vouches that the bytes live and stay as they are for as long as anything that uses them.
+        let bytes: &'static [u8] = unsafe { slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        Model::from_bytes(bytes)
+    };
+    // SAFETY: the caller keeps the contract above.
+    unsafe { open(bytes, length, model, in_place) }
+}
+
+/// Opens the model in these bytes by `open`.
+///
+/// # Safety
+/// `bytes` is null or points to `length` bytes; `model` is null or a place to write to.
+unsafe fn open(
+    bytes: *const c_void,
+    length: usize,
+    model: *mut *mut pocketlm_model,
+    open: impl FnOnce(&[u8]) -> pocketlm::Result<Model>,
+) -> pocketlm_status {
     call(|| {
         // SAFETY: the caller keeps the contract above.
         let (model, bytes) =
             unsafe { (place(model, "model")?, list(bytes.cast::<u8>(), length, "the bytes")?) };
         *model = ptr::null_mut();
-        // SAFETY: the caller vouches that the bytes live and stay as they are for as long as anything that uses them.
-        let bytes: &'static [u8] = unsafe { slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
-        give(model, Model::from_bytes(bytes)?);
+        give(model, open(bytes)?);
         Ok(())
     })
 }

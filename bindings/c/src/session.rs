@@ -234,10 +234,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Tells how many there are; an error if the words did not fit.
-    fn end(self) -> (usize, usize, Result<(), Fault>) {
+    fn end(self, found: &mut pocketlm_suggestions) -> Result<(), Fault> {
         let (given, needed) = (self.text.len(), self.used);
-        let fits = if needed > given { Err(Fault::Space { given, needed }) } else { Ok(()) };
-        (self.count, needed, fits)
+        (found.count, found.text_used) = (self.count, needed);
+        if needed > given { Err(Fault::Space { given, needed }) } else { Ok(()) }
     }
 }
 
@@ -266,9 +266,7 @@ pub unsafe extern "C" fn pocketlm_suggest(
                 session.suggest_prefix(prefix, found.capacity)?
             };
             all.iter().for_each(|one| writer.push(one.word, one.probability, Some(one.id)));
-            let fits;
-            (found.count, found.text_used, fits) = writer.end();
-            fits
+            writer.end(found)
         })
     }
 }
@@ -294,9 +292,7 @@ pub unsafe extern "C" fn pocketlm_complete(
             let text = crate::text::text(text, length)?;
             session.complete(text, found.capacity, |word, p| writer.push(word, p, None))?;
             writer.identify(session.model());
-            let fits;
-            (found.count, found.text_used, fits) = writer.end();
-            fits
+            writer.end(found)
         })
     }
 }

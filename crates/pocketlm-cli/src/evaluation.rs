@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use pocketlm::{Model, Ranking, Session};
 use pocketlm_kernels::activation::exp;
 use pocketlm_train::checkpoint::Checkpoint;
-use pocketlm_train::corpus::{Encoder, Source, Split, Unit, Vocabulary};
+use pocketlm_train::corpus::{Encoder, Source, Split};
 use pocketlm_train::cuda::{Device, Twin};
 use pocketlm_train::ngram::mix;
 use pocketlm_train::train::{Evaluation, Sums, evaluate_on};
@@ -223,26 +223,7 @@ impl Pair {
 
 /// A text as the token ids of a packed model.
 pub fn packed_split(model: &Model, source: &Source) -> Result<Split> {
-    Ok(encoder(model, source.path())?.read(source)?)
-}
-
-/// How text becomes the token ids of a packed model; `place` is what an error names.
-pub fn encoder(model: &Model, place: &Path) -> Result<Encoder> {
-    let vocabulary = model.vocabulary();
-    if let Some(tokenizer) = vocabulary.tokenizer() {
-        return Ok(Encoder::packed(tokenizer, vocabulary.eos(), vocabulary.unk(), place)?);
-    }
-    let unit = match (vocabulary.unit(), vocabulary.unit().case()) {
-        (_, Some(case)) => Unit::Raw(case),
-        (pocketlm::Unit::Character, _) => Unit::Char,
-        _ => Unit::Word,
-    };
-    let (eos, unk) = (vocabulary.eos(), vocabulary.unk());
-    let types = Vocabulary::with_ids(vocabulary.words(), eos, unk, place)?;
-    Ok(match unit {
-        Unit::Raw(case) => Encoder::raw(case, types, vocabulary.names().into_iter().collect()),
-        _ => Encoder::closed(unit, types),
-    })
+    Ok(Encoder::packed(model, source.path())?.read(source)?)
 }
 
 fn each_split(

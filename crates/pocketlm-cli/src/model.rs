@@ -13,7 +13,6 @@ use pocketlm_train::corpus::{Encoder, composed, without_marks};
 use pocketlm_train::pack::pack_in_memory;
 
 use crate::ending::Usage;
-use crate::evaluation::encoder;
 use crate::shell;
 
 /// The model of a command that uses one, so that its arguments are texts.
@@ -137,7 +136,7 @@ impl Loaded {
         let speller = match self.speller.get() {
             Some(speller) => speller,
             None => {
-                let made = encoder(&self.model, &self.path)?;
+                let made = Encoder::packed(&self.model, &self.path)?;
                 self.speller.get_or_init(|| made)
             }
         };

@@ -104,13 +104,7 @@ fn a_packed_model_cuts_text_as_the_trainer_does() {
         }
         // What is read back from the file is the same encoder again, whose names are those of the trainer.
         let path = Path::new(name);
-        let again = Encoder::packed(
-            vocabulary.tokenizer().unwrap(),
-            vocabulary.eos(),
-            vocabulary.unk(),
-            path,
-        )
-        .unwrap();
+        let again = Encoder::packed(&model, path).unwrap();
         let mut names: Vec<&str> = again.vocabulary().words().collect();
         let mut trained: Vec<&str> = own.words().collect();
         names.sort_unstable();

@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use pocketlm::Unit;
 use pocketlm::correct::{Corrections, Layout, Typing};
-use pocketlm::raw;
 use serde_json::json;
 
 use crate::input::each_text;
@@ -61,7 +60,7 @@ impl Args {
                 asked.head()?;
             }
             let text = loaded.composed(asked.text);
-            let (context, typed) = split(&loaded, text.trim_end());
+            let (context, typed) = loaded.model.vocabulary().split_typed(text.trim_end());
             let found = loaded.session(context)?.correct_by(&typing, typed, self.k)?;
             self.show(context, typed, &found)
         })
@@ -87,13 +86,4 @@ impl Args {
         }
         Ok(())
     }
-}
-
-/// The context and the last word.
-fn split<'t>(loaded: &Loaded, text: &'t str) -> (&'t str, &'t str) {
-    if loaded.model.vocabulary().unit().case().is_some() {
-        return raw::split_typed(text);
-    }
-    let space = text.char_indices().rev().find(|(_, char)| char.is_whitespace());
-    text.split_at(space.map_or(0, |(at, char)| at + char.len_utf8()))
 }

@@ -92,7 +92,7 @@ impl CompleteArgs {
                 return searched(&loaded, search, context, &place, &self.shown);
             }
             let text = loaded.composed(asked.text);
-            let (context, prefix) = split(&loaded, &text);
+            let (context, prefix) = loaded.model.vocabulary().split_typed(&text);
             answer(&loaded, context, prefix, &self.shown)
         })
     }
@@ -103,11 +103,6 @@ impl Shown {
     fn head(&self, asked: &Asked) -> Result<()> {
         if self.json { Ok(()) } else { asked.head() }
     }
-}
-
-/// The context and the beginning of the word that is being typed, for a model of words.
-fn split<'a>(loaded: &Loaded, text: &'a str) -> (&'a str, &'a str) {
-    loaded.model.vocabulary().split_typed(text)
 }
 
 /// Answers with whole words from a model of parts of words.

@@ -378,8 +378,7 @@ impl Args {
         if self.leash {
             stop_at_end_of_input();
         }
-        let asked = |share: f64| progress.ask(share);
-        if !trainer.prepare(&stop, &mut show_teachers, &mut { asked })? {
+        if !trainer.prepare(&stop, &mut show_teachers, &mut |share| progress.ask(share))? {
             return Ok(Outcome::Stopped);
         }
         let mut observe = |event: &Event| {

@@ -12,6 +12,7 @@ use super::spelling::Spelling;
 use super::subword::{Subword, file_name};
 use super::unit::Unit;
 use super::vocabulary::{Counts, EOS, Limits, UNK, Vocabulary};
+use pocketlm::Model;
 use pocketlm::raw::{Case, JOIN, LOWER, Writer};
 use pocketlm::subword::Tokenizer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,18 +237,23 @@ impl Encoder {
         Self::of(vocabulary, Kind::Raw(Rule { case, names }), Vec::new())
     }
 
-    /// That of a packed model of subwords, in its ids; `path` is named in errors.
+    /// That of a packed model, in its ids; `path` is named in errors.
     ///
     /// # Errors
-    /// [`Error::BadVocabulary`] where two pieces have one name.
-    pub fn packed(
-        tokenizer: &Tokenizer,
-        eos: u32,
-        unk: Option<u32>,
-        path: &Path,
-    ) -> Result<Self, Error> {
-        let (subword, vocabulary) = Subword::packed(tokenizer, (eos, unk), path)?;
-        Ok(Self::of(vocabulary, Kind::Subword(subword), Vec::new()))
+    /// [`Error::BadVocabulary`] where two types have one name.
+    pub fn packed(model: &Model, path: &Path) -> Result<Self, Error> {
+        let own = model.vocabulary();
+        let (eos, unk) = (own.eos(), own.unk());
+        if let Some(tokenizer) = own.tokenizer() {
+            let (subword, vocabulary) = Subword::packed(tokenizer, (eos, unk), path)?;
+            return Ok(Self::of(vocabulary, Kind::Subword(subword), Vec::new()));
+        }
+        let vocabulary = Vocabulary::with_ids(own.words(), eos, unk, path)?;
+        Ok(match (own.unit(), own.unit().case()) {
+            (_, Some(case)) => Self::raw(case, vocabulary, own.names().into_iter().collect()),
+            (pocketlm::Unit::Character, _) => Self::closed(Unit::Char, vocabulary),
+            _ => Self::closed(Unit::Word, vocabulary),
+        })
     }
 
     /// What cuts text into subwords, if these are the unit.

@@ -48,9 +48,9 @@ pub struct Taught {
     pub weights: Vec<(String, f64)>,
     /// Perplexity of their mixture on the validation text.
     pub perplexity: f64,
-    /// The file of their answers, and the bytes that are still to be written to it.
+    /// The file of their answers.
     pub file: PathBuf,
-    /// See there.
+    /// Bytes that are still to be written to it.
     pub bytes: u64,
 }
 
@@ -64,7 +64,7 @@ impl Lessons {
         let mut teachers: Vec<Teacher> =
             settings.teachers.iter().map(open).collect::<Result<_>>()?;
         if settings.ngram > 0 {
-            teachers.push(Teacher::Counts(settings.ngram));
+            teachers.push(Teacher::Counts(settings.ngram, Default::default()));
         }
         let path = settings.cache.as_ref().map_or_else(|| out.join("teachers.bin"), PathBuf::from);
         Ok(Self {
@@ -133,7 +133,7 @@ impl Lessons {
         layout: Layout,
         group: usize,
     ) -> Result<(Vec<u32>, Vec<f32>)> {
-        let (all, keep) = (&corpus.train.ids, layout.keep);
+        let (all, keep, types) = (&corpus.train.ids, layout.keep, self.types);
         let text = self.held_out(layout, group);
         let pieces = Pieces::new(all, corpus.encoder.vocabulary().eos(), layout.group, group);
         let mut ids = vec![0; layout.group * keep];
@@ -143,7 +143,7 @@ impl Lessons {
             let rows = ids.par_chunks_mut(pieces.length * keep);
             let rows = rows.zip(probabilities.par_chunks_mut(pieces.length * keep));
             rows.zip(mixture.par_chunks(lane)).for_each(|((ids, probabilities), mixture)| {
-                let rows = mixture.chunks(self.types).zip(ids.chunks_mut(keep).skip(first));
+                let rows = mixture.chunks(types).zip(ids.chunks_mut(keep).skip(first));
                 let rows = rows.zip(probabilities.chunks_mut(keep).skip(first));
                 rows.take(steps).for_each(|((row, ids), q)| likeliest(row, ids, q));
             });

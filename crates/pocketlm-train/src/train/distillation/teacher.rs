@@ -1,5 +1,6 @@
 //! One teacher: a model that says how likely each type is at each place of a text.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,15 +22,15 @@ pub(super) enum Teacher {
     Network(Box<Checkpoint>, Ids),
     /// A packed file.
     Packed(Arc<Model>, Ids),
-    /// N-grams of the training text itself, of this order.
-    Counts(usize),
+    /// N-grams of the training text itself, of this order: those of the last text, which groups of one part share.
+    Counts(usize, RefCell<Option<(Text, Arc<Model>)>>),
 }
 
 /// For each of the student's ids that of the teacher; nothing where they are the same.
 pub(super) type Ids = Option<Vec<u32>>;
 
 /// Which text is to be predicted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Text {
     /// One that no teacher has seen.
     Unseen,
@@ -44,7 +45,7 @@ impl Teacher {
         if path.is_dir() {
             let model = Box::new(Checkpoint::load(path)?);
             check_unit(name, model.config.unit, student)?;
-            let ids = ids(name, model.encoder.vocabulary().words().map(str::to_owned), student)?;
+            let ids = ids(name, model.encoder.vocabulary().words(), student)?;
             return Ok(Self::Network(model, ids));
         }
         let model = Model::open(path).map_err(|e| foreign(name, e.to_string()))?;
@@ -53,20 +54,9 @@ impl Teacher {
                         counts anew and holds out what it predicts";
             return Err(foreign(name, what));
         }
-        let vocabulary = model.vocabulary();
-        if let Some(tokenizer) = vocabulary.tokenizer() {
-            let own = Encoder::packed(tokenizer, vocabulary.eos(), vocabulary.unk(), path)?;
-            check_unit(name, own.unit(), student)?;
-            let ids = ids(name, own.vocabulary().words().map(str::to_owned), student)?;
-            return Ok(Self::Packed(Arc::new(model), ids));
-        }
-        let unit = match (model.vocabulary().unit(), model.vocabulary().unit().case()) {
-            (_, Some(case)) => Unit::Raw(case),
-            (pocketlm::Unit::Character, _) => Unit::Char,
-            _ => Unit::Word,
-        };
-        check_unit(name, unit, student)?;
-        let ids = ids(name, model.vocabulary().words(), student)?;
+        let own = Encoder::packed(&model, path)?;
+        check_unit(name, own.unit(), student)?;
+        let ids = ids(name, own.vocabulary().words(), student)?;
         Ok(Self::Packed(Arc::new(model), ids))
     }
 
@@ -81,8 +71,16 @@ impl Teacher {
                 ids: ids.as_deref(),
             }),
             Self::Packed(model, ids) => Ok(Reader::sessions(model, ids.clone(), lanes)),
-            Self::Counts(order) => {
-                let model = Arc::new(count(*order, corpus, text)?);
+            Self::Counts(order, last) => {
+                let known = last.borrow().as_ref().filter(|(of, _)| *of == text).cloned();
+                let (_, model) = match known {
+                    Some(known) => known,
+                    None => {
+                        let counted = (text, Arc::new(count(*order, corpus, text)?));
+                        last.replace(Some(counted.clone()));
+                        counted
+                    }
+                };
                 let ids = ids("the n-grams", model.vocabulary().words(), &corpus.encoder)?;
                 Ok(Reader::sessions(&model, ids, lanes))
             }
@@ -211,8 +209,12 @@ fn check_unit(name: &str, unit: Unit, student: &Encoder) -> Result<()> {
 }
 
 /// The teacher's ids in the order of the student's.
-fn ids(name: &str, words: impl Iterator<Item = String>, student: &Encoder) -> Result<Ids> {
-    let theirs: HashMap<String, u32> = words.zip(0..).collect();
+fn ids<W: Into<String>>(
+    name: &str,
+    words: impl Iterator<Item = W>,
+    student: &Encoder,
+) -> Result<Ids> {
+    let theirs: HashMap<String, u32> = words.map(Into::into).zip(0..).collect();
     let own = student.vocabulary();
     let lacks = |word: &str| {
         let what = format!(

@@ -323,13 +323,8 @@ def subwords(entry, pieces, arrays):  # section 16: what it says of the pieces, 
             b"charsmap %08x" % zlib.crc32(charsmap), *(b"score %08x" % bits for bits in arrays[entry["scores"]].view("<u4"))]
 
 
-def main(path, out):
-    file, out = pathlib.Path(path).read_bytes(), pathlib.Path(out)
-    metadata, arrays = container(file)
-    stored = metadata["checksum"].encode()  # section 9
-    assert stored == b"crc32:%08x" % zlib.crc32(file.replace(stored, b"crc32:00000000", 1))
+def model(metadata, arrays, types, out):
     if "ngram" in metadata:
-        types = json.loads(metadata["vocabulary"])["types"]
         for n, (grams, *numbers) in enumerate(ngrams(json.loads(metadata["ngram"])["orders"], types, arrays), 1):
             for name, array in zip(["words", "probabilities", "backoffs"], [grams[:, -1], *numbers]):
                 if array is not False:
@@ -343,6 +338,24 @@ def main(path, out):
             (out / (description["name"] + ".f32")).write_bytes(matrix(description, arrays).tobytes())
         for name in biases:
             (out / (name + ".f32")).write_bytes(arrays[name].tobytes())
+
+
+def main(path, out):
+    file, out = pathlib.Path(path).read_bytes(), pathlib.Path(out)
+    metadata, arrays = container(file)
+    stored = metadata["checksum"].encode()  # section 9
+    assert stored == b"crc32:%08x" % zlib.crc32(file.replace(stored, b"crc32:00000000", 1))
+    types = json.loads(metadata["vocabulary"])["types"]
+    if "mixture" in metadata:
+        assert not metadata.keys() & {"configuration", "matrices", "ngram"}
+        weights = json.loads(metadata["mixture"])
+        assert 2 <= len(weights) <= 8 and abs(sum(weights) - 1) < 1e-6
+        for m in range(len(weights)):
+            own = [{key[2:]: value for key, value in all.items() if key.startswith(f"{m}.")} for all in (metadata, arrays)]
+            (out / str(m)).mkdir(exist_ok=True)
+            model(*own, types, out / str(m))
+    else:
+        model(metadata, arrays, types, out)
     pieces = list(words(json.loads(metadata["vocabulary"]), arrays))
     (out / "words.txt").write_bytes(b"\n".join(pieces))
     if "subwords" in metadata:

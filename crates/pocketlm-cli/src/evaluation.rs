@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use pocketlm::{Model, Ranking, Session};
-use pocketlm_kernels::activation::exp;
+use pocketlm::pack::Notes;
+use pocketlm::{Model, Session};
 use pocketlm_train::checkpoint::Checkpoint;
 use pocketlm_train::corpus::{Encoder, Source, Split};
 use pocketlm_train::cuda::{Device, Twin};
@@ -94,6 +94,15 @@ pub fn packed_rows(
     data: &Path,
     splits: &[&'static str],
 ) -> Result<Vec<Row>> {
+    run_rows((path, None), model, data, splits)
+}
+
+fn run_rows(
+    name: (&Path, Option<Mixture>),
+    model: &Model,
+    data: &Path,
+    splits: &[&'static str],
+) -> Result<Vec<Row>> {
     let read = |source: &Source| packed_split(model, source);
     let run = |text: &Split| {
         let (mut sums, mut tokens) = (Sums::default(), text.ids.iter());
@@ -104,7 +113,7 @@ pub fn packed_rows(
         })?;
         Ok(Evaluation::new(&sums, text))
     };
-    each_split((path, None), data, splits, read, run)
+    each_split(name, data, splits, read, run)
 }
 
 /// Refuses a checkpoint or a packed file that cannot be measured on a split of `data`, without measuring it.
@@ -134,91 +143,73 @@ pub fn mixed_rows(
     data: &Path,
     splits: &[&'static str],
 ) -> Result<Vec<Row>> {
-    let pair = Pair::open(path, second)?;
-    let read = |source: &Source| packed_split(&pair.first.model, source);
+    let models = open_alike(&[path, second])?;
     let weight = match weight {
         Some(weight) => weight,
-        None => {
-            let valid = pair.log_probabilities(&read(&Source::split(data, "valid")?)?.ids)?;
-            mix::weight(&valid.0, &valid.1)
-        }
+        None => fitted(&models, data)?[1],
     };
-    let run = |text: &Split| Ok(Evaluation::new(&pair.evaluate(text, weight)?, text));
-    let mixture = Mixture { mix: second.to_owned(), weight };
-    each_split((path, Some(mixture)), data, splits, read, run)
+    let name = (path, Some(Mixture { mix: second.to_owned(), weight }));
+    run_rows(name, &mixed(&models, &[1.0 - weight, weight])?, data, splits)
 }
 
-/// Two models over the same words.
-pub struct Pair {
-    /// The first.
-    pub first: Loaded,
-    /// The second.
-    pub second: Loaded,
+/// Opens models that must have the same words.
+pub fn open_alike(paths: &[&Path]) -> Result<Vec<Loaded>> {
+    let models: Vec<Loaded> = paths.iter().map(|path| Loaded::open(path)).collect::<Result<_>>()?;
+    for (at, other) in models.iter().enumerate().skip(1) {
+        check_alike((paths[0], &models[0]), (paths[at], other))?;
+    }
+    Ok(models)
 }
 
-impl Pair {
-    /// Opens two models, which must have the same words.
-    pub fn open(first: &Path, second: &Path) -> Result<Self> {
-        let pair = Self { first: Loaded::words(first)?, second: Loaded::words(second)? };
-        let [own, other] =
-            [&pair.first, &pair.second].map(|loaded| loaded.model.vocabulary().unit());
-        if own != other {
-            bail!(
-                "only models that cut text alike can be mixed: {} is of the unit {own}, {} of {other}; make both from \
-                 the same training text with the same --text and --case",
-                first.display(),
-                second.display()
-            );
-        }
-        let words =
-            |loaded: &Loaded| -> BTreeSet<String> { loaded.model.vocabulary().words().collect() };
-        let (own, other) = (words(&pair.first), words(&pair.second));
-        if let Some(word) = own.symmetric_difference(&other).next() {
-            let (has, lacks) = if own.contains(word) { (first, second) } else { (second, first) };
-            bail!(
-                "only models over the same words can be mixed: {} has {word:?}, {} does not; make both from the \
-                 same training text",
-                has.display(),
-                lacks.display()
-            );
-        }
-        Ok(pair)
+/// Refuses two models that do not have the same words.
+fn check_alike(first: (&Path, &Loaded), second: (&Path, &Loaded)) -> Result<()> {
+    let [own, other] = [first.1, second.1].map(|loaded| loaded.model.vocabulary().unit());
+    if own != other {
+        bail!(
+            "only models that cut text alike can be mixed: {} is of the unit {own}, {} of {other}; make both from \
+             the same training text with the same --text and --case",
+            first.0.display(),
+            second.0.display()
+        );
     }
+    let [own, other] = [first.1, second.1]
+        .map(|loaded| -> BTreeSet<Vec<u8>> { loaded.model.vocabulary().all_bytes().collect() });
+    if let Some(word) = own.symmetric_difference(&other).next() {
+        let (has, lacks) =
+            if own.contains(word) { (first.0, second.0) } else { (second.0, first.0) };
+        bail!(
+            "only models over the same words can be mixed: {} has {:?}, {} does not; make both from the same \
+             training text",
+            has.display(),
+            String::from_utf8_lossy(word),
+            lacks.display()
+        );
+    }
+    Ok(())
+}
 
-    /// What a text comes to under the mixture. Takes both models' whole distribution at every token.
-    fn evaluate(&self, text: &Split, weight: f64) -> Result<Sums> {
-        let models = [&self.first.model, &self.second.model];
-        let [mut first, mut second] = models.map(Session::new);
-        let types = self.first.model.vocabulary().len();
-        let (mut own, mut other) = (vec![0.0; types], vec![0.0; types]);
-        let mut sums = Sums::default();
-        for &id in &text.ids {
-            first.log_probabilities(&mut own)?;
-            second.log_probabilities(&mut other)?;
-            [&mut own, &mut other].into_iter().for_each(|all| exp(all));
-            for (own, &other) in own.iter_mut().zip(&other) {
-                *own = ((1.0 - weight) * f64::from(*own) + weight * f64::from(other)) as f32;
-            }
-            let mut ranking = Ranking::default();
-            ranking.push(&own);
-            let probability = own[id as usize];
-            sums.add(text, id, -f64::from(probability).ln(), ranking.rank(probability));
-            first.feed(id)?;
-            second.feed(id)?;
-        }
-        Ok(sums)
-    }
+/// The weights that make the validation split of `data` likeliest.
+pub fn fitted(models: &[Loaded], data: &Path) -> Result<Vec<f64>> {
+    let text = packed_split(&models[0].model, &Source::split(data, "valid")?)?;
+    // The same words have the same ids, which are ranks.
+    let say = |loaded: &Loaded| -> Result<Vec<f64>> {
+        let mut all = Vec::with_capacity(text.ids.len());
+        Session::new(&loaded.model)
+            .evaluate_each(text.ids.iter().copied(), |each| all.push(each))?;
+        Ok(all)
+    };
+    Ok(mix::weights(&models.iter().map(say).collect::<Result<Vec<_>>>()?))
+}
 
-    /// What both models say of each token of a text from its beginning, in nats.
-    pub fn log_probabilities(&self, ids: &[u32]) -> Result<(Vec<f64>, Vec<f64>)> {
-        // The same words have the same ids, which are ranks.
-        let run = |model: &Model| -> Result<Vec<f64>> {
-            let mut all = Vec::with_capacity(ids.len());
-            Session::new(model).evaluate_each(ids.iter().copied(), |each| all.push(each))?;
-            Ok(all)
-        };
-        Ok((run(&self.first.model)?, run(&self.second.model)?))
-    }
+/// The mixture of models in memory.
+pub fn mixed(models: &[Loaded], weights: &[f64]) -> Result<Model> {
+    Ok(Model::from_bytes(packed_mixture(models, weights, &Notes::default())?)?)
+}
+
+/// The mixture of models as a packed file.
+pub fn packed_mixture(models: &[Loaded], weights: &[f64], notes: &Notes) -> Result<Vec<u8>> {
+    let parts = weights.iter().copied().zip(models.iter().map(|loaded| &loaded.model));
+    Ok(pocketlm::pack::mixture(&parts.collect::<Vec<_>>(), notes)?)
 }
 
 /// A text as the token ids of a packed model.

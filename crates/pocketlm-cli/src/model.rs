@@ -88,7 +88,8 @@ impl Loaded {
         Ok(Self::of(Model::from_bytes(packed)?, path))
     }
 
-    fn of(model: Model, path: &Path) -> Self {
+    /// A model that is open already; `path` stands for it.
+    pub fn of(model: Model, path: &Path) -> Self {
         Self { model, speller: OnceCell::new(), path: path.to_owned() }
     }
 

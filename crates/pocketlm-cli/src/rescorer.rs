@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use pocketlm_train::ngram::mix;
 use pocketlm_train::rescoring::{Candidate, Heard, Lists, Normalisation, Utterance, word_errors};
 
-use crate::evaluation::Pair;
+use crate::evaluation::open_alike;
 use crate::model::Loaded;
 use crate::unknown::Penalty;
 
@@ -52,13 +52,9 @@ impl Rescorer {
         normalisation: Normalisation,
         unk_penalty: Penalty,
     ) -> Result<Self> {
-        let (first, second) = match second {
-            Some(second) => {
-                let Pair { first, second } = Pair::open(first, second)?;
-                (first, Some(second))
-            }
-            None => (Loaded::open(first)?, None),
-        };
+        let paths: Vec<&Path> = [first].into_iter().chain(second).collect();
+        let mut models = open_alike(&paths)?.into_iter();
+        let (Some(first), second) = (models.next(), models.next()) else { bail!("no model") };
         Ok(Self { first, second, normalisation, unk_penalty })
     }
 

@@ -13,7 +13,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use pocketlm::personal::{Personal, PersonalSession};
 use pocketlm::raw::{self, Suggesting, segments};
-use pocketlm::{Model, Session, Token, Unit};
+use pocketlm::subword::words::{Place, WordSearch};
+use pocketlm::{Model, Session, Token};
 use pocketlm_train::corpus::{Source, composed, without_marks};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ use crate::model::Loaded;
 pub const LETTERS: usize = 4;
 /// Suggestions in the two lists that are counted.
 pub const LISTS: [usize; 2] = [1, 3];
+/// Those of the longer list.
+const MOST: usize = LISTS[1];
 
 /// What typing a text with a model's suggestions is like.
 #[derive(Debug, Default, Serialize)]
@@ -65,25 +68,32 @@ pub struct Row {
     pub typing: Typing,
 }
 
-/// Types some splits of `data` with the suggestions of a model of words, and of the words typed before if it `learns`.
+/// Types some splits of `data` with the suggestions of a model, and of the words typed before if it `learns`.
+///
+/// # Errors
+/// When a model of parts of words is to learn words.
 pub fn rows(path: &Path, data: &Path, splits: &[&'static str], learns: bool) -> Result<Vec<Row>> {
-    let loaded = Loaded::words(path)?;
-    if loaded.model.vocabulary().unit() == Unit::Character {
-        bail!("{} is a model of characters; take one of words", path.display());
+    let loaded = Loaded::open(path)?;
+    let mut search = loaded.word_search()?;
+    if learns && search.is_some() {
+        let unit = loaded.model.vocabulary().unit();
+        bail!("{}: --personal takes a model of words; this one is of {unit}", path.display());
     }
-    let row = |split: &&'static str| {
-        let model = &loaded.model;
-        let typing = if learns {
-            typed(model, PersonalSession::new(model, Personal::new()), &source(data, split)?)
+    let mut row = |split: &&'static str| {
+        let (model, text) = (&loaded.model, source(data, split)?);
+        let typing = if let Some(search) = &mut search {
+            searched(model, search, &text)
+        } else if learns {
+            typed(model, PersonalSession::new(model, Personal::new()), &text)
         } else {
-            typed(model, Session::new(model), &source(data, split)?)
+            typed(model, Session::new(model), &text)
         };
         Ok(Row { model: path.to_owned(), learns, data: data.to_owned(), split, typing: typing? })
     };
-    splits.iter().map(row).collect()
+    splits.iter().map(&mut row).collect()
 }
 
-/// What a typist uses.
+/// What suggests words to a typist.
 trait Keyboard: Suggesting {
     fn begin(&mut self);
     fn enter(&mut self, token: Token) -> Result<()>;
@@ -110,16 +120,39 @@ impl Keyboard for PersonalSession<&Model> {
 }
 
 /// Types a text.
-fn typed(model: &Model, keyboard: impl Keyboard, text: &Source) -> Result<Typing> {
-    let mut typist = Typist::new(model, keyboard);
-    text.each_line(|line| typist.line(line))?;
+fn typed(model: &Model, mut keyboard: impl Keyboard, text: &Source) -> Result<Typing> {
+    let mut typist = Typist::default();
+    text.each_line(|line| typist.line(|typist| typist.each_token(model, &mut keyboard, line)))?;
     typist.typing()
 }
 
+/// Types a text with whole words from a model of parts of words.
+fn searched(model: &Model, search: &mut WordSearch, text: &Source) -> Result<Typing> {
+    let (mut typist, mut session) = (Typist::default(), Session::new(model));
+    text.each_line(|line| {
+        typist.line(|typist| typist.each_segment(model, &mut session, search, line));
+    })?;
+    typist.typing()
+}
+
+/// Where a part of a line begins.
+fn place(line: &str, part: &str) -> usize {
+    part.as_ptr() as usize - line.as_ptr() as usize
+}
+
+/// Whether a space stands there.
+fn space_after(line: &str, end: usize) -> u64 {
+    u64::from(line[end..].starts_with(char::is_whitespace))
+}
+
+/// Whether a stretch of text is a word, and no mark.
+fn is_word(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
+}
+
 /// Types lines and counts.
-struct Typist<'m, K> {
-    model: &'m Model,
-    keyboard: K,
+#[derive(Default)]
+struct Typist {
     words: u64,
     keys: u64,
     saved: [u64; 2],
@@ -132,42 +165,32 @@ struct Typist<'m, K> {
     failed: Option<anyhow::Error>,
 }
 
-impl<'m, K: Keyboard> Typist<'m, K> {
-    fn new(model: &'m Model, keyboard: K) -> Self {
-        Self {
-            model,
-            keyboard,
-            words: 0,
-            keys: 0,
-            saved: [0; 2],
-            hits: [[0; LETTERS]; 2],
-            longer: [0; LETTERS],
-            never: 0,
-            lists: 0,
-            seconds: 0.0,
-            failed: None,
-        }
-    }
-
+impl Typist {
     /// Types a line; after a failure nothing more.
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, each: impl FnOnce(&mut Self) -> Result<()>) {
         if self.failed.is_none() {
-            self.failed = self.each_token(line).err();
+            self.failed = each(self).err();
         }
     }
 
-    fn each_token(&mut self, line: &str) -> Result<()> {
-        let vocabulary = self.model.vocabulary();
-        let is_raw = vocabulary.unit().case().is_some();
-        let line = if is_raw { composed(line) } else { without_marks(line).into() };
+    /// Types a line with a model of words.
+    fn each_token(
+        &mut self,
+        model: &Model,
+        keyboard: &mut impl Keyboard,
+        line: &str,
+    ) -> Result<()> {
+        let vocabulary = model.vocabulary();
+        let case = vocabulary.unit().case();
+        let line = if case.is_some() { composed(line) } else { without_marks(line).into() };
         let line = line.trim_end();
-        let place = |text: &str| text.as_ptr() as usize - line.as_ptr() as usize;
-        let starts: HashMap<usize, bool> = if is_raw {
-            segments(line, false).map(|segment| (place(segment.text), segment.starts)).collect()
-        } else {
-            HashMap::new()
+        let starts: HashMap<usize, bool> = match case {
+            Some(_) => {
+                segments(line, false).map(|own| (place(line, own.text), own.starts)).collect()
+            }
+            None => HashMap::new(),
         };
-        self.keyboard.begin();
+        keyboard.begin();
         let mut waiting = Vec::new();
         for token in vocabulary.tokens(line) {
             if token.text.is_empty() {
@@ -175,23 +198,71 @@ impl<'m, K: Keyboard> Typist<'m, K> {
                 waiting.push(token);
                 continue;
             }
-            let at = place(token.text);
-            let space = u64::from(line[at + token.text.len()..].starts_with(char::is_whitespace));
-            let is_word = !is_raw || token.text.chars().any(char::is_alphanumeric);
-            if is_word {
+            let at = place(line, token.text);
+            let space = space_after(line, at + token.text.len());
+            if case.is_none() || is_word(token.text) {
                 let starts = starts.get(&at).copied().unwrap_or(false);
-                self.word(token.text, starts, space)?;
+                self.word(token.text, space, |typed| {
+                    let found = match case {
+                        Some(case) => raw::suggest(keyboard, case, starts, typed, MOST)?,
+                        None if typed.is_empty() => keyboard.find(&[], MOST)?,
+                        None => keyboard.find(&[typed], MOST)?,
+                    };
+                    Ok(found.iter().position(|found| found.text == token.text))
+                })?;
             } else {
                 self.keys += token.text.chars().count() as u64 + space;
             }
             for token in waiting.drain(..).chain([token]) {
-                self.keyboard.enter(token)?;
+                keyboard.enter(token)?;
             }
         }
         Ok(())
     }
 
-    fn word(&mut self, word: &str, starts: bool, space: u64) -> Result<()> {
+    /// Types a line with a model of parts of words: the words are those that a model of raw text would have.
+    fn each_segment(
+        &mut self,
+        model: &Model,
+        session: &mut Session<&Model>,
+        search: &mut WordSearch,
+        line: &str,
+    ) -> Result<()> {
+        let line = composed(line);
+        let line = line.trim_end();
+        for segment in segments(line, false) {
+            let (at, end) =
+                (place(line, segment.text), place(line, segment.text) + segment.text.len());
+            let space = space_after(line, end);
+            if !is_word(segment.text) {
+                self.keys += segment.text.chars().count() as u64 + space;
+                continue;
+            }
+            let mut read = None;
+            self.word(segment.text, space, |typed| {
+                let (context, place) = Place::within(model.vocabulary(), &line[..at + typed.len()]);
+                if read != Some(context) {
+                    session.reset();
+                    session.feed_text(context)?;
+                    read = Some(context);
+                }
+                // A word may begin before the segment, as in `well-known`.
+                let begun = place.typed.trim_start();
+                let wanted = &line[at + typed.len() - begun.len()..end];
+                let words = search.suggest(session, &place, MOST)?;
+                Ok(words.found.iter().position(|found| found.word == wanted))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Types a word; `find` says where it stands among the suggestions when a part of it is typed.
+    fn word(
+        &mut self,
+        word: &str,
+        space: u64,
+        mut find: impl FnMut(&str) -> Result<Option<usize>>,
+    ) -> Result<()> {
         let letters = word.chars().count();
         let keys = letters as u64 + space;
         (self.words, self.keys) = (self.words + 1, self.keys + keys);
@@ -201,7 +272,10 @@ impl<'m, K: Keyboard> Typist<'m, K> {
             if taken == [true; 2] && typed >= LETTERS {
                 break;
             }
-            let place = self.place(&word[..end], word, starts)?;
+            let begun = Instant::now();
+            let place = find(&word[..end])?;
+            self.seconds += begun.elapsed().as_secs_f64();
+            self.lists += 1;
             if let Some(longer) = self.longer.get_mut(typed) {
                 *longer += 1;
             }
@@ -219,19 +293,6 @@ impl<'m, K: Keyboard> Typist<'m, K> {
         }
         self.never += u64::from(!taken[1]);
         Ok(())
-    }
-
-    /// Where a word stands among the first suggestions when a part of it is typed.
-    fn place(&mut self, typed: &str, word: &str, starts: bool) -> Result<Option<usize>> {
-        let (begun, most) = (Instant::now(), LISTS[1]);
-        let found = match self.model.vocabulary().unit().case() {
-            Some(case) => raw::suggest(&mut self.keyboard, case, starts, typed, most)?,
-            None if typed.is_empty() => self.keyboard.find(&[], most)?,
-            None => self.keyboard.find(&[typed], most)?,
-        };
-        self.seconds += begun.elapsed().as_secs_f64();
-        self.lists += 1;
-        Ok(found.iter().position(|found| found.text == word))
     }
 
     fn typing(self) -> Result<Typing> {

@@ -110,6 +110,48 @@ fn mixed_with_a_recurrent_model() {
     assert!(half <= first.min(second) + 4.0 * std::f64::consts::LN_2);
 }
 
+#[test]
+fn a_mixture_is_a_file_that_every_command_takes() {
+    let here = place("mixture");
+    json(&here, &format!("train --data text --out model --min-count 2 {SMALL}"), &[]);
+    print(&here, "pack model --precision int8 -o model.plm", &[]);
+    let said = notes(&here, "mix model.plm three.plm --data text -o both.plm");
+    assert!(said.contains("model.plm") && said.contains("text/test: perplexity"), "{said}");
+    let nll = |line: &str| json(&here, line, &[])["nll"].as_f64().unwrap();
+    let apart = nll("eval model.plm --mix three.plm --data text");
+    assert!((nll("eval both.plm --data text") - apart).abs() < 1e-6);
+    let stored = json(&here, "inspect both.plm --verify", &[]);
+    assert!((stored["perplexity"][1]["value"].as_f64().unwrap() - apart.exp()).abs() < 1e-3);
+    assert_eq!(stored["parts"].as_array().unwrap().len(), 2);
+    let shown = print(&here, "inspect both.plm", &[]);
+    assert!(shown.contains("part with weight") && shown.contains("0.embedding"), "{shown}");
+    assert_eq!(print(&here, "suggest -m both.plm -k 3", &["the"]).lines().count(), 3);
+    assert!(!print(&here, "complete -m both.plm -k 1", &["the d"]).is_empty());
+    assert!(print(&here, "generate -m both.plm --tokens 5 --seed 1", &[]).split(' ').count() >= 4);
+    print(&here, "bench both.plm --seconds 0.1", &[]);
+    notes(&here, "mix model three.plm --weights 0.25,0.75 --entropy -o given.plm");
+    let score = nll("score -m given.plm the");
+    assert!((score - nll("score -m model --mix three.plm --weight 0.75 the")).abs() < 1e-6);
+    for (line, part) in [
+        ("mix model.plm -o x.plm", "2"),
+        ("mix model.plm three.plm -o x.plm", "--weights"),
+        ("mix model.plm three.plm --weights 0.5,0.6 -o x.plm", "together 1"),
+        ("mix model.plm three.plm --weights 1 -o x.plm", "one for each"),
+        ("mix both.plm three.plm --weights 0.5,0.5 -o x.plm", "of a mixture"),
+        ("mix model.plm none.plm --weights 0.5,0.5 -o x.plm", "none.plm"),
+        ("mix model.plm three.plm --weights 0.5,0.5 -o three.plm", "exists"),
+        ("mix model.plm three.plm --weights 0.5,0.5 -o three.plm --force", "read by this command"),
+    ] {
+        let output = command(&here, line, &[]).output().unwrap();
+        assert!(
+            !output.status.success() && stderr(&output).contains(part),
+            "{line}: {}",
+            stderr(&output)
+        );
+    }
+    assert!(!here.join("x.plm").exists());
+}
+
 /// A small ARPA file whose distributions do not sum to one.
 const ARPA: &str = "\\data\\\nngram 1=4\nngram 2=2\n\n\\1-grams:\n-99\t<s>\t-0.2\n-0.9\t</s>\n-1.0\tyes\t-0.3\n\
     -1.1\tno\t-0.25\n\n\\2-grams:\n-0.4\t<s> yes\n-0.5\tyes </s>\n\n\\end\\\n";

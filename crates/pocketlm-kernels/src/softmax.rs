@@ -115,7 +115,7 @@ fn power(n: f32) -> f32 {
 
 /// The natural logarithm of a positive normal number, by a fixed sequence of operations:
 /// x = 2ᵉ·m with m around 1, and ln m = 2·artanh((m − 1) / (m + 1)) as a series.
-fn ln(x: f64) -> f64 {
+pub fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     // Moves the cut between exponents to √½.
     let shifted = bits.wrapping_sub(core::f64::consts::FRAC_1_SQRT_2.to_bits());

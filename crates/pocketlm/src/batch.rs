@@ -41,8 +41,17 @@ impl Model {
         Ok(scores)
     }
 
-    /// Scores texts one after another: an n-gram model has no weights that all of them read.
+    /// Scores texts one after another: an n-gram model has no weights that all of them read. A mixture's parts read all of
+    /// them each.
     fn score_each(&self, queue: &[(usize, Vec<u32>)], scores: &mut [Score]) -> Result<()> {
+        if !self.parts().is_empty() {
+            let texts: Vec<&[u32]> = queue.iter().map(|(_, ids)| &ids[..]).collect();
+            for ((index, _), own) in queue.iter().zip(self.score_hypotheses(&texts)?) {
+                own.into_iter()
+                    .for_each(|log_probability| scores[*index].add(true, log_probability));
+            }
+            return Ok(());
+        }
         let mut stream = Stream::new(self);
         for (index, ids) in queue {
             stream.reset();

@@ -70,7 +70,8 @@ pub struct CodedBytes {
 }
 
 impl Model {
-    /// Every matrix and bias, in the order of the configuration; none for an n-gram model.
+    /// Every matrix and bias, in the order of the configuration; none for an n-gram model, nor for a mixture, whose
+    /// [parts](Self::parts) have them.
     #[must_use]
     pub fn matrices(&self) -> Vec<MatrixInfo> {
         let Some(model) = self.recurrent() else { return Vec::new() };
@@ -168,20 +169,22 @@ impl Recurrent {
 }
 
 impl Model {
-    /// Parameters of all matrices and biases; of an n-gram model its probabilities and back-off weights.
+    /// Parameters of all matrices and biases; of an n-gram model its probabilities and back-off weights; of a mixture
+    /// those of all parts.
     #[must_use]
     pub fn parameters(&self) -> usize {
         match &self.kind {
             Kind::Recurrent(_) => self.matrices().iter().map(|matrix| matrix.parameters).sum(),
             Kind::Ngram(model) => model.parameters(),
+            Kind::Mixture(model) => model.parts.iter().map(|part| part.model.parameters()).sum(),
         }
     }
 
-    /// What each order of an n-gram model holds, from single words up; none for a recurrent one.
+    /// What each order of an n-gram model holds, from single words up; none for another.
     #[must_use]
     pub fn orders(&self) -> Vec<OrderInfo> {
         match &self.kind {
-            Kind::Recurrent(_) => Vec::new(),
+            Kind::Recurrent(_) | Kind::Mixture(_) => Vec::new(),
             Kind::Ngram(model) => model.orders(),
         }
     }
@@ -282,9 +285,16 @@ impl Model {
         if stored != computed {
             return Err(Error::Checksum { stored, computed });
         }
+        self.verify_numbers()
+    }
+
+    fn verify_numbers(&self) -> Result<()> {
         let model = match &self.kind {
             Kind::Recurrent(model) => model,
             Kind::Ngram(model) => return model.verify(),
+            Kind::Mixture(mixture) => {
+                return mixture.parts.iter().try_for_each(|part| part.model.verify_numbers());
+            }
         };
         for (name, matrix) in model.named() {
             if let Some(fault) = matrix.fault() {

@@ -42,6 +42,18 @@ impl<'a> Leaves<'a> {
         Self { header, storage, decoded, room, work: Cell::new(limit(WORK)) }
     }
 
+    /// Those of a part of the file that `header` describes, with what room and work is left.
+    pub(crate) fn part<'b>(&'b self, header: &'b Header) -> Leaves<'b> {
+        let (storage, decoded) = (self.storage, self.decoded);
+        Leaves { header, storage, decoded, room: self.room.clone(), work: self.work.clone() }
+    }
+
+    /// Goes on with what room and work a part has left.
+    pub(crate) fn take_back(&self, part: &Leaves<'_>) {
+        self.room.set(part.room.get());
+        self.work.set(part.work.get());
+    }
+
     /// Takes room for `bytes` bytes of memory that the matrix `name` is about to ask for.
     pub(crate) fn take(&self, name: &str, bytes: usize) -> Result<()> {
         spend(&self.room, bytes).ok_or_else(|| {

@@ -150,6 +150,7 @@ mod leaves;
 #[cfg(feature = "std")]
 mod mapping;
 mod matrix;
+mod mixture;
 mod model;
 mod modrelu;
 mod network;
@@ -183,6 +184,7 @@ mod vocabulary;
 pub use error::{Error, Result, Shown};
 pub use format::{Perplexity, Provenance};
 pub use info::{ArrayInfo, CodedBytes, MatrixInfo};
+pub use mixture::{MAX_PARTS, Part as MixturePart};
 pub use model::{Model, ModelBytes};
 pub use random::Random;
 pub use recall::{Ranking, Recall};

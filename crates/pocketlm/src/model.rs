@@ -11,6 +11,7 @@ use crate::format::container::{self, Header};
 use crate::format::metadata;
 use crate::format::{Perplexity, Provenance};
 use crate::leaves::Leaves;
+use crate::mixture::{Mixture, Part};
 use crate::ngram::Ngram;
 use crate::recurrent::Recurrent;
 use crate::spec::{Configuration, Unit};
@@ -28,6 +29,12 @@ pub struct Model {
     pub(crate) vocabulary: Vocabulary,
     pub(crate) header: Header,
     pub(crate) storage: Arc<Storage>,
+    /// What was decoded of the file.
+    #[cfg_attr(
+        not(feature = "pack"),
+        expect(dead_code, reason = "the writer of mixtures reads it")
+    )]
+    pub(crate) decoded: Arc<Storage>,
     checksum: u32,
     recipe: String,
     provenance: Provenance,
@@ -43,6 +50,7 @@ pub struct Model {
 pub(crate) enum Kind {
     Recurrent(Recurrent),
     Ngram(Ngram),
+    Mixture(Mixture),
 }
 
 impl Model {
@@ -80,9 +88,22 @@ impl Model {
         let mut header = container::read(&storage, metadata::check_version)?;
         let checksum = metadata::checksum(&header.metadata)?;
         let decoded = entropy::decode(&mut header, &storage)?;
-        let fields = &header.metadata;
         let leaves = Leaves::new(&header, &storage, &decoded);
-        let (kind, vocabulary) = open_kind(&leaves)?;
+        let (kind, vocabulary) = match Mixture::weights(&header)? {
+            Some(weights) => open_mixture(&leaves, checksum, &weights)?,
+            None => open_kind(&leaves, None)?,
+        };
+        Self::new(kind, vocabulary, checksum, header, (&storage, &decoded))
+    }
+
+    fn new(
+        kind: Kind,
+        vocabulary: Vocabulary,
+        checksum: u32,
+        header: Header,
+        (storage, decoded): (&Arc<Storage>, &Arc<Storage>),
+    ) -> Result<Self> {
+        let fields = &header.metadata;
         Ok(Self {
             kind,
             vocabulary,
@@ -90,12 +111,23 @@ impl Model {
             recipe: metadata::recipe(fields),
             provenance: metadata::provenance(fields)?,
             perplexity: metadata::perplexity(fields)?,
-            storage,
+            storage: Arc::clone(storage),
+            decoded: Arc::clone(decoded),
             header,
         })
     }
 
-    /// What a recurrent model is made of; `None` for an n-gram model.
+    /// The models of a mixture ([`pack::mixture`](crate::pack::mixture)); none of any other model. The file, its bytes and
+    /// its checksum are those of the whole.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        match &self.kind {
+            Kind::Mixture(mixture) => &mixture.parts,
+            _ => &[],
+        }
+    }
+
+    /// What a recurrent model is made of; `None` for an n-gram model and a mixture.
     #[must_use]
     pub fn configuration(&self) -> Option<&Configuration> {
         self.recurrent().map(|model| &model.configuration)
@@ -138,13 +170,14 @@ impl Model {
         match &self.kind {
             Kind::Recurrent(model) => model.state_len(),
             Kind::Ngram(model) => model.state_len(),
+            Kind::Mixture(model) => model.state_len(),
         }
     }
 
     pub(crate) fn recurrent(&self) -> Option<&Recurrent> {
         match &self.kind {
             Kind::Recurrent(model) => Some(model),
-            Kind::Ngram(_) => None,
+            Kind::Ngram(_) | Kind::Mixture(_) => None,
         }
     }
 
@@ -172,17 +205,52 @@ impl From<&'static [u8]> for ModelBytes {
 }
 
 /// The model that the metadata describe: an n-gram model if they have an entry `ngram`, else a recurrent one.
-fn open_kind(leaves: &Leaves<'_>) -> Result<(Kind, Vocabulary)> {
+///
+/// `known` is the vocabulary, where it is not that of `leaves`.
+fn open_kind(leaves: &Leaves<'_>, known: Option<&Vocabulary>) -> Result<(Kind, Vocabulary)> {
     let fields = &leaves.header.metadata;
+    let words =
+        |unit| known.map_or_else(|| open_vocabulary(leaves, unit), |words| Ok(words.clone()));
     if let Some(description) = metadata::ngram(fields)? {
-        let vocabulary = open_vocabulary(leaves, description.unit)?;
+        let vocabulary = words(description.unit)?;
         let model = Ngram::open(&description, &vocabulary, leaves)?;
         return Ok((Kind::Ngram(model), vocabulary));
     }
     let configuration = metadata::configuration(fields)?;
-    let vocabulary = open_vocabulary(leaves, configuration.unit)?;
+    let vocabulary = words(configuration.unit)?;
     let model = Recurrent::open(configuration, vocabulary.len(), leaves)?;
     Ok((Kind::Recurrent(model), vocabulary))
+}
+
+/// All parts of a mixture over the vocabulary of the file.
+fn open_mixture(leaves: &Leaves<'_>, checksum: u32, weights: &[f64]) -> Result<(Kind, Vocabulary)> {
+    let headers = (0..weights.len()).map(|part| Mixture::part_header(leaves.header, part));
+    let headers: Vec<Header> = headers.collect::<Result<_>>()?;
+    let unit = unit_of(&headers[0])?;
+    let vocabulary = open_vocabulary(leaves, unit)?;
+    let mut parts = Vec::with_capacity(weights.len());
+    for (header, &weight) in headers.into_iter().zip(weights) {
+        if unit_of(&header)? != unit {
+            return Err(Error::metadata(
+                "mixture",
+                "has parts that cut text otherwise than the first",
+            ));
+        }
+        let own = leaves.part(&header);
+        let (kind, words) = open_kind(&own, Some(&vocabulary))?;
+        leaves.take_back(&own);
+        let storage = (leaves.storage, leaves.decoded);
+        parts.push(Part { weight, model: Model::new(kind, words, checksum, header, storage)? });
+    }
+    Ok((Kind::Mixture(Mixture { parts }), vocabulary))
+}
+
+/// How the model that a header describes cuts text.
+fn unit_of(header: &Header) -> Result<Unit> {
+    Ok(match metadata::ngram(&header.metadata)? {
+        Some(description) => description.unit,
+        None => metadata::configuration(&header.metadata)?.unit,
+    })
 }
 
 fn open_vocabulary(leaves: &Leaves<'_>, unit: Unit) -> Result<Vocabulary> {

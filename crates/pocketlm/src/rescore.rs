@@ -11,7 +11,7 @@ use pocketlm_kernels::softmax::LogSumExp;
 
 use crate::batch::{LANES, lane_ranges};
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Kind, Model};
 use crate::network::Network;
 use crate::output::Output;
 use crate::recurrent::Recurrent;
@@ -118,6 +118,12 @@ impl Model {
     /// # Errors
     /// [`Error::Token`] if the vocabulary lacks a token; [`Error::NotFinite`] if the model's numbers overflow.
     pub fn score_hypotheses<T: AsRef<[u32]>>(&self, hypotheses: &[T]) -> Result<Vec<Vec<f64>>> {
+        if let Kind::Mixture(mixture) = &self.kind {
+            let said = mixture.parts.iter().map(|part| part.model.score_hypotheses(hypotheses));
+            let said: Vec<Vec<Vec<f64>>> = said.collect::<Result<_>>()?;
+            let own = |at: usize| said.iter().map(|part| part[at].clone()).collect::<Vec<_>>();
+            return Ok((0..hypotheses.len()).map(|at| mixture.log_sums(&own(at))).collect());
+        }
         let ids = |&index: &usize| hypotheses[index].as_ref();
         let mut order: Vec<usize> = (0..hypotheses.len()).collect();
         order.iter().flat_map(ids).try_for_each(|&token| self.check(token))?;

@@ -1,12 +1,13 @@
 //! Scores of texts, and the evaluation of a split.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
 use crate::error::Result;
 use crate::exponential::exp;
-use crate::model::Model;
+use crate::model::{Kind, Model};
 use crate::network::Network;
 use crate::output::{Output, Tally};
 use crate::recall::Recall;
@@ -161,7 +162,7 @@ impl<M: Borrow<Model>> Session<M> {
         mut each: impl FnMut(f64, usize),
     ) -> Result<()> {
         let model = self.model.borrow();
-        let mut blocks = model.recurrent().map(|recurrent| (recurrent, Blocks::new(recurrent)));
+        let mut pass = Pass::new(model, is_ranked);
         let mut tokens = tokens.into_iter();
         loop {
             let block: Vec<u32> = tokens.by_ref().take(STEPS).collect();
@@ -169,17 +170,9 @@ impl<M: Borrow<Model>> Session<M> {
             if block.is_empty() {
                 return Ok(());
             }
-            if let Some((recurrent, blocks)) = &mut blocks {
-                let tallies = blocks.advance(recurrent, &mut self.stream, &block, is_ranked);
-                for tally in tallies {
-                    each(tally.log_probability()?, tally.rank());
-                }
-                continue;
-            }
-            for token in block {
-                let rank = if is_ranked { self.stream.rank(model, token) } else { 0 };
-                each(self.stream.advance(model, token)?, rank);
-            }
+            pass.advance(model, &mut self.stream, &block)?
+                .iter()
+                .for_each(|&(p, rank)| each(p, rank));
         }
     }
 }
@@ -206,6 +199,70 @@ impl Stream {
             each(token, log_probability);
         }
         Ok(score)
+    }
+}
+
+/// How tokens pass through a model, a block at a time.
+struct Pass {
+    way: Way,
+    is_ranked: bool,
+    /// The log-probability of each token of the last block, and its rank where that was asked for.
+    found: Vec<(f64, usize)>,
+}
+
+enum Way {
+    /// All tokens of a block at once.
+    Blocks(Box<Blocks>),
+    /// One after another.
+    Tokens,
+    /// Through each part of a mixture.
+    Parts(Vec<Pass>),
+}
+
+impl Pass {
+    fn new(model: &Model, is_ranked: bool) -> Self {
+        let way = match &model.kind {
+            Kind::Recurrent(recurrent) => Way::Blocks(Box::new(Blocks::new(recurrent))),
+            // The rank takes the mixture's whole distribution.
+            Kind::Mixture(mixture) if !is_ranked => {
+                Way::Parts(mixture.parts.iter().map(|part| Self::new(&part.model, false)).collect())
+            }
+            Kind::Ngram(_) | Kind::Mixture(_) => Way::Tokens,
+        };
+        Self { way, is_ranked, found: Vec::with_capacity(STEPS) }
+    }
+
+    /// Scores and feeds up to `STEPS` tokens.
+    fn advance(
+        &mut self,
+        model: &Model,
+        stream: &mut Stream,
+        tokens: &[u32],
+    ) -> Result<&[(f64, usize)]> {
+        let Self { way, is_ranked, found } = self;
+        found.clear();
+        match (way, &model.kind) {
+            (Way::Blocks(blocks), Kind::Recurrent(model)) => {
+                for tally in blocks.advance(model, stream, tokens, *is_ranked) {
+                    found.push((tally.log_probability()?, tally.rank()));
+                }
+            }
+            (Way::Parts(passes), Kind::Mixture(mixture)) => {
+                let (blend, state) = stream.blend();
+                let pass = |at: usize, model: &Model, stream: &mut Stream| -> Result<Vec<f64>> {
+                    Ok(passes[at].advance(model, stream, tokens)?.iter().map(|own| own.0).collect())
+                };
+                let all = blend.advance_all(mixture, pass, state)?;
+                found.extend(all.into_iter().map(|log_probability| (log_probability, 0)));
+            }
+            _ => {
+                for &token in tokens {
+                    let rank = if *is_ranked { stream.rank(model, token) } else { 0 };
+                    found.push((stream.advance(model, token)?, rank));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

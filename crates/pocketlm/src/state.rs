@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::borrow::Borrow;
 
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::mixture::Part;
+use crate::model::{Kind, Model};
 use crate::ngram;
 use crate::session::Session;
 
@@ -13,7 +14,8 @@ use crate::session::Session;
 ///
 /// It can be copied, compared, stored and restored, so hypotheses branch: [`Session::state`] and
 /// [`Session::set_state`]. It holds for each layer `h` and, but for the GRU and the uRNN, `c`, from the input up; for an
-/// n-gram model the last tokens as numbers, as far back as the model knows them, and −1 for those before.
+/// n-gram model the last tokens as numbers, as far back as the model knows them, and −1 for those before; for a mixture
+/// what its parts remember, one after another.
 ///
 /// [`Session::state`]: crate::Session::state
 /// [`Session::set_state`]: crate::Session::set_state
@@ -27,6 +29,10 @@ impl State {
     /// is predicted: all zeros, or no tokens.
     #[must_use]
     pub fn zero(model: &Model) -> Self {
+        if !model.parts().is_empty() {
+            let parts = model.parts().iter().flat_map(|part| Self::zero(&part.model).values);
+            return Self { values: parts.collect() };
+        }
         let nothing = if model.recurrent().is_some() { 0.0 } else { ngram::NONE };
         Self { values: vec![nothing; model.state_len()] }
     }
@@ -75,16 +81,22 @@ impl State {
 
 /// The numbers of a state of `model`, once all of them are known to be good.
 fn numbers<'b>(model: &Model, bytes: &'b [u8]) -> Result<impl Iterator<Item = f32> + use<'b>> {
-    let (numbers, rest) = bytes.as_chunks::<4>();
-    if numbers.len() != model.state_len() || !rest.is_empty() {
+    let (values, rest) = bytes.as_chunks::<4>();
+    if values.len() != model.state_len() || !rest.is_empty() {
         return Err(Error::State { problem: "it has another size than this model's states" });
     }
-    let values = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    let mut first = 0;
+    for Part { model, .. } in model.parts() {
+        let own = &bytes[4 * first..][..4 * model.state_len()];
+        numbers(model, own).map(drop)?;
+        first += model.state_len();
+    }
+    let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes));
     if !values.clone().all(f32::is_finite) {
         return Err(Error::State { problem: "it holds a number that is not finite" });
     }
     let is_token = |value: f32| value == ngram::NONE || model.check(value as u32).is_ok();
-    if model.recurrent().is_none() && !values.clone().all(is_token) {
+    if matches!(model.kind, Kind::Ngram(_)) && !values.clone().all(is_token) {
         return Err(Error::State { problem: "it holds a token that the vocabulary lacks" });
     }
     Ok(values)

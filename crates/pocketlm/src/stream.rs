@@ -11,6 +11,7 @@ use pocketlm_kernels::topk::Candidate;
 
 use crate::cell::Layer;
 use crate::error::{Error, Result};
+use crate::mixture::Blend;
 use crate::model::{Kind, Model};
 use crate::network::Network;
 use crate::ngram::{Ngram, Walk};
@@ -51,6 +52,7 @@ pub(crate) struct Stream {
 enum Engine {
     Recurrent(Network, Output),
     Ngram(Walk),
+    Mixture(Blend),
 }
 
 /// Why an engine and a model are always of one kind.
@@ -70,6 +72,7 @@ impl Stream {
                     Engine::Recurrent(Network::new(model, 1, 1), Output::new(model, 1))
                 }
                 Kind::Ngram(model) => Engine::Ngram(Walk::new(model)),
+                Kind::Mixture(model) => Engine::Mixture(Blend::new(model)),
             },
             is_loaded: false,
             normaliser: None,
@@ -104,6 +107,10 @@ impl Stream {
             (_, Kind::Ngram(model)) => {
                 self.step(model, token);
             }
+            (_, Kind::Mixture(model)) => {
+                let (blend, state) = self.blend();
+                blend.feed(model, token, state);
+            }
             _ => unreachable!("{MISMATCH}"),
         }
     }
@@ -112,6 +119,7 @@ impl Stream {
     pub(crate) fn log_probability(&mut self, model: &Model, token: u32) -> Result<f64> {
         let value = match &model.kind {
             Kind::Ngram(ngram) => self.walk(ngram).log_probability(ngram, token),
+            Kind::Mixture(mixture) => self.blend().0.log_probability(mixture, token)?,
             Kind::Recurrent(_) => {
                 let normaliser = self.normaliser(model);
                 let at = token as usize;
@@ -127,6 +135,11 @@ impl Stream {
     pub(crate) fn advance(&mut self, model: &Model, token: u32) -> Result<f64> {
         if let Kind::Ngram(ngram) = &model.kind {
             let value = self.step(ngram, token);
+            return self.finite(model, value);
+        }
+        if let Kind::Mixture(mixture) = &model.kind {
+            let (blend, state) = self.blend();
+            let value = blend.advance(mixture, token, state)?;
             return self.finite(model, value);
         }
         let log_probability = self.log_probability(model, token)?;
@@ -146,16 +159,20 @@ impl Stream {
 
     /// Writes the log-probabilities of all tokens into `out` `[types]`.
     pub(crate) fn log_probabilities(&mut self, model: &Model, out: &mut [f32]) -> Result<()> {
-        if let Kind::Ngram(ngram) = &model.kind {
-            self.walk(ngram).fill(ngram, 0, out);
-        } else {
-            let mut sum = LogSumExp::new();
-            self.logits(model, 0..out.len(), |first, block| {
-                sum.push(block);
-                out[first..][..block.len()].copy_from_slice(block);
-            });
-            let normaliser = *self.normaliser.insert(sum.value());
-            out.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - normaliser) as f32);
+        match &model.kind {
+            Kind::Ngram(ngram) => self.walk(ngram).fill(ngram, 0, out),
+            Kind::Mixture(mixture) => {
+                out.copy_from_slice(self.blend().0.block(mixture, 0..out.len()));
+            }
+            Kind::Recurrent(_) => {
+                let mut sum = LogSumExp::new();
+                self.logits(model, 0..out.len(), |first, block| {
+                    sum.push(block);
+                    out[first..][..block.len()].copy_from_slice(block);
+                });
+                let normaliser = *self.normaliser.insert(sum.value());
+                out.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - normaliser) as f32);
+            }
         }
         let is_finite = out.iter().fold(true, |all, value| all & value.is_finite());
         if is_finite { Ok(()) } else { Err(self.overflow(model)) }
@@ -171,7 +188,11 @@ impl Stream {
     #[cold]
     pub(crate) fn overflow(&self, model: &Model) -> Error {
         let Some(recurrent) = model.recurrent() else {
-            return Error::NotFinite { what: String::from("a log-probability of its n-grams") };
+            let what = match &model.kind {
+                Kind::Mixture(_) => "a log-probability of one of its parts",
+                _ => "a log-probability of its n-grams",
+            };
+            return Error::NotFinite { what: String::from(what) };
         };
         let mut rest = self.state.values();
         let is_fault = |layer: &Layer| {
@@ -183,7 +204,7 @@ impl Stream {
         Error::NotFinite { what: what.unwrap_or_else(|| String::from("the output layer")) }
     }
 
-    /// ln of the sum of exp of all logits, computed once a state. The "logits" of an n-gram model are
+    /// ln of the sum of exp of all logits, computed once a state. The "logits" of an n-gram model and of a mixture are
     /// log-probabilities already.
     fn normaliser(&mut self, model: &Model) -> f64 {
         if let Some(normaliser) = self.normaliser {
@@ -199,7 +220,7 @@ impl Stream {
     pub(crate) fn set_normaliser(&mut self, sum: f64) -> f64 {
         match self.engine {
             Engine::Recurrent(..) => *self.normaliser.insert(sum),
-            Engine::Ngram(_) => 0.0,
+            Engine::Ngram(_) | Engine::Mixture(_) => 0.0,
         }
     }
 
@@ -222,6 +243,10 @@ impl Stream {
                 let block = self.walk(model).block(model, rows.clone());
                 visit(rows.start, block);
             }
+            (_, Kind::Mixture(model)) => {
+                let block = self.blend().0.block(model, rows.clone());
+                visit(rows.start, block);
+            }
             _ => unreachable!("{MISMATCH}"),
         }
     }
@@ -234,6 +259,16 @@ impl Stream {
             self.is_loaded = true;
         }
         walk
+    }
+
+    /// The streams through the parts of a mixture, at the present state, and where that is kept.
+    pub(crate) fn blend(&mut self) -> (&mut Blend, &mut [f32]) {
+        let Engine::Mixture(blend) = &mut self.engine else { unreachable!("{MISMATCH}") };
+        if !self.is_loaded {
+            blend.load(self.state.values());
+            self.is_loaded = true;
+        }
+        (blend, self.state.values_mut())
     }
 
     /// How many other tokens are at least as likely to come next as `token`, which the vocabulary has.

@@ -210,6 +210,13 @@ impl Vocabulary {
         token == self.eos || Some(token) == self.unk
     }
 
+    /// Whether another one has the same words with the same ids and cuts text into the same kind of tokens.
+    #[cfg(feature = "pack")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let special = |own: &Self| (own.types, own.eos, own.unk, own.unit);
+        special(self) == special(other) && self.text.bytes() == other.text.bytes()
+    }
+
     /// What stands for no word of a text: `<unk>`, and words spelled as the marks of a sentence's begin and end that some
     /// texts carry, `<s>` and `</s>`.
     pub(crate) fn marks(&self) -> impl Iterator<Item = u32> + '_ {

@@ -99,6 +99,17 @@ fn the_python_reader_rebuilds_every_weight() {
         let table = common::ngram::table(order, 150, levels, 1);
         check(&python, table.pack(&Notes::default()).unwrap(), &folder);
     }
+    let recurrent = common::tiny(Precision::Int4);
+    let ngram = common::ngram::model(&common::ngram::table(3, 40, 20, 1));
+    let parts = [(0.75, &recurrent), (0.25, &ngram)];
+    let bytes = pocketlm::pack::mixture(&parts, &Notes::default()).unwrap();
+    run(&python, &bytes, &folder);
+    let mixture = Model::from_bytes(bytes).unwrap();
+    let words = std::fs::read_to_string(folder.join("words.txt")).unwrap();
+    for (part, at) in mixture.parts().iter().zip(["0", "1"]) {
+        std::fs::write(folder.join(at).join("words.txt"), &words).unwrap();
+        compare(&part.model, &folder.join(at));
+    }
     for bytes in [common::subword::subwords(1), common::subword::unigram(1)] {
         run(&python, &bytes, &folder);
         let read = std::fs::read_to_string(folder.join("subwords.txt")).unwrap();

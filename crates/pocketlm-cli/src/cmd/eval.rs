@@ -43,7 +43,7 @@ pub struct Args {
     /// Split to measure (default: test). Of a single file, the lines that a training would take for it.
     #[arg(long, value_enum)]
     split: Vec<Split>,
-    /// Mix each model with this one, which must have the same words.
+    /// Mix each model with this one, which must have the same words; `pocketlm mix` makes one file of both.
     #[arg(long, value_name = "MODEL")]
     mix: Option<PathBuf>,
     /// Weight of the second model in the mixture: 0 to 1, or auto for the one that makes the valid split likeliest.

@@ -50,14 +50,25 @@ impl Args {
         if coded > 0 {
             say!("entropy-coded: {coded} bytes of arrays in the file are {plain} in memory\n");
         }
-        let parts = if model.orders().is_empty() { matrices(&model) } else { orders(&model) };
-        say!("{parts}\n\n{}", map(&model));
+        for part in model.parts() {
+            say!("part with weight {:.3}: {} parameters", part.weight, part.model.parameters());
+            say!("{}\n", contents(&part.model));
+        }
+        if model.parts().is_empty() {
+            say!("{}\n", contents(&model));
+        }
+        say!("{}", map(&model));
         for figure in model.perplexity() {
             let data = Shown(&figure.data);
             say!("\n{data}: perplexity {:.2} over {} tokens", figure.value, figure.tokens);
         }
         Ok(())
     }
+}
+
+/// The matrices of a recurrent model, or what an n-gram model has of each order.
+fn contents(model: &Model) -> Table {
+    if model.orders().is_empty() { matrices(model) } else { orders(model) }
 }
 
 fn matrices(model: &Model) -> Table {
@@ -129,14 +140,14 @@ fn map(model: &Model) -> Table {
 }
 
 fn object(model: &Model) -> Value {
-    let matrices = model.matrices().into_iter().map(described);
+    let parts = model.parts().iter().map(|part| {
+        let (matrices, orders) = forms(&part.model);
+        json!({ "weight": part.weight, "matrices": matrices, "orders": orders })
+    });
+    let (matrices, orders) = forms(model);
     let arrays = model.arrays().into_iter().map(|a| {
         json!({ "name": a.name, "dtype": a.dtype, "shape": a.shape, "bytes": a.bytes,
             "from": a.range.start, "to": a.range.end })
-    });
-    let orders = model.orders().into_iter().map(|o| {
-        json!({ "order": o.order, "ngrams": o.ngrams, "probability_bits": o.probability_bits,
-            "backoff_bits": o.backoff_bits, "bytes": o.bytes })
     });
     let provenance = model.provenance();
     let coded = model.coded_bytes();
@@ -148,8 +159,9 @@ fn object(model: &Model) -> Value {
         "coded": { "plain_bytes": coded.plain, "coded_bytes": coded.coded },
         "parameters": model.parameters(),
         "vocabulary": model.vocabulary().len(),
-        "matrices": matrices.collect::<Vec<_>>(),
-        "orders": orders.collect::<Vec<_>>(),
+        "matrices": matrices,
+        "orders": orders,
+        "parts": parts.collect::<Vec<_>>(),
         "arrays": arrays.collect::<Vec<_>>(),
         "recipe": model.recipe(),
         "provenance": { "training_data": provenance.training_data, "tool": provenance.tool,
@@ -157,4 +169,13 @@ fn object(model: &Model) -> Value {
         "perplexity": figures.map(|f| json!({ "data": f.data, "tokens": f.tokens, "value": f.value }))
             .collect::<Vec<_>>(),
     })
+}
+
+/// The matrices and the orders of a model, of which it has one or the other.
+fn forms(model: &Model) -> (Vec<Value>, Vec<Value>) {
+    let orders = model.orders().into_iter().map(|o| {
+        json!({ "order": o.order, "ngrams": o.ngrams, "probability_bits": o.probability_bits,
+            "backoff_bits": o.backoff_bits, "bytes": o.bytes })
+    });
+    (model.matrices().into_iter().map(described).collect(), orders.collect())
 }

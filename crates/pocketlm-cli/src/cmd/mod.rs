@@ -11,6 +11,7 @@ pub mod export;
 pub mod generate;
 pub mod inspect;
 pub mod man;
+pub mod mix;
 pub mod ngram;
 pub mod pack;
 pub mod rescore;

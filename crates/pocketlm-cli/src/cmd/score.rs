@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pocketlm::{Score, Session};
-use pocketlm_train::ngram::mix;
 use serde_json::json;
 
 use super::eval::share;
-use crate::evaluation::Pair;
+use crate::evaluation::{mixed, open_alike};
 use crate::input::{Asked, each_text};
 use crate::model::{Loaded, ModelArg};
 use crate::unknown::{Penalty, penalty};
@@ -49,25 +48,20 @@ impl Args {
     /// Scores every text from the beginning.
     pub fn run(self) -> Result<()> {
         let path = self.model.path(&self.text)?;
-        if let Some(second) = &self.mix {
-            let pair = Pair::open(path, second)?;
-            return each_text(&self.text, |&Asked { text, .. }| {
-                let (mut ids, oov) = pair.first.tokens(text)?;
-                ids.push(pair.first.model.vocabulary().eos());
-                let (first, second) = pair.log_probabilities(&ids)?;
-                let both = first.iter().zip(second);
-                let each = both.map(|(&a, b)| -mix::log_probability(a, b, self.weight));
-                let score = Score { tokens: ids.len() as u64, oov, nll: each.sum() };
-                self.print(text, score, self.unk_penalty.of(&pair.first, text, oov)?)
-            });
-        }
         if let Some(file) = self.text.iter().find(|text| Path::new(text).is_file()) {
             note!(
                 "note: {file:?} is scored as a text; to score the lines of the file of that name, leave it out and \
                  give < {file}"
             );
         }
-        let loaded = Loaded::open(path)?;
+        let loaded = match &self.mix {
+            None => Loaded::open(path)?,
+            Some(second) => {
+                let model =
+                    mixed(&open_alike(&[path, second])?, &[1.0 - self.weight, self.weight])?;
+                Loaded::of(model, path)
+            }
+        };
         let mut session = Session::new(&loaded.model);
         each_text(&self.text, |&Asked { text, .. }| {
             let (mut ids, oov) = loaded.tokens(text)?;

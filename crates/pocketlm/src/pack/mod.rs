@@ -57,6 +57,7 @@ pub use crate::matrix::stored::write::{factor_bytes, round_trip_factor};
 pub use crate::matrix::toeplitz::write::toeplitz_fits;
 pub use crate::matrix::unitary::write::unitary_fits;
 pub use crate::matrix::write::Form;
+pub use crate::mixture::write::mixture;
 pub use crate::spec::{Precision, Sparsity};
 pub use crate::vocabulary::write::sorted_order;
 pub use notes::Notes;

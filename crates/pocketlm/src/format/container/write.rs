@@ -15,7 +15,7 @@ use crate::json::write_string;
 use crate::storage::ALIGNMENT;
 
 /// One array to be written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,

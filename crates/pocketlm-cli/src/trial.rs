@@ -1,4 +1,5 @@
-//! One trial of a sweep: a folder with its recipe, checkpoint, log and result, and the process that trains it.
+//! One trial of a sweep: a folder with its recipe, checkpoint or packed file, log and result, and the process that makes
+//! it.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -7,8 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use pocketlm::pack::write_file;
-use pocketlm_train::recipe::Recipe;
-use pocketlm_train::sweep::Trial;
+use pocketlm_train::sweep::{Trial, Work};
 use pocketlm_train::train::is_begun;
 use pocketlm_train::train::{Validation, validations};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct Standing {
     pub word_recall_at_3: Option<f64>,
     pub unknown_share: Option<f64>,
     pub parameters: Option<usize>,
+    /// Of the packed file, where the trial makes one.
+    pub bytes: Option<usize>,
     pub seconds: Option<f64>,
     pub tokens_per_second: Option<f64>,
     /// The error, where there was one.
@@ -74,7 +76,7 @@ impl Place {
         let path = self.file("recipe.toml");
         if path.exists() {
             let text = read(&path)?;
-            if toml::from_str::<Recipe>(&text).ok().as_ref() != Some(&trial.recipe) {
+            if !trial.is_of(&text) {
                 bail!(
                     "{} holds a trial with other settings: give another --out, or the specification \
                      that it was made by",
@@ -84,7 +86,7 @@ impl Place {
             return Ok(());
         }
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
-        Ok(write_file(&path, toml::to_string(&trial.recipe)?.as_bytes())?)
+        Ok(write_file(&path, trial.to_toml()?.as_bytes())?)
     }
 
     /// How far it is, from its result or else its metrics.
@@ -97,7 +99,7 @@ impl Place {
         }
         let is_begun = self.is_begun();
         let mut standing = Standing::of(if is_begun { State::Stopped } else { State::Waiting });
-        if is_begun {
+        if self::is_begun(&self.folder) {
             standing.read_validations(&validations(&self.folder)?);
         }
         Ok(standing)
@@ -105,12 +107,12 @@ impl Place {
 
     /// Whether there is something to resume.
     pub fn is_begun(&self) -> bool {
-        is_begun(&self.folder)
+        is_begun(&self.folder) || self.file("work").exists()
     }
 
-    /// Starts the process: `arguments` are those of `train` that all trials share. It stops, so that it can be
-    /// resumed, when its standard input closes: at the latest when this process ends, however that happens.
-    pub fn spawn(&self, arguments: &[OsString], threads: usize) -> Result<Child> {
+    /// Starts the process: `arguments` are those of `train` or `compress` that all trials share. It stops, so that it can
+    /// be resumed, when its standard input closes: at the latest when this process ends, however that happens.
+    pub fn spawn(&self, trial: &Trial, arguments: &[OsString], threads: usize) -> Result<Child> {
         let path = self.file("log.txt");
         let log = OpenOptions::new().append(true).create(true).open(&path);
         let log = log.with_context(|| path.display().to_string())?;
@@ -118,12 +120,21 @@ impl Place {
         wait_for(&log, &self.folder)?;
         log.set_len(0)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["train", "--json", "--no-test", "--leash", "--progress", "plain"]);
-        command.arg("--threads").arg(threads.to_string()).args(arguments);
-        command.arg("--recipe").arg(self.file("recipe.toml")).arg("--out").arg(&self.folder);
-        if self.is_begun() {
-            command.arg("--resume");
+        match trial.work {
+            Work::Training(_) => {
+                command.args(["train", "--no-test", "--progress", "plain", "--out"]);
+                command.arg(&self.folder);
+                if self.is_begun() {
+                    command.arg("--resume");
+                }
+            }
+            Work::Compression(_) => {
+                command.args(["compress", "--force", "--output"]).arg(self.file("model.plm"));
+                command.arg("--work").arg(self.file("work"));
+            }
         }
+        command.args(["--json", "--leash", "--threads"]).arg(threads.to_string()).args(arguments);
+        command.arg("--recipe").arg(self.file("recipe.toml"));
         let report = File::create(self.file("report.json"))?;
         command.stdin(Stdio::piped()).stdout(report).stderr(log);
         command.spawn().context("cannot start a process of this program")
@@ -134,7 +145,11 @@ impl Place {
     pub fn conclude(&self, status: ExitStatus) -> Result<Standing> {
         let mut standing = self.standing()?;
         if status.success() || status.code() == Some(INTERRUPTED) {
-            standing.read_report(&serde_json::from_str(&read(&self.file("report.json"))?)?);
+            // A compression that was stopped has no report.
+            let report = read(&self.file("report.json"))?;
+            if !report.is_empty() {
+                standing.read_report(&serde_json::from_str(&report)?);
+            }
         } else if status.code().is_some() {
             let log = read(&self.file("log.txt"))?;
             let error = log.lines().rev().find_map(|line| line.strip_prefix("error: "));
@@ -164,6 +179,7 @@ impl Standing {
             word_recall_at_3: None,
             unknown_share: None,
             parameters: None,
+            bytes: None,
             seconds: None,
             tokens_per_second: None,
             message: None,
@@ -187,8 +203,15 @@ impl Standing {
         }
     }
 
-    /// Takes in the report of `train`.
+    /// Takes in the report of `train` or of `compress`.
     fn read_report(&mut self, report: &Value) {
+        if let Some(last) = report["steps"].as_array().and_then(|steps| steps.last()) {
+            self.state = State::Finished;
+            self.bytes = last["bytes"].as_u64().map(|n| n as usize);
+            self.parameters = last["parameters"].as_u64().map(|n| n as usize);
+            self.valid_perplexity = last["valid_perplexity"].as_f64();
+            return;
+        }
         let finished = report["finished"] == true;
         self.state = if finished { State::Finished } else { State::Stopped };
         self.parameters = report["parameters"].as_u64().map(|n| n as usize);

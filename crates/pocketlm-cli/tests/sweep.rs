@@ -143,3 +143,67 @@ fn what_does_not_fit_is_said_before_anything_runs() {
         .unwrap();
     fails(LINE, 1, "is of another seed");
 }
+
+/// Three steps of one trained model.
+const COMPRESSION: &str = r#"
+checkpoint = "model"
+[[step]]
+method = "low-rank"
+matrices = ["softmax"]
+rank = 2
+[[step]]
+method = "quantise"
+matrices = ["*"]
+precision = "int8"
+[grid]
+"step.1.rank" = [2, 4]
+"step.2.precision" = ["int8", "int4"]
+"#;
+
+#[test]
+fn compressions_in_parts_are_those_of_the_whole() {
+    let here = folder("sweep-compress");
+    text(&here);
+    let shape = "--min-count 2 --epochs 1 --hidden 8 --set embedding=8";
+    print(&here, &format!("train --data text --out model {shape}"), &[]);
+    fs::write(here.join("spec.toml"), COMPRESSION).unwrap();
+    let line = |rest: &str| format!("sweep spec.toml --data text {rest}");
+    let whole = json(&here, &line("--out whole --jobs 1"), &[]);
+    let trials = |report: &Value| report["trials"].as_array().unwrap().clone();
+    assert_eq!(trials(&whole).len(), 4);
+    assert!(trials(&whole).iter().all(|trial| trial["bytes"].as_u64().unwrap() > 1000));
+    // Parts write no table; what one has done, another need not.
+    print(&here, &line("--out parts --jobs 1 --shard 1/2"), &[]);
+    assert!(!here.join("parts/sweep.json").exists() && !here.join("parts/002").exists());
+    let early = json(&here, &line("--out parts --collect"), &[]);
+    let waiting = trials(&early).iter().filter(|trial| trial["state"] == "waiting").count();
+    assert_eq!(waiting, 2);
+    let third = changed(&here.join("parts/003/result.json"));
+    print(&here, &line("--out parts --jobs 1 --trial 2,3,4"), &[]);
+    assert_eq!(changed(&here.join("parts/003/result.json")), third, "the third trial ran again");
+    let collected = json(&here, &line("--out parts --collect"), &[]);
+    for (a, b) in trials(&whole).iter().zip(trials(&collected)) {
+        assert_eq!((&a["trial"], &a["bytes"]), (&b["trial"], &b["bytes"]));
+        assert_eq!(a["valid_perplexity"], b["valid_perplexity"]);
+    }
+    for number in ["001", "004"] {
+        let [a, b] = ["whole", "parts"]
+            .map(|name| fs::read(here.join(name).join(number).join("model.plm")).unwrap());
+        assert!(a == b, "trial {number} has other bytes");
+    }
+    assert!(print(&here, &line("--out whole"), &[]).contains("step.2.precision"));
+    for (rest, part) in [
+        ("--out x --trial 5", "trials 1 to 4"),
+        ("--out x --shard 5/4", "1/4 to 4/4"),
+        ("--out x --shard 9/9", "fewer than parts"),
+        ("--out x --max-vocab 5", "cut as the model"),
+        ("--out x --trial 1 --collect", "cannot be used with"),
+    ] {
+        let output = command(&here, &line(rest), &[]).output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(part), "{}", stderr(&output));
+    }
+    let wrong = COMPRESSION.replace("[2, 4]", "[2, 400]");
+    fs::write(here.join("spec.toml"), wrong).unwrap();
+    let output = command(&here, &line("--out x --jobs 1"), &[]).output().unwrap();
+    assert!(stderr(&output).contains("trial 3 (step.1.rank = 400"), "{}", stderr(&output));
+}

@@ -16,7 +16,7 @@ use pocketlm_train::recipe::CompressionRecipe;
 use serde::Serialize;
 
 use crate::cmd::pack::{measure_splits, precision, trainable};
-use crate::cmd::train::{DeviceArgs, interruptible};
+use crate::cmd::train::{DeviceArgs, interruptible, stop_at_end_of_input};
 use crate::input::{read_text, show_notes};
 use crate::machine::Machine;
 use crate::model::check_exists;
@@ -83,6 +83,9 @@ pub struct Args {
     /// Also write the compressed model as a checkpoint, to be trained further.
     #[arg(long, value_name = "DIR")]
     checkpoint_out: Option<PathBuf>,
+    /// Stop when standard input closes: for the process that started this one.
+    #[arg(long, hide = true)]
+    leash: bool,
     /// Print what every form of every matrix saves and loses, the best first, and stop.
     ///
     /// Savings are counted from the model in int8. An option ranks by the bytes that it saves for each per cent of
@@ -137,6 +140,9 @@ impl Args {
             self.check_checkpoint_out(folder)?;
         }
         self.teacher.iter().try_for_each(|teacher| check_exists(teacher))?;
+        if self.leash {
+            stop_at_end_of_input();
+        }
         let recipe = self.steps()?;
         let corpus = match &self.data {
             Some(data) => {

@@ -503,7 +503,7 @@ fn warn_of_unknown(text: &Split) {
 }
 
 /// Asks for a stop when standard input closes.
-fn stop_at_end_of_input() {
+pub fn stop_at_end_of_input() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         STOP.store(true, Ordering::Relaxed);

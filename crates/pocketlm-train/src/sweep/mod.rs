@@ -1,4 +1,4 @@
-//! Sweeps: many trainings that differ in some settings, from one specification.
+//! Sweeps: many trainings or compressions that differ in some settings, from one specification.
 //!
 //! ```toml
 //! base = "inan-small"            # as in a recipe; with [model] and [train] over it, for all trials
@@ -23,27 +23,60 @@
 //! "model.cell" = { choice = ["lstm", "cifg"] }
 //! ```
 //!
+//! A trial can be a compression instead: the specification then names a trained model and has the steps of a recipe of
+//! compression, whose keys vary by the step's number, from 1.
+//!
+//! ```toml
+//! checkpoint = "runs/small"      # from the specification's folder on
+//!
+//! [[step]]
+//! method = "low-rank"
+//! matrices = ["softmax"]
+//! rank = 64
+//!
+//! [[step]]
+//! method = "quantise"
+//! matrices = ["*"]
+//! precision = "int8"
+//!
+//! [grid]
+//! "step.1.rank" = [16, 32, 64]
+//! "step.2.precision" = ["int8", "int4"]
+//! ```
+//!
 //! Bounds written as whole numbers draw whole numbers, both bounds included; others are rounded to four digits, so
 //! that what a table shows is what was trained. Random search: Bergstra & Bengio 2012.
 
+mod compressions;
 mod draw;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
-use crate::recipe::{Draft, Recipe};
+use crate::recipe::{CompressionRecipe, Draft, Recipe};
 use draw::Draw;
 
 /// Most trials of a sweep.
 const MOST_TRIALS: usize = 10_000;
 
 /// Keys of a specification, those of a recipe among them.
-const KEYS: [&str; 9] =
-    ["base", "recipe", "seed", "trials", "grid", "random", "model", "train", "form"];
+const KEYS: [&str; 11] = [
+    "base",
+    "recipe",
+    "seed",
+    "trials",
+    "grid",
+    "random",
+    "model",
+    "train",
+    "form",
+    "checkpoint",
+    "step",
+];
 
 /// The trials of a specification.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,20 +85,31 @@ pub struct Sweep {
     pub seed: u64,
     /// Dotted names of the settings that vary, in their order in [`Trial::settings`].
     pub keys: Vec<String>,
+    /// The folder of the model that all trials compress, if they do.
+    pub checkpoint: Option<PathBuf>,
     /// In the order in which they are run. More draws, or another last value of a grid's first setting, add to
     /// the end.
     pub trials: Vec<Trial>,
 }
 
-/// One training of a sweep.
+/// One training or compression of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
     /// Its number, from 1.
     pub number: usize,
     /// The values of the settings that vary.
     pub settings: Vec<Value>,
-    /// The whole recipe, checked.
-    pub recipe: Recipe,
+    /// What is done.
+    pub work: Work,
+}
+
+/// What a trial does: its whole recipe, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Trains a model.
+    Training(Box<Recipe>),
+    /// Compresses the model of the sweep.
+    Compression(CompressionRecipe),
 }
 
 impl Sweep {
@@ -115,13 +159,52 @@ impl Sweep {
                 return Err(spec.whole("varies nothing: give [grid] or [random]"));
             }
         };
-        let base = spec.base(table, include)?;
-        let trials = spec.trials(&base, &search)?;
-        Ok(Self { seed, keys: search.keys, trials })
+        let (checkpoint, trials) = match table.contains_key("checkpoint") {
+            true => {
+                let (checkpoint, steps) = spec.compression(&table)?;
+                (Some(checkpoint), spec.compressions(&steps, &search)?)
+            }
+            false => (None, spec.trials(&spec.base(table, include)?, &search)?),
+        };
+        Ok(Self { seed, keys: search.keys, checkpoint, trials })
     }
 }
 
 impl Trial {
+    /// The recipe of a training.
+    #[must_use]
+    pub fn training(&self) -> Option<&Recipe> {
+        match &self.work {
+            Work::Training(recipe) => Some(recipe),
+            Work::Compression(_) => None,
+        }
+    }
+
+    /// The recipe as a file.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] if it cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        match &self.work {
+            Work::Training(recipe) => toml::to_string(recipe).map_err(|e| Error::Recipe {
+                place: format!("trial {}", self.number),
+                what: e.to_string(),
+            }),
+            Work::Compression(recipe) => Ok(recipe.to_toml()),
+        }
+    }
+
+    /// Whether `text` is its recipe, as [`to_toml`](Self::to_toml) writes it or as people do.
+    #[must_use]
+    pub fn is_of(&self, text: &str) -> bool {
+        match &self.work {
+            Work::Training(recipe) => toml::from_str::<Recipe>(text).ok().as_ref() == Some(recipe),
+            Work::Compression(recipe) => {
+                CompressionRecipe::parse("", text).ok().as_ref() == Some(recipe)
+            }
+        }
+    }
+
     /// `train.lr = 0.003, model.cell = "gru"`
     pub fn describe(&self, keys: &[String]) -> String {
         let pairs = keys.iter().zip(&self.settings);
@@ -187,6 +270,9 @@ impl Spec<'_> {
         mut table: Table,
         include: &dyn Fn(&str) -> Result<(String, String)>,
     ) -> Result<Draft> {
+        if table.contains_key("step") {
+            return Err(self.at("[[step]]", "compresses a trained model: name it by checkpoint"));
+        }
         let mut draft = Draft::base("zaremba-small")?;
         let file = table.remove("recipe");
         if let Some(base) = table.remove("base") {
@@ -262,7 +348,11 @@ impl Spec<'_> {
             for (key, value) in search.keys.iter().zip(settings) {
                 draft = draft.value(key, value.clone()).map_err(|e| self.of_setting(key, e))?;
             }
-            let trial = |recipe| Trial { number, settings: settings.clone(), recipe };
+            let trial = |recipe| Trial {
+                number,
+                settings: settings.clone(),
+                work: Work::Training(Box::new(recipe)),
+            };
             draft.finish().map(trial).map_err(|e| self.of_trial(number, &search.keys, settings, e))
         };
         search.values.iter().zip(1..).map(trial).collect()

@@ -30,7 +30,7 @@ fn a_grid_is_every_combination() {
     let sweep = sweep.unwrap();
     assert_eq!((sweep.seed, sweep.trials.len()), (7, 6));
     assert_eq!(sweep.keys, ["train.lr", "train.variational.state"]);
-    let found: Vec<_> = sweep.trials.iter().map(|trial| &trial.recipe.train).collect();
+    let found: Vec<_> = sweep.trials.iter().map(|trial| &trial.training().unwrap().train).collect();
     let pairs: Vec<_> = found.iter().map(|train| (train.lr, train.variational.state)).collect();
     assert_eq!(pairs, [(0.1, 0.0), (0.1, 0.1), (0.1, 0.3), (0.2, 0.0), (0.2, 0.1), (0.2, 0.3)]);
     // What does not vary is the base's, and the specification's over it.
@@ -55,12 +55,13 @@ fn the_same_seed_draws_the_same_and_more_trials_begin_with_them() {
 #[test]
 fn draws_keep_within_their_bounds() {
     let sweep = parse(RANDOM).unwrap();
-    let train: Vec<_> = sweep.trials.iter().map(|trial| &trial.recipe.train).collect();
+    let train: Vec<_> = sweep.trials.iter().map(|trial| &trial.training().unwrap().train).collect();
     assert!(train.iter().all(|t| (1e-4..1e-2).contains(&t.lr) && (0.0..0.6).contains(&t.dropout)));
     assert!(train.iter().all(|t| (2..=4).contains(&t.batch) && (8..=64).contains(&t.steps)));
     // A third of a decade below the middle of the logarithms, and as much above it, are both reached.
     assert!(train.iter().any(|t| t.lr < 5e-4) && train.iter().any(|t| t.lr > 2e-3));
-    let hidden = |layers| sweep.trials.iter().any(|t| t.recipe.model.hidden.len() == layers);
+    let hidden =
+        |layers| sweep.trials.iter().any(|t| t.training().unwrap().model.hidden.len() == layers);
     assert!(
         hidden(1) && hidden(2) && [2, 3, 4].iter().all(|b| train.iter().any(|t| t.batch == *b))
     );
@@ -71,7 +72,7 @@ fn draws_keep_within_their_bounds() {
 #[test]
 fn a_recipe_file_lies_between_base_and_specification() {
     let text = "base = \"keyboard\"\nrecipe = \"mine.toml\"\n[grid]\nmodel.embedding = [96]\n";
-    let recipe = parse(text).unwrap().trials.remove(0).recipe;
+    let recipe = parse(text).unwrap().trials.remove(0).training().unwrap().clone();
     assert_eq!((recipe.train.lr, recipe.model.hidden), (0.125, vec![670]));
 }
 
@@ -124,4 +125,43 @@ fn what_cannot_be_searched_is_refused_with_its_mend() {
     let keys = ["init", "clip", "dropout", "weight_decay", "lr"];
     let many: String = keys.iter().map(|key| many.replace("lr", key)).collect();
     assert!(message(&format!("[grid]\n{many}")).contains("more than 10000"));
+}
+
+const COMPRESSION: &str = r#"
+checkpoint = "small"
+[[step]]
+method = "low-rank"
+matrices = ["softmax"]
+rank = 64
+[[step]]
+method = "quantise"
+matrices = ["*"]
+precision = "int8"
+[grid]
+"step.1.rank" = [16, 32]
+"step.2.precision" = ["int8", "int4"]
+"#;
+
+#[test]
+fn steps_of_a_compression_vary_by_their_number() {
+    let parse = |text: &str| Sweep::parse("sweeps/s.toml", text, &|_| unreachable!());
+    let sweep = parse(COMPRESSION).unwrap();
+    assert_eq!(sweep.checkpoint.as_deref(), Some(Path::new("sweeps/small")));
+    assert_eq!(sweep.trials.len(), 4);
+    let text = sweep.trials[2].to_toml().unwrap();
+    assert!(text.contains("rank = 32") && text.contains("precision = \"int8\""), "{text}");
+    assert!(sweep.trials[2].is_of(&text) && !sweep.trials[1].is_of(&text));
+    for (from, to, part) in [
+        ("step.1.rank", "step.3.rank", "from 1 to 2"),
+        ("step.1.rank", "step.0.rank", "from 1 to 2"),
+        ("\"step.1.rank\"", "\"train.lr\"", "step.N.KEY"),
+        ("step.1.rank", "step.1.rnk", "rank"),
+        ("[16, 32]", "[16, \"x\"]", "trial 3"),
+        ("checkpoint = \"small\"", "checkpoint = 1", "is not a string"),
+        ("checkpoint = \"small\"", "checkpoint = \"a\"\nbase = \"awd\"", "of trainings"),
+        ("checkpoint = \"small\"", "", "name it by checkpoint"),
+    ] {
+        let message = parse(&COMPRESSION.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(message.contains(part) && message.contains("s.toml"), "{message}");
+    }
 }

@@ -97,8 +97,9 @@ def kenlm(programs: Path, folder: Path, model: Path, data: Path, limit: int, row
 def training(checkpoint: Path) -> dict:
     events = [json.loads(line) for line in (checkpoint / "metrics.jsonl").read_text().splitlines()]
     last = [event for event in events if event["split"] == "valid"][-1]
-    recipe = json.loads((checkpoint / "config.json").read_text())
-    return {"seconds": last["seconds"], "epochs": last["epoch"], "recipe": recipe["recipe"]}
+    config = json.loads((checkpoint / "config.json").read_text())
+    return {"seconds": last["seconds"], "epochs": last["epoch"], "model": config["model"], "train": config["train"],
+            "vocabulary": config["vocabulary"]}
 
 
 def main() -> None:

@@ -178,6 +178,26 @@ def paper() -> str | None:
     return "\n\n".join([*parts, f"Words/s and hours: {places}. Commits {commits}."])
 
 
+# The paper's methods on its own model, and what came after it; rows of the field.
+ANSWER = {"f16": "half precision, no method", "int8": "8 bits", "int4": "4 bits", "low-rank-100-weighted": "low rank, and 8 bits",
+          "shared-low-rank-100": "low rank with a shared factor, and 8 bits", "prune-80": "embedding and softmax pruned by 80 %, and 8 bits, not retrained",
+          "prune-80-entropy": "the same, entropy-coded", "tensor-train": "tensor trains of the cells, and 8 bits, not retrained"}
+
+
+def paper_answer() -> str | None:
+    """The paper's methods beside one another on one machine, from the rows of the field."""
+    base = "zaremba-small"
+    runs = runs_of(load(f"field/{base}/speed.json"))
+    run = next((run for run in runs if set(ANSWER) <= set(run["rows"])), None)
+    rows = {name: load(f"field/{base}/{name}.json") for name in ANSWER}
+    if not (run and all(rows.values())):
+        return None
+    lines = [[ANSWER[name], f"{row['bytes'] / 1e6:.2f}", f"{row['test_perplexity']:.2f}",
+              f"{run['rows'][name]['tokens_per_second']:,.0f}"] for name, row in rows.items()]
+    place = where(run["machine"], rows["int8"]["machine"]["commit"]).replace(", 2 threads", ", 1 thread")
+    return table("method | MB | test | words/s", lines) + f"\n\nWords/s: {place}."
+
+
 def machine_of(row: dict) -> str:
     return where(row["machine"], "").partition(";")[0]
 
@@ -591,7 +611,7 @@ def rescoring() -> str | None:
 
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
-    ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "frontier": frontier, "field": field},
+    ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "paper-answer": paper_answer, "frontier": frontier, "field": field},
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},

@@ -184,7 +184,7 @@ fn bytes_of(piece: &str) -> Option<Vec<u8>> {
 }
 
 /// The same the other way.
-pub(super) fn letters(piece: &[u8]) -> String {
+pub(in crate::corpus) fn letters(piece: &[u8]) -> String {
     let letter = |&byte: &u8| {
         let hidden = || (0..byte).filter(|byte| !is_printable(*byte)).count() as u32;
         let code = if is_printable(byte) { byte.into() } else { 0x100 + hidden() };

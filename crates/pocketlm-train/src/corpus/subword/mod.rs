@@ -6,6 +6,7 @@
 mod json;
 mod sentencepiece;
 
+pub(super) use json::letters;
 use super::error::Error;
 use super::unit::Unit;
 use super::vocabulary::{EOS, UNK, Vocabulary};

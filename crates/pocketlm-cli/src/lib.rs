@@ -81,7 +81,7 @@ enum Command {
     Compress(cmd::compress::Args),
     Pack(cmd::pack::Args),
     Ngram(cmd::ngram::Args),
-    Import(cmd::ngram::ImportArgs),
+    Import(cmd::import::Args),
     Export(cmd::export::Args),
     Inspect(cmd::inspect::Args),
     Suggest(cmd::suggest::Args),

@@ -232,6 +232,15 @@ impl Encoder {
         Self::of(vocabulary, kind, Vec::new())
     }
 
+    /// An encoder of subwords by the tokenizer in a file: `tokenizer.json`, or a SentencePiece model.
+    ///
+    /// # Errors
+    /// When the file cannot be read; [`Error::Tokenizer`].
+    pub fn tokenized(path: &Path) -> Result<Self, Error> {
+        let (subword, vocabulary) = Subword::load(path)?;
+        Ok(Self::of(vocabulary, Kind::Subword(subword), Vec::new()))
+    }
+
     /// The same for raw text, with the words that keep their capital at the start of a sentence.
     pub fn raw(case: Case, vocabulary: Vocabulary, names: BTreeSet<String>) -> Self {
         Self::of(vocabulary, Kind::Raw(Rule { case, names }), Vec::new())

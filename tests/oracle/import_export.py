@@ -1,0 +1,222 @@
+"""Recurrent models of PyTorch's for `pocketlm import`, and ONNX Runtime's reading of what `pocketlm export` writes.
+
+    python import_export.py fixtures                 write fixtures/import
+    python import_export.py check POCKETLM           import, compress and export them with this program, run the results
+
+The modules have the shapes and names of word_language_model (PyTorch's examples), awd-lstm-lm and icefall's rnn_lm; their
+weights are random, or trained for a moment on a text of a random grammar. README.md says what the files hold.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).parent / "fixtures" / "import"
+WORDS = 29
+LINES, TRAINING = 40, 60
+
+
+class WordLanguageModel(nn.Module):
+    """RNNModel of word_language_model."""
+
+    def __init__(self, kind: str, width: int, units: int, layers: int, tied: bool = False, proj_size: int = 0) -> None:
+        super().__init__()
+        self.encoder = nn.Embedding(WORDS, width)
+        more = {"proj_size": proj_size} if proj_size else {}
+        self.rnn = getattr(nn, kind)(width, units, layers, **more)
+        self.decoder = nn.Linear(proj_size or units, WORDS)
+        if tied:
+            self.decoder.weight = self.encoder.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        logits: Tensor = self.decoder(self.rnn(self.encoder(ids))[0])
+        return logits
+
+
+class WeightDrop(nn.Module):
+    """Holds a recurrent weight by another name, as awd-lstm-lm does; nothing is dropped here."""
+
+    def __init__(self, module: nn.LSTM) -> None:
+        super().__init__()
+        self.module = module
+        weight = module.weight_hh_l0
+        del module._parameters["weight_hh_l0"]
+        module.register_parameter("weight_hh_l0_raw", nn.Parameter(weight.data))
+
+    def forward(self, x: Tensor) -> Tensor:
+        m = self.module
+        weights = [m.weight_ih_l0, m.weight_hh_l0_raw, m.bias_ih_l0, m.bias_hh_l0]
+        zero = x.new_zeros(1, x.shape[1], m.hidden_size)
+        out: Tensor = torch._VF.lstm(x, (zero, zero), weights, True, 1, 0.0, False, False, False)[0]
+        return out
+
+
+class Awd(nn.Module):
+    """RNNModel of awd-lstm-lm: a module for each layer, the last as wide as the embedding."""
+
+    def __init__(self, width: int, units: list[int]) -> None:
+        super().__init__()
+        self.encoder = nn.Embedding(WORDS, width)
+        widths = [width, *units]
+        self.rnns = nn.ModuleList(WeightDrop(nn.LSTM(i, o)) for i, o in zip(widths, units))
+        self.decoder = nn.Linear(width, WORDS)
+        self.decoder.weight = self.encoder.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.encoder(ids)
+        for rnn in self.rnns:
+            x = rnn(x)
+        logits: Tensor = self.decoder(x)
+        return logits
+
+
+class Icefall(nn.Module):
+    """RnnLmModel of icefall, but for the order of batch and steps."""
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.input_embedding = nn.Embedding(WORDS, width)
+        self.rnn = nn.LSTM(width, width, layers)
+        self.output_linear = nn.Linear(width, WORDS)
+        self.output_linear.weight = self.input_embedding.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        logits: Tensor = self.output_linear(self.rnn(self.input_embedding(ids))[0])
+        return logits
+
+
+# Name, module, whether it is trained, what its weights are stored as, the layout.
+MODELS: list[tuple[str, Any, bool, torch.dtype, str]] = [
+    ("lstm", lambda: WordLanguageModel("LSTM", 6, 10, 2), False, torch.float32, "pytorch"),
+    ("lstm_tied_trained", lambda: WordLanguageModel("LSTM", 12, 12, 2, tied=True), True, torch.float32, "pytorch"),
+    ("gru_trained", lambda: WordLanguageModel("GRU", 8, 12, 2), True, torch.float32, "pytorch"),
+    ("lstm_projected", lambda: WordLanguageModel("LSTM", 8, 12, 2, tied=True, proj_size=8), False, torch.float32, "pytorch"),
+    ("lstm_half", lambda: WordLanguageModel("LSTM", 6, 8, 1), False, torch.float16, "pytorch"),
+    ("gru_brain", lambda: WordLanguageModel("GRU", 6, 8, 1), False, torch.bfloat16, "pytorch"),
+    ("awd", lambda: Awd(8, [14, 11, 8]), False, torch.float32, "awd"),
+    ("awd_trained", lambda: Awd(10, [16, 10]), True, torch.float32, "awd"),
+    ("icefall_trained", lambda: Icefall(12, 2), True, torch.float32, "icefall"),
+]
+
+
+def words() -> list[str]:
+    """`<eos>`, `<unk>` and made-up words."""
+    return ["<eos>", "<unk>", *(f"w{k}" for k in range(2, WORDS))]
+
+
+def text(lines: int, seed: int) -> list[list[int]]:
+    """Lines of a random walk in which each word has three likely successors."""
+    after = np.random.Generator(np.random.PCG64(0)).integers(1, WORDS, (WORDS, 3))
+    rng = np.random.Generator(np.random.PCG64(seed))
+    out = []
+    for _ in range(lines):
+        line, word = [], 0
+        for _ in range(rng.integers(2, 9)):
+            word = int(after[word, rng.integers(3)]) if rng.random() < 0.8 else int(rng.integers(1, WORDS))
+            line.append(word)
+        out.append(line)
+    return out
+
+
+def stream(lines: list[list[int]]) -> Tensor:
+    """All lines, each with its end, after an end."""
+    return torch.tensor([0, *(id for line in lines for id in [*line, 0])])
+
+
+def nll(model: nn.Module, ids: Tensor) -> Tensor:
+    """Sum of the negative log-likelihoods of what comes after the first id, in nats."""
+    logits = model(ids[:-1, None])[:, 0]
+    return F.cross_entropy(logits, ids[1:], reduction="sum")
+
+
+def train(model: nn.Module) -> None:
+    ids = stream(text(400, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for step in range(TRAINING):
+        at = (step * 97) % (len(ids) - 101)
+        loss = nll(model, ids[at : at + 101]) / 100
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def made(make: Any, is_trained: bool, dtype: torch.dtype, seed: int) -> nn.Module:
+    """A module in float64 of weights rounded to `dtype`."""
+    torch.manual_seed(seed)
+    model: nn.Module = make()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.6, 0.6)
+    if is_trained:
+        train(model)
+    return model.to(dtype).double().eval()
+
+
+def stored(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors of a module; tied ones once, as in files that people share, or twice."""
+    return {name: value.to(dtype).clone() for name, value in model.state_dict().items()}
+
+
+def fixtures() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    lines = text(LINES, 2)
+    (FOLDER / "vocab.txt").write_text("".join(word + "\n" for word in words()))
+    k2 = ["<sos/eos>", *words()[1:]]
+    (FOLDER / "tokens.txt").write_text("".join(f"{word} {id}\n" for id, word in enumerate(k2)))
+    (FOLDER / "text.txt").write_text("".join(" ".join(words()[id] for id in line) + "\n" for line in lines))
+    expected = {}
+    for seed, (name, make, is_trained, dtype, layout) in enumerate(MODELS):
+        model = made(make, is_trained, dtype, seed)
+        tensors = stored(model, dtype)
+        if name == "lstm_tied_trained":
+            del tensors["decoder.weight"]
+        save_file(tensors, FOLDER / f"{name}.safetensors")
+        ids = stream(lines)
+        with torch.no_grad():
+            each = [float(nll(model, torch.tensor([0, *line, 0]))) for line in lines]
+            logits = model(ids[:8, None])[:, 0]
+            perplexity = math.exp(float(nll(model, ids)) / (len(ids) - 1))
+        expected[name] = {
+            "layout": layout,
+            "perplexity": perplexity,
+            "line_nll": [round(value, 6) for value in each],
+            "ids": ids[:8].tolist(),
+            "logits": [[round(x, 7) for x in row] for row in logits.tolist()],
+        }
+        print(f"{name}: perplexity {perplexity:.4f}")
+    (FOLDER / "expected.json").write_text(json.dumps(expected) + "\n")
+
+
+def pocketlm(program: str, *arguments: Any) -> str:
+    run = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{' '.join(map(str, arguments))}: {run.stderr}")
+    return run.stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["fixtures", "check"])
+    parser.add_argument("program", nargs="?", help="the program pocketlm")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.what == "fixtures":
+        fixtures()
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            check(str(Path(arguments.program).resolve()), Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -205,6 +205,146 @@ def pocketlm(program: str, *arguments: Any) -> str:
     return run.stdout
 
 
+# Models trained here, for every kind of cell: name, settings of `pocketlm train`.
+TRAINED = {
+    "lstm-here": "cell=lstm hidden=[10,8]",
+    "gru-here": "cell=gru hidden=[10,8]",
+    "cifg-here": "cell=cifg hidden=[9]",
+    "cifgp-tied-here": "cell=cifg hidden=[14,12] cell_projection=8 embedding=8 tied=true",
+    "lstm-projection-here": "cell=lstm hidden=[11] projection=6 embedding=6 tied=true",
+    "normalised-here": "cell=lstm hidden=[9] layer_norm=true",
+    "gru-normalised-here": "cell=gru hidden=[9] layer_norm=true",
+    "mogrified-here": "cell=lstm hidden=[9] mogrifier=3",
+    "gru-mogrified-here": "cell=gru hidden=[9] mogrifier=2",
+    "urnn-here": "cell=urnn hidden=[16]",
+}
+
+
+class Step:
+    """A file of the contract `step`."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(path)
+        self.metadata = self.session.get_modelmeta().custom_metadata_map
+        self.eos = int(self.metadata["eos_id"])
+        self.start = {i.name: np.zeros((1, i.shape[1]), np.float32) for i in self.session.get_inputs()[1:]}
+
+    def nll(self, ids: list[int]) -> float:
+        """Of what comes after the first id, in nats."""
+        state, total = self.start, 0.0
+        names = [output.name for output in self.session.get_outputs()]
+        for token, target in zip(ids, ids[1:]):
+            out = dict(zip(names, self.session.run(None, {"token": np.array([token]), **state})))
+            total -= float(out["log_probabilities"][0, target])
+            state = {name: out["next_" + name] for name in state}
+        return total
+
+
+def offline(path: Path, lines: list[list[int]]) -> np.ndarray:
+    """Scores of sentences side by side, filled up with a number that is no id."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    x = np.full((len(lines), max(map(len, lines))), -7)
+    for row, line in zip(x, lines):
+        row[: len(line)] = line
+    out: np.ndarray = session.run(["nll"], {"x": x, "x_lens": np.array([len(line) for line in lines])})[0]
+    return out
+
+
+def online(path: Path, lines: list[list[int]]) -> list[float]:
+    """Scores of sentences as sherpa-onnx fuses: the start with zero states, then a token a call."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    meta = session.get_modelmeta().custom_metadata_map
+    shape = (int(meta["num_layers"]), 1, int(meta["hidden_size"]))
+    scores = []
+    for line in lines:
+        h, c, total, token = np.zeros(shape, np.float32), np.zeros(shape, np.float32), 0.0, int(meta["sos_id"])
+        for target in [*line, int(meta["eos_id"])]:
+            log_p, h, c = session.run(None, {"x": np.array([[token]]), "h0": h, "c0": c})
+            total -= float(log_p[0, target])
+            token = target
+        scores.append(total)
+    return scores
+
+
+def close(what: str, got: Any, wanted: Any, tolerance: float) -> float:
+    """Refuses numbers that differ by more than a share of the wanted ones; returns the largest difference."""
+    difference = float(np.max(np.abs(np.asarray(got) / np.asarray(wanted) - 1)))
+    if not difference <= tolerance:
+        sys.exit(f"{what}: {got} differs from {wanted} by {difference:.2e}, more than {tolerance}")
+    return difference
+
+
+def exported(program: str, model: Path, contract: str, precision: str) -> Path:
+    import onnx
+
+    path = model.parent / f"{model.name}-{contract}-{precision}.onnx"
+    pocketlm(program, "export", model, "-o", path, "--contract", contract, "--precision", precision)
+    onnx.checker.check_model(str(path), full_check=True)
+    return path
+
+
+def compare(program: str, folder: Path, model: Path, vocabulary: Path) -> None:
+    """Every contract and precision of a model against what pocketlm says of the text."""
+    known = {word: id for id, word in enumerate(vocabulary.read_text().split("\n"))}
+    sentences = (folder / "text.txt").read_text().splitlines()
+    unknown = known.get("<unk>")
+    lines = [[known.get(word, unknown) for word in line.split()] for line in sentences]
+    lines[3:3] = [[]]
+    (folder / "spaced.txt").write_text("\n".join([*sentences[:3], "", *sentences[3:]]) + "\n")
+    eos = known["<eos>"]
+    ids = [eos, *(id for line in lines for id in [*line, eos])]
+    report = json.loads(pocketlm(program, "eval", model, "--data", folder / "spaced.txt", "--json"))
+    scored = pocketlm(program, "score", "-m", model, "--json", "--", *sentences[:9]).splitlines()
+    own = [json.loads(line)["nll_without_penalty"] for line in scored]
+    differences = []
+    for precision, share in [("f32", 1e-5), ("int8", 5e-3)]:
+        step = Step(exported(program, model, "step", precision))
+        total = step.nll(ids)
+        perplexity = math.exp(total / (len(ids) - 1))
+        what = f"{model.name}, {precision}"
+        differences.append(close(f"{what}, step", perplexity, report["perplexity"], share))
+        each = np.array([step.nll([eos, *line, eos]) for line in lines])
+        loose = 1e-5 if precision == "f32" else 2e-2
+        close(f"{what}, icefall-offline", offline(exported(program, model, "icefall-offline", precision), lines), each, loose)
+        close(f"{what}, icefall-online", online(exported(program, model, "icefall-online", precision), lines), each, loose)
+        without = np.delete(each, 3)
+        close(f"{what}, score", without[:9], own, loose)
+    print(f"{model.name}: perplexity {report['perplexity']:.4f}; off by {differences[0]:.1e} (f32), {differences[1]:.1e} (int8)")
+
+
+def check(program: str, folder: Path) -> None:
+    for name in ["text.txt", "vocab.txt", "tokens.txt"]:
+        (folder / name).write_text((FOLDER / name).read_text())
+    expected = json.loads((FOLDER / "expected.json").read_text())
+    for name, numbers in expected.items():
+        list_ = "tokens.txt" if name.startswith("icefall") else "vocab.txt"
+        pocketlm(program, "import", FOLDER / f"{name}.safetensors", "--vocab", folder / list_, "-o", folder / name)
+        got = json.loads(pocketlm(program, "eval", folder / name, "--data", folder / "text.txt", "--json"))
+        close(f"{name}, imported", got["perplexity"], numbers["perplexity"], 1e-4)
+        compare(program, folder, folder / name, folder / name / "vocab.txt")
+    training = "".join(" ".join(words()[id] for id in line) + "\n" for line in text(300, 1))
+    for split in ["train", "valid", "test"]:
+        (folder / "data").mkdir(exist_ok=True)
+        (folder / "data" / f"{split}.txt").write_text(training)
+    for name, settings in TRAINED.items():
+        model = folder / name
+        sets = [part for setting in settings.split() for part in ("--set", f"model.{setting}")]
+        pocketlm(program, "train", "--data", folder / "data", "--out", model, "--set", "model.embedding=8", *sets,
+                 "--set", "batch=4", "--set", "steps=10", "--epochs", 2)
+        compare(program, folder, model, model / "vocab.txt")
+        packed = folder / f"{name}.plm"
+        pocketlm(program, "pack", model, "-o", packed, "--precision", "f32")
+        list_ = folder / f"{name}.words"
+        pocketlm(program, "export", packed, "-o", folder / "x.onnx", "--vocab", list_, "--force")
+        compare(program, folder, packed, list_)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["fixtures", "check"])

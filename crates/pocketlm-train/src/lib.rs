@@ -8,6 +8,7 @@ pub mod compress;
 pub mod corpus;
 pub mod cuda;
 pub mod error;
+pub mod export;
 pub mod grammar;
 pub mod import;
 pub mod linear;

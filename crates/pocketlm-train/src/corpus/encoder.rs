@@ -273,6 +273,11 @@ impl Encoder {
         }
     }
 
+    /// Whether the file of its tokenizer is at hand, which a packed model does not hold.
+    pub fn has_tokenizer_file(&self) -> bool {
+        matches!(&self.kind, Kind::Subword(subword) if subword.has_file())
+    }
+
     /// The words of raw text that keep their capital at the start of a sentence, although there is one with a small
     /// letter too.
     pub fn names(&self) -> impl Iterator<Item = &str> {

@@ -46,6 +46,7 @@ use crate::vocabulary::write as vocabulary;
 
 mod notes;
 mod product;
+mod weights;
 
 pub use crate::entropy::write::entropy_coded;
 #[cfg(feature = "std")]

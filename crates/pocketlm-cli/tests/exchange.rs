@@ -137,3 +137,106 @@ fn folders_are_replaced_only_where_that_is_asked_for() {
     fails(&here, &format!("{line} -o -"), 1, &["a folder is written"]);
     assert_eq!(fs::read_to_string(here.join("mine/letter.txt")).unwrap(), "dear");
 }
+
+/// What leaves as a folder of safetensors comes back to the bit, whatever the cells are.
+#[test]
+fn folders_come_back_to_the_bit() {
+    let here = place("exported-folder");
+    fs::create_dir(here.join("data")).unwrap();
+    for split in ["train.txt", "valid.txt", "test.txt"] {
+        fs::copy(here.join("text.txt"), here.join("data").join(split)).unwrap();
+    }
+    let shapes = [
+        "--set model.hidden=[9,7]",
+        "--set model.hidden=[9,7] --set model.cell=gru",
+        "--set model.hidden=[9] --set model.cell=cifg",
+        "--set model.hidden=[9,7] --set model.cell=cifg --set model.cell_projection=8 --set model.tied=true",
+        "--set model.hidden=[9] --set model.projection=8 --set model.tied=true",
+        "--set model.hidden=[9] --set model.layer_norm=true --set model.mogrifier=3",
+        "--set model.hidden=[9] --set model.layer_norm=true --set model.cell=gru",
+    ];
+    for (k, shape) in shapes.iter().enumerate() {
+        let common = "--data data --set model.embedding=8 --set batch=2 --set steps=10 --epochs 1";
+        print(&here, &format!("train {common} {shape} --out own{k}"), &[]);
+        print(&here, &format!("export own{k} -o hub{k}"), &[]);
+        print(&here, &format!("import hub{k} -o back{k}"), &[]);
+        let read = |folder: &str| fs::read(here.join(folder).join("model.safetensors")).unwrap();
+        assert!(read(&format!("own{k}")) == read(&format!("back{k}")), "{shape}");
+        print(&here, &format!("import hub{k} --vocab own{k}/vocab.txt -o again{k}"), &[]);
+        assert!(read(&format!("own{k}")) == read(&format!("again{k}")), "{shape}");
+        for file in ["config.json", "tokenizer.json", "vocab.txt"] {
+            assert!(here.join(format!("hub{k}")).join(file).exists(), "{file}");
+        }
+    }
+    // The words in another order are those of another model.
+    let list = fs::read_to_string(here.join("hub0/vocab.txt")).unwrap();
+    let mut list: Vec<_> = list.lines().collect();
+    list.swap(3, 4);
+    fs::write(here.join("hub0/vocab.txt"), list.join("\n") + "\n").unwrap();
+    fails(&here, "import hub0 -o new", 1, &["other words than the model, or in another order"]);
+    fails(&here, "import own0 -o new", 1, &["a checkpoint of pocketlm already"]);
+    assert!(!here.join("new").exists());
+}
+
+/// The numbers of a file, as they are written in it.
+fn holds(file: &[u8], text: &str) -> bool {
+    file.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn onnx_files_say_what_they_are() {
+    let here = place("exported-onnx");
+    print(&here, "import icefall_trained.safetensors --vocab tokens.txt -o lm", &[]);
+    print(&here, "pack lm -o lm.plm --precision int4", &[]);
+    let mut sizes = Vec::new();
+    for (k, precision) in ["f32", "int8"].iter().enumerate() {
+        for contract in ["step", "icefall-offline", "icefall-online"] {
+            let name = format!("{contract}-{precision}.onnx");
+            let line = format!(
+                "export lm -o {name} --contract {contract} --precision {precision} --vocab w{k} --force"
+            );
+            let report = json(&here, &line, &[]);
+            let file = fs::read(here.join(&name)).unwrap();
+            assert_eq!(report["bytes"], file.len());
+            assert_eq!(report["contract"], contract);
+            assert!(
+                holds(&file, "eos_id")
+                    && holds(&file, "vocab_sha256")
+                    && holds(&file, "LogSoftmax")
+            );
+            assert_eq!(holds(&file, "DynamicQuantizeLSTM"), k == 1);
+            assert_eq!(holds(&file, "sos_id"), contract != "step");
+            sizes.push(file.len());
+        }
+        assert_eq!(
+            fs::read(here.join(format!("w{k}"))).unwrap(),
+            fs::read(here.join("lm/vocab.txt")).unwrap()
+        );
+    }
+    assert!(sizes[3] < sizes[0] && sizes[4] < sizes[1], "{sizes:?}");
+    let said = print(&here, "export lm.plm -o packed.onnx", &[]);
+    assert!(said.contains("bytes, step: a token and states in"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_exported() {
+    let here = place("export-bad");
+    print(&here, "import lstm.safetensors --vocab vocab.txt -o lm", &[]);
+    fails(
+        &here,
+        "export lm -o x.onnx --contract kaldi",
+        2,
+        &["step, icefall-offline, icefall-online"],
+    );
+    fails(&here, "export lm -o x.onnx --precision int4", 2, &["f32 or int8"]);
+    fails(&here, "export lm -o hub --contract step", 2, &["--contract is for ONNX files"]);
+    fails(&here, "export lm -o x.arpa", 1, &["no n-gram model"]);
+    fails(&here, "export none -o x.onnx", 1, &["none: no such file"]);
+    fails(&here, "export lm -o x.onnx --vocab x.onnx", 1, &["named for two outputs"]);
+    fails(&here, "export lm -o lm --force", 1, &["is read by this command"]);
+    fs::write(here.join("mine.onnx"), "mine").unwrap();
+    fails(&here, "export lm -o mine.onnx", 1, &["mine.onnx exists"]);
+    assert_eq!(fs::read_to_string(here.join("mine.onnx")).unwrap(), "mine");
+    fails(&here, "export text.txt -o x.onnx", 1, &["text.txt"]);
+    assert!(!here.join("x.onnx").exists() && !here.join("hub").exists(), "nothing is left behind");
+}

@@ -284,7 +284,7 @@ def exported(program: str, model: Path, contract: str, precision: str) -> Path:
     import onnx
 
     path = model.parent / f"{model.name}-{contract}-{precision}.onnx"
-    pocketlm(program, "export", model, "-o", path, "--contract", contract, "--precision", precision)
+    pocketlm(program, "export", model, "-o", path, "--contract", contract, "--precision", precision, "--force")
     onnx.checker.check_model(str(path), full_check=True)
     return path
 
@@ -318,6 +318,106 @@ def compare(program: str, folder: Path, model: Path, vocabulary: Path) -> None:
     print(f"{model.name}: perplexity {report['perplexity']:.4f}; off by {differences[0]:.1e} (f32), {differences[1]:.1e} (int8)")
 
 
+FRAMES, PAIRS = 3, 6
+
+
+def recogniser(folder: Path, table: np.ndarray, is_online: bool) -> dict[str, str]:
+    """A transducer that hears nothing: frame t of any sound has the logits `table[t]`, whatever came before."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    size = table.shape[1]
+    floats, longs = TensorProto.FLOAT, TensorProto.INT64
+
+    def save(name: str, nodes: list[Any], inputs: list[Any], outputs: list[Any], numbers: dict[str, np.ndarray], meta: dict[str, int]) -> str:
+        info = lambda parts: [helper.make_tensor_value_info(*part) for part in parts]  # noqa: E731
+        held = [numpy_helper.from_array(value, key) for key, value in numbers.items()]
+        graph = helper.make_graph(nodes, name, info(inputs), info(outputs), held)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+        helper.set_model_props(model, {key: str(value) for key, value in meta.items()})
+        path = folder / f"{name}-{is_online}.onnx"
+        onnx.save(model, path)
+        return str(path)
+
+    node = helper.make_node
+    if is_online:
+        # The state counts the frames.
+        encoder = save("encoder", [
+            node("Cast", ["h"], ["at"], to=longs), node("Reshape", ["at", "one"], ["row"]),
+            node("Gather", ["table", "row"], ["frame"]), node("Unsqueeze", ["frame", "axis"], ["encoder_out"]),
+            node("Add", ["h", "step"], ["next_h"]), node("Identity", ["c"], ["next_c"]),
+        ], [("x", floats, ["N", "T", 80]), ("h", floats, [1, "N", 1]), ("c", floats, [1, "N", 1])],
+            [("encoder_out", floats, [1, 1, size]), ("next_h", floats, [1, "N", 1]), ("next_c", floats, [1, "N", 1])],
+            {"table": np.vstack([table, table[:1]]), "one": np.array([1]), "axis": np.array([0]), "step": np.array(1, np.float32)},
+            {"num_encoder_layers": 1, "T": 9, "decode_chunk_len": 4, "rnn_hidden_size": 1, "d_model": 1})
+    else:
+        encoder = save("encoder", [
+            node("Shape", ["x_lens"], ["n"]), node("Concat", ["n", "ones"], ["shape"], axis=0),
+            node("Expand", ["table", "shape"], ["encoder_out"]), node("Expand", ["count", "n"], ["encoder_out_lens"]),
+        ], [("x", floats, ["N", "T", 80]), ("x_lens", longs, ["N"])],
+            [("encoder_out", floats, ["N", FRAMES, size]), ("encoder_out_lens", longs, ["N"])],
+            {"table": table[None], "ones": np.array([1, 1]), "count": np.array([FRAMES])}, {})
+    decoder = save("decoder", [
+        node("Shape", ["y"], ["shape"]), node("Gather", ["shape", "zero"], ["n"]), node("Concat", ["n", "size"], ["all"], axis=0),
+        node("ConstantOfShape", ["all"], ["decoder_out"]),
+    ], [("y", longs, ["N", 2])], [("decoder_out", floats, ["N", size])],
+        {"zero": np.array([0]), "size": np.array([size])}, {"vocab_size": size, "context_size": 2})
+    joiner = save("joiner", [node("Add", ["encoder_out", "decoder_out"], ["logit"])],
+                  [("encoder_out", floats, ["N", size]), ("decoder_out", floats, ["N", size])], [("logit", floats, ["N", size])], {},
+                  {"joiner_dim": size})
+    return {"encoder": encoder, "decoder": decoder, "joiner": joiner}
+
+
+def heard(folder: Path, table: np.ndarray, tokens: Path, lm: Path, is_online: bool, scale: float) -> list[int]:
+    """What sherpa-onnx decodes with this language model."""
+    import sherpa_onnx
+
+    kind = sherpa_onnx.OnlineRecognizer if is_online else sherpa_onnx.OfflineRecognizer
+    found = kind.from_transducer(
+        **recogniser(folder, table, is_online), tokens=str(tokens), lm=str(lm), lm_scale=scale, num_threads=1,
+        decoding_method="modified_beam_search", max_active_paths=2**FRAMES, model_type="lstm" if is_online else "transducer",
+    )
+    stream = found.create_stream()
+    # A chunk of nine features of ten milliseconds moves on by four; two more are held back.
+    stream.accept_waveform(16000, np.zeros(160 * (9 + 4 * (FRAMES - 1) + 2), np.float32))
+    if is_online:
+        while found.is_ready(stream):
+            found.decode_stream(stream)
+        return [int(token[1:]) for token in found.get_result_all(stream).tokens]
+    found.decode_stream(stream)
+    return [int(token[1:]) for token in stream.result.tokens]
+
+
+def sherpa(program: str, folder: Path, model: Path, precision: str) -> None:
+    """Of words that sound alike sherpa-onnx takes those that the model finds likeliest (or, by a negative scale, least likely)."""
+    import itertools
+
+    step = Step(exported(program, model, "step", precision))
+    known = (model / "vocab.txt").read_text().splitlines()
+    tokens = folder / "sherpa.txt"
+    # Its blank is 0, which no language model is asked for.
+    tokens.write_text("".join(f"{'<blk>' if id == 0 else word} {id}\n" for id, word in enumerate(known)))
+    if known[0] != "<eos>":
+        sys.exit(f"{model.name}: the end of a line is not 0")
+    rng = np.random.Generator(np.random.PCG64(5))
+    for _ in range(PAIRS):
+        pairs = [sorted(rng.choice(np.arange(2, len(known)), 2, replace=False).tolist()) for _ in range(FRAMES)]
+        table = np.full((FRAMES, len(known)), -40, np.float32)
+        for t, pair in enumerate(pairs):
+            table[t, pair] = 0
+        for contract, end in [("icefall-offline", [0]), ("icefall-online", [])]:
+            scored = {line: step.nll([0, *line, *end]) for line in itertools.product(*pairs)}
+            names = {tuple(int(known[id][1:]) for id in line): nll for line, nll in scored.items()}
+            for scale, best in [(1.0, min(names.values())), (-1.0, max(names.values()))]:
+                path = exported(program, model, contract, precision)
+                got = tuple(heard(folder, table, tokens, path, contract == "icefall-online", scale))
+                # Bytes of several streams share a scale, so that near hypotheses may change places.
+                slack = 1e-4 if precision == "f32" else 5e-2
+                if got not in names or abs(names[got] - best) > slack:
+                    sys.exit(f"sherpa-onnx, {model.name}, {contract}, {precision}: heard {got} of {names}")
+    print(f"{model.name}, {precision}: sherpa-onnx chooses by the model's scores, offline and online")
+
+
 def check(program: str, folder: Path) -> None:
     for name in ["text.txt", "vocab.txt", "tokens.txt"]:
         (folder / name).write_text((FOLDER / name).read_text())
@@ -336,13 +436,16 @@ def check(program: str, folder: Path) -> None:
         model = folder / name
         sets = [part for setting in settings.split() for part in ("--set", f"model.{setting}")]
         pocketlm(program, "train", "--data", folder / "data", "--out", model, "--set", "model.embedding=8", *sets,
-                 "--set", "batch=4", "--set", "steps=10", "--epochs", 2)
+                 "--set", "batch=4", "--set", "steps=10", "--set", "optimizer=adam", "--set", "lr=0.02", "--epochs", 3)
         compare(program, folder, model, model / "vocab.txt")
         packed = folder / f"{name}.plm"
         pocketlm(program, "pack", model, "-o", packed, "--precision", "f32")
         list_ = folder / f"{name}.words"
         pocketlm(program, "export", packed, "-o", folder / "x.onnx", "--vocab", list_, "--force")
         compare(program, folder, packed, list_)
+    for name in ["icefall_trained", "awd_trained", "gru_trained", "lstm_projected"]:
+        for precision in ["f32", "int8"]:
+            sherpa(program, folder, folder / name, precision)
 
 
 def main() -> None:

@@ -214,6 +214,12 @@ fn onnx_files_say_what_they_are() {
         );
     }
     assert!(sizes[3] < sizes[0] && sizes[4] < sizes[1], "{sizes:?}");
+    // The weights of a packed file come back as its precision has left them, with its own order of words.
+    print(&here, "pack lm -o whole.plm --precision f32", &[]);
+    print(&here, "export whole.plm -o hub", &[]);
+    print(&here, "import hub -o back", &[]);
+    let (whole, back) = (perplexity(&here, "lm"), perplexity(&here, "back"));
+    assert!((whole / back - 1.0).abs() < 1e-6, "{whole} {back}");
     let said = print(&here, "export lm.plm -o packed.onnx", &[]);
     assert!(said.contains("bytes, step: a token and states in"), "{said}");
 }

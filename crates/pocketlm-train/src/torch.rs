@@ -82,3 +82,30 @@ pub fn tensors(model: &ModelConfig, parameters: &Parameters) -> Vec<(String, Ten
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Two biases of a layer of three units become one, which becomes two that mean the same.
+        #[test]
+        fn biases_that_are_split_join_again(numbers in prop::collection::vec(any::<f32>(), 12)) {
+            for cell in [CellKind::Lstm, CellKind::Gru, CellKind::Cifg] {
+                let bias = &numbers[..3 * cell.blocks()];
+                let [input, recurrent] = split_bias(cell, 3, bias);
+                let again = joined_bias(cell, 3, &input, &recurrent);
+                let bits = |list: &[f32]| list.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&again), bits(bias));
+            }
+        }
+    }
+
+    #[test]
+    fn a_gru_keeps_the_candidates_biases_apart() {
+        let (input, recurrent) = ([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]);
+        assert_eq!(joined_bias(CellKind::Gru, 1, &input, &recurrent), [11.0, 22.0, 3.0, 30.0]);
+        assert_eq!(joined_bias(CellKind::Cifg, 1, &input, &recurrent), [11.0, 22.0, 33.0]);
+    }
+}

@@ -80,14 +80,14 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// That of a model which another program trained, by this version.
-    pub fn imported(from: &str) -> Self {
+    /// That of a model which another program trained, read by its layout.
+    pub fn imported(layout: &str) -> Self {
         Self {
             data_sha256: String::new(),
             train_tokens: 0,
             seed: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            devices: vec![from.to_owned()],
+            devices: vec![format!("imported ({layout})")],
         }
     }
 

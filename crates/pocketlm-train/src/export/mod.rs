@@ -36,13 +36,9 @@ impl Export {
     /// # Errors
     /// [`Error::Checkpoint`] for an n-gram model, and where two types have one name.
     pub fn packed(packed: &pocketlm::Model, path: &Path) -> Result<Self> {
-        let (Some(configuration), Some(weights)) = (packed.configuration(), packed.weights())
-        else {
-            return Err(Error::checkpoint(
-                path,
-                "is an n-gram model: only ARPA files are written of it",
-            ));
-        };
+        let configuration = packed.configuration().ok_or_else(|| {
+            Error::checkpoint(path, "is an n-gram model: only ARPA files are written of it")
+        })?;
         let model = ModelConfig {
             cell: configuration.cell,
             embedding: configuration.embedding,
@@ -55,9 +51,16 @@ impl Export {
         };
         let encoder = Encoder::packed(packed, path)?;
         let (_, mut parameters) = Network::new(&model, encoder.vocabulary().len())?;
-        for (name, numbers) in weights {
-            let entry = parameters.find(&name).expect("the matrices of this shape").clone();
-            parameters.data[entry.range].copy_from_slice(&numbers);
+        let fault = |error: pocketlm::Error| Error::checkpoint(path, error.to_string());
+        for entry in parameters.entries().to_vec() {
+            let numbers = &mut parameters.data[entry.range];
+            if entry.vector {
+                numbers.copy_from_slice(packed.bias(&entry.name).map_err(fault)?);
+                continue;
+            }
+            for (row, out) in numbers.chunks_exact_mut(entry.columns).enumerate() {
+                packed.row(&entry.name, row, out).map_err(fault)?;
+            }
         }
         Ok(Self { model, encoder, parameters })
     }

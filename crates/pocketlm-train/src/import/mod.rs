@@ -93,13 +93,26 @@ pub fn import(path: &Path, words: Option<&Path>, options: &Options) -> Result<Im
     if let Some(folder) = &folder {
         folder.check_words(&encoder, words.unwrap_or(path))?;
     }
-    let told = options.cell.or(folder.as_ref().and_then(|folder| folder.cell));
-    let (layout, parts, mut report) = sort(&file, &tensors, options)?;
-    report.extend(
-        others.into_iter().map(|name| passed(name, &[], "holds no floating-point numbers")),
-    );
-    let model = parts.model(told)?;
-    check_size(&parts, &encoder, words.unwrap_or(path))?;
+    let told = folder.as_ref().and_then(|folder| folder.cell);
+    let options = Options { cell: options.cell.or(told), ..options.clone() };
+    let mut made = assemble((&file, &tensors), (words.unwrap_or(path), encoder), &options)?;
+    let others = others.into_iter();
+    made.report.extend(others.map(|name| passed(name, &[], "holds no floating-point numbers")));
+    Ok(made)
+}
+
+/// A model of tensors and words that are read already; their paths are named in errors.
+///
+/// # Errors
+/// As [`import`] but for what is of files.
+pub fn assemble(
+    (path, tensors): (&Path, &Tensors),
+    (words, encoder): (&Path, Encoder),
+    options: &Options,
+) -> Result<Import> {
+    let (layout, parts, mut report) = sort(path, tensors, options)?;
+    let model = parts.model(options.cell)?;
+    check_size(&parts, &encoder, words)?;
     let parameters = parts.parameters(&model)?;
     account(&parts, &mut report)?;
     let provenance = Provenance::imported(layout);

@@ -145,7 +145,7 @@ mod tests {
     fn special_words_may_have_any_name() {
         let words = Words { eos: Some(".".into()), unk: Some("rare".into()), ..Words::default() };
         assert_eq!(read("a\n.\nrare\n", &words).unwrap(), ["a", "<eos>", "<unk>"]);
-        let message = |content: &str, words| read(content, words).unwrap_err().to_string();
+        let message = |content: &str, words: &Words| read(content, words).unwrap_err().to_string();
         assert!(message("a\nb\n", &Words::default()).contains("--eos"));
         assert!(message("a\n<eos>\n", &words).contains("no word \".\""));
         assert!(message("a 7\n<eos> 9\n", &Words::default()).contains("white space in \"a 7\""));

@@ -46,7 +46,6 @@ use crate::vocabulary::write as vocabulary;
 
 mod notes;
 mod product;
-mod weights;
 
 pub use crate::entropy::write::entropy_coded;
 #[cfg(feature = "std")]

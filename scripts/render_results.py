@@ -507,6 +507,22 @@ def peer_row(name: str, sizes: list[dict]) -> list[str]:
 NGRAMS = ((3, 0, 8), (5, 0, 32), (5, 0, 8), (5, 0, 4), (5, 1e-8, 8), (5, 1e-7, 8), (5, 3e-7, 8), (5, 1e-6, 8))
 
 
+def export() -> str | None:
+    """results/export.json, written by benches/export.py."""
+    found = load("export.json")
+    if not found:
+        return None
+    rows = [
+        [f"`{row['model']}`", precision, f"{one['perplexity']:.2f}", f"{one['onnx_perplexity']:.2f}",
+         megabytes(one["packed_bytes"]), megabytes(one["onnx_bytes"])]
+        for row in found["models"] for precision, one in [("f32", row["f32"]), ("int8", row["int8"])]
+    ]
+    header = "model | precision | perplexity by pocketlm | by ONNX Runtime | MB as `.plm` | MB as ONNX, without words"
+    runtime = found["versions"]["onnxruntime"]
+    about = f"{found['data']}, contract `step`, ONNX Runtime {runtime}. {where(found['machine'], found['commit'])} (`benches/export.py`)."
+    return f"{table(header, rows)}\n\n{about}"
+
+
 def ngram() -> str | None:
     """results/ngram.json, written by benches/ngram.py."""
     found = load("ngram.json")
@@ -616,6 +632,7 @@ DOCUMENTS = {
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
     ROOT / "docs/rescoring.md": {"rescoring": rescoring},
+    ROOT / "docs/import.md": {"export": export},
     ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},
 }
 

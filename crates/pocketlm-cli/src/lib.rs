@@ -82,7 +82,7 @@ enum Command {
     Pack(cmd::pack::Args),
     Mix(cmd::mix::Args),
     Ngram(cmd::ngram::Args),
-    Import(cmd::ngram::ImportArgs),
+    Import(cmd::import::Args),
     Export(cmd::export::Args),
     Inspect(cmd::inspect::Args),
     Suggest(cmd::suggest::Args),

@@ -17,7 +17,7 @@ use crate::output::Output;
 pub struct Packing {
     /// File to write; - for standard output.
     #[arg(short, long, value_name = "NAME.plm")]
-    output: PathBuf,
+    pub output: PathBuf,
     /// Bits of each probability and back-off weight, 1 to 16; 32 keeps every f32.
     #[arg(long, default_value_t = 8)]
     pub bits: u32,

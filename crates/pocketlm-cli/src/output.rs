@@ -149,3 +149,28 @@ pub fn lossy<S: serde::Serializer>(
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.as_ref().display())
 }
+
+/// Refuses a folder that cannot be made anew, or whose content would be lost: with `force` a folder of a model is
+/// replaced, and no other. `inputs` are what the command reads, none of which may lie in it.
+pub fn check_folder_output(path: &Path, force: bool, inputs: &[Option<&Path>]) -> Result<()> {
+    let name = path.display();
+    if STANDARD.iter().any(|standard| path == Path::new(standard)) {
+        bail!("{name}: a folder is written: give its name");
+    }
+    let Ok(own) = path.canonicalize() else { return check_folder(path) };
+    let mut read = inputs.iter().flatten().filter_map(|input| input.canonicalize().ok());
+    if let Some(input) = read.find(|input| input.starts_with(&own)) {
+        bail!("{name}: {} in it is read by this command: give another name", input.display());
+    }
+    if !own.is_dir() {
+        bail!("{name}: is a file, where a folder is written: give another name");
+    }
+    let is_empty = std::fs::read_dir(&own).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty || force && own.join("config.json").exists() {
+        return Ok(());
+    }
+    match force {
+        true => bail!("{name}: holds no model: remove it yourself, or give another name"),
+        false => bail!("{name} exists: give --force to replace it"),
+    }
+}

@@ -1,7 +1,7 @@
-//! The console blocks of the front page and of the guide do what they say.
+//! The console blocks of the front page, of the guide and of the page on other programs do what they say.
 //!
 //! The commands of a document run one after the other in one folder, with `pocketlm` the program under test and the
-//! folder `assets` of the repository. What they print is compared with the lines below them:
+//! folders `assets` and `tests` of the repository. What they print is compared with the lines below them:
 //!
 //! - a line `…` stands for any number of lines, `…` within a line for any text;
 //! - numbers with a decimal point may differ by a fifth and percentages by half, since a training depends on the
@@ -204,7 +204,9 @@ fn check(path: &Path, here: &Path) -> (Vec<String>, String) {
 fn holds(name: &str) {
     let path = repository().join(name);
     let here = folder(&format!("document-{}", name.replace('/', "-")));
-    std::os::unix::fs::symlink(repository().join("assets"), here.join("assets")).unwrap();
+    for shared in ["assets", "tests"] {
+        std::os::unix::fs::symlink(repository().join(shared), here.join(shared)).unwrap();
+    }
     let (faults, mended) = check(&path, &here);
     if std::env::var_os("POCKETLM_BLESS").is_some() {
         fs::write(&path, mended).unwrap();
@@ -221,6 +223,11 @@ fn the_front_page_is_true() {
 #[test]
 fn the_guide_is_true() {
     holds("docs/guide.md");
+}
+
+#[test]
+fn the_page_on_other_programs_is_true() {
+    holds("docs/import.md");
 }
 
 include!("library/readme.rs");

@@ -105,8 +105,10 @@ pub fn pack(
     }
     let origin = &checkpoint.config.provenance;
     packer.recipe(&recipe_text(checkpoint));
+    let hash = &origin.data_sha256;
     packer.provenance(Provenance {
-        training_data: format!("sha256:{}", origin.data_sha256),
+        // What another program trained has none.
+        training_data: if hash.is_empty() { String::new() } else { format!("sha256:{hash}") },
         tool: format!("pocketlm {}", origin.version),
         ..Provenance::default()
     });

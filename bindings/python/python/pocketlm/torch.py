@@ -1,4 +1,4 @@
-"""Weights from and to PyTorch, whose packed gates are those of a checkpoint: LSTM i, f, g, o and GRU r, z, n.
+"""Weights from and to PyTorch.
 
 A model here is an embedding, `nn.LSTM` or `nn.GRU` layers (of several modules, too; with `proj_size`), and a linear layer
 over the vocabulary, which may share the embedding's weight. PyTorch is imported only by `to_torch`.
@@ -39,17 +39,13 @@ def from_torch(
     arrays = {name: _array(value) for name, value in _state(model).items()}
     renamed = ["<eos>" if word == eos else "<unk>" if unk is not None and word == unk else word for word in words]
     table = _table(arrays, len(words), embedding, "embedding")
-    layers, shape = _layers(arrays)
-    given: dict[str, Array] = {"embedding": arrays[table + ".weight"], **layers}
-    output = _output(arrays, len(words), softmax, table, given["embedding"])
-    weight, bias = arrays[output + ".weight"], arrays.get(output + ".bias")
-    tied = output == table or (weight.shape == given["embedding"].shape and np.array_equal(weight, given["embedding"]))
-    if not tied:
-        given["softmax"] = weight
-    given["softmax.bias"] = np.zeros(len(words), np.float32) if bias is None else bias
-    shape |= {"embedding": given["embedding"].shape[1], "projection": 0, "tied": tied}
-    shape |= {"layer_norm": False, "mogrifier": 0}
-    write_checkpoint(out, renamed, json.dumps(shape), given)
+    output = _output(arrays, len(words), softmax, table)
+    given = {"embedding.weight": arrays[table + ".weight"], **_layers(arrays)}
+    if output != table:
+        given["softmax.weight"] = arrays[output + ".weight"]
+    if output + ".bias" in arrays:
+        given["softmax.bias"] = arrays[output + ".bias"]
+    write_checkpoint(out, renamed, given)
 
 
 def to_torch(checkpoint: Path) -> tuple[Any, list[str]]:
@@ -66,7 +62,8 @@ def to_torch(checkpoint: Path) -> tuple[Any, list[str]]:
         raise Error(f"{checkpoint}: PyTorch has LSTM and GRU layers without layer_norm and mogrifier only")
     model = _module(shape, len(words))
     state = model.state_dict()
-    for name, value in _names(shape, arrays).items():
+    tied = {"softmax.weight": arrays["embedding.weight"]} if shape["tied"] else {}
+    for name, value in {**arrays, **tied}.items():
         state[name] = torch.from_numpy(np.array(value))
     model.load_state_dict(state)
     return model.eval(), words
@@ -95,7 +92,7 @@ def _table(arrays: Mapping[str, Array], words: int, name: str | None, what: str)
     return fits[0]
 
 
-def _output(arrays: Mapping[str, Array], words: int, name: str | None, table: str, embedding: Array) -> str:
+def _output(arrays: Mapping[str, Array], words: int, name: str | None, table: str) -> str:
     """The name of the output layer: one with a bias, or the last that has a row for each word."""
     if name is not None:
         return _table(arrays, words, name, "softmax")
@@ -106,50 +103,21 @@ def _output(arrays: Mapping[str, Array], words: int, name: str | None, table: st
     return others[0] if others else table
 
 
-def _layers(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The recurrent layers by our names, and what the shape says of them."""
+def _layers(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The tensors of the recurrent layers, which get the names of a module for each layer."""
     found = [match for match in map(_LAYER.match, arrays) if match]
     if not found:
         raise Error("the model has no weight_ih_l0: give one with nn.LSTM or nn.GRU layers")
     out: dict[str, Array] = {}
-    hidden: list[int] = []
-    cells, projections = set(), set()
     for k, match in enumerate(found):
         prefix, layer = match[1], match[2]
-
-        def part(name: str) -> Array | None:
-            return arrays.get(f"{prefix}{name}_l{layer}")
-
-        if part("weight_ih") is not None and f"{prefix}weight_ih_l{layer}_reverse" in arrays:
+        if f"{prefix}weight_ih_l{layer}_reverse" in arrays:
             raise Error("the layers are bidirectional: a language model goes one way")
-        weight, recurrent, projection = part("weight_ih"), part("weight_hh"), part("weight_hr")
-        assert weight is not None
-        if recurrent is None:
-            raise Error(f"{prefix}weight_hh_l{layer} is missing")
-        units = projection.shape[1] if projection is not None else recurrent.shape[1]
-        gates = weight.shape[0] // units
-        if gates not in (3, 4) or weight.shape[0] != gates * units:
-            raise Error(f"{match[0]}: {weight.shape[0]} rows are neither four gates (LSTM) nor three (GRU) of {units} units")
-        hidden.append(units)
-        cells.add("lstm" if gates == 4 else "gru")
-        projections.add(0 if projection is None else projection.shape[0])
-        out[f"cell.{k}.input"], out[f"cell.{k}.recurrent"] = weight, recurrent
-        if projection is not None:
-            out[f"cell.{k}.projection"] = projection
-        zeros = np.zeros(weight.shape[0], np.float32)
-        first, second = part("bias_ih"), part("bias_hh")
-        out[f"cell.{k}.bias"] = _bias(gates, units, zeros if first is None else first, zeros if second is None else second)
-    if len(cells) > 1 or len(projections) > 1:
-        raise Error("the layers are of several kinds: all must be LSTM or all GRU, of one proj_size")
-    return out, {"cell": cells.pop(), "hidden": hidden, "cell_projection": projections.pop()}
-
-
-def _bias(gates: int, units: int, first: Array, second: Array) -> Array:
-    """One bias from PyTorch's two; the GRU's n keeps them apart, since r multiplies the second."""
-    if gates == 4:
-        return first + second
-    cut = 2 * units
-    return np.concatenate([first[:cut] + second[:cut], first[cut:], second[cut:]])
+        for part in ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh"):
+            name = f"{prefix}{part}_l{layer}"
+            if name in arrays:
+                out[f"layers.{k}.{part}_l0"] = arrays[name]
+    return out
 
 
 def _module(shape: Mapping[str, Any], words: int) -> Any:
@@ -183,22 +151,3 @@ def _module(shape: Mapping[str, Any], words: int) -> Any:
             return self.softmax(self.projection(x)), after
 
     return LanguageModel()
-
-
-def _names(shape: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays by the names of the module."""
-    out = {"embedding.weight": arrays["embedding"], "softmax.bias": arrays["softmax.bias"]}
-    out["softmax.weight"] = arrays["embedding"] if shape["tied"] else arrays["softmax"]
-    if shape["projection"]:
-        out["projection.weight"] = arrays["projection"]
-    for k, units in enumerate(shape["hidden"]):
-        to, bias = f"layers.{k}.", arrays[f"cell.{k}.bias"]
-        out[to + "weight_ih_l0"], out[to + "weight_hh_l0"] = arrays[f"cell.{k}.input"], arrays[f"cell.{k}.recurrent"]
-        if shape["cell_projection"]:
-            out[to + "weight_hr_l0"] = arrays[f"cell.{k}.projection"]
-        if shape["cell"] == "gru":
-            out[to + "bias_ih_l0"] = bias[: 3 * units]
-            out[to + "bias_hh_l0"] = np.concatenate([np.zeros(2 * units, np.float32), bias[3 * units :]])
-        else:
-            out[to + "bias_ih_l0"], out[to + "bias_hh_l0"] = bias, np.zeros_like(bias)
-    return out

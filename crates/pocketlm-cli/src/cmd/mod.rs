@@ -9,6 +9,7 @@ pub mod demo;
 pub mod eval;
 pub mod export;
 pub mod generate;
+pub mod import;
 pub mod inspect;
 pub mod man;
 pub mod mix;

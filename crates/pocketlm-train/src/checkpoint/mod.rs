@@ -12,7 +12,7 @@
 //!
 //! Each file is written under another name and then renamed, so none is ever seen half-written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pocketlm::pack::{Precision, write_file_with};
 use pocketlm_kernels::half;
@@ -22,13 +22,15 @@ use serde::{Deserialize, Serialize};
 use crate::corpus::{Encoder, Unit};
 use crate::error::{Error, Result};
 use crate::linear::{Entry, Parameters};
-use crate::lock::Lock;
 use crate::matrix::{Forms, Parametrization};
 use crate::network::Network;
 use crate::recipe::{Outline, Recipe, Step};
 use crate::settings::ModelConfig;
 
+mod replace;
 pub(crate) mod tensors;
+
+pub use replace::replace_folder;
 
 use tensors::{fill, parse, read, shape, view, write};
 
@@ -78,6 +80,17 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// That of a model which another program trained, read by its layout.
+    pub fn imported(layout: &str) -> Self {
+        Self {
+            data_sha256: String::new(),
+            train_tokens: 0,
+            seed: 0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            devices: vec![format!("imported ({layout})")],
+        }
+    }
+
     /// Notes a device that has a part in the training.
     pub fn add_device(&mut self, name: String) {
         if !self.devices.contains(&name) {
@@ -153,6 +166,32 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// A checkpoint of dense matrices that were trained elsewhere, with the settings of a base model for a training that
+    /// goes on from it.
+    ///
+    /// # Errors
+    /// When the shape makes no network.
+    ///
+    /// # Panics
+    /// If the parameters are not those of the shape, or the cell is the uRNN, whose matrix is not dense.
+    pub fn of(
+        encoder: Encoder,
+        model: ModelConfig,
+        parameters: Parameters,
+        provenance: Provenance,
+    ) -> Result<Self> {
+        let train = Recipe::base("zaremba-small")?.train;
+        let recipe = Recipe { model, train, form: Vec::new() };
+        recipe.validate()?;
+        let config = Config::new(recipe, &encoder, provenance)?;
+        let (network, expected) = Network::new(&config.recipe.model, config.vocabulary)?;
+        assert_eq!(expected.entries(), parameters.entries(), "the matrices of this shape");
+        let (parametrization, leaves) = Parametrization::new(&config.forms, &parameters)?;
+        assert_eq!(leaves.entries(), parameters.entries(), "dense matrices");
+        let leaves = parameters.clone();
+        Ok(Self { config, encoder, network, parameters, leaves, parametrization })
+    }
+
     /// Reads the best validated model of a checkpoint.
     ///
     /// # Errors
@@ -239,24 +278,11 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        remove_abandoned(&folder);
-        let new = beside(&folder, NEW);
-        let lock = Lock::acquire(&new)?;
-        self.encoder.save(&new)?;
-        save_model(&new, &self.leaves, &self.config.forms)?;
-        self.config.save(&new)?;
-        drop(lock);
-        let old = beside(&folder, OLD);
-        let replaced = folder.exists();
-        if replaced {
-            std::fs::rename(&folder, &old).map_err(Error::io(&folder))?;
-        }
-        std::fs::rename(&new, &folder).map_err(Error::io(&folder))?;
-        if replaced {
-            std::fs::remove_dir_all(&old).map_err(Error::io(&old))?;
-        }
-        Ok(())
+        replace_folder(folder, |new| {
+            self.encoder.save(new)?;
+            save_model(new, &self.leaves, &self.config.forms)?;
+            self.config.save(new)
+        })
     }
 }
 
@@ -272,37 +298,6 @@ fn check_expansion(folder: &Path, leaves: usize, dense: usize) -> Result<()> {
         "describes matrices of {dense} numbers by {leaves}: more than {MOST} times as many are refused"
     );
     Err(Error::checkpoint(folder, what))
-}
-
-const NEW: &str = "new";
-const OLD: &str = "old";
-
-/// `.NAME.PROCESS.new` beside `folder`.
-fn beside(folder: &Path, what: &str) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}.{}.{what}", std::process::id()))
-}
-
-/// Removes what processes that are gone have left of writing `folder`; what they had put aside comes back where
-/// nothing has taken its place.
-fn remove_abandoned(folder: &Path) {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let parent = folder.with_file_name("");
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { &parent };
-    let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let file = entry.file_name();
-        let rest = file.to_str().and_then(|file| file.strip_prefix(&format!(".{name}.")));
-        let Some((process, what)) = rest.and_then(|rest| rest.split_once('.')) else { continue };
-        if !process.bytes().all(|digit| digit.is_ascii_digit()) || ![NEW, OLD].contains(&what) {
-            continue;
-        }
-        if what == OLD && !folder.exists() {
-            let _ = std::fs::rename(entry.path(), folder);
-        } else if Lock::acquire(&entry.path()).is_ok() {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 /// Writes the parameters as the checkpoint's model; what has the precision f16 in `forms` is stored so.

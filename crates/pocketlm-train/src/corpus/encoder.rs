@@ -232,6 +232,15 @@ impl Encoder {
         Self::of(vocabulary, kind, Vec::new())
     }
 
+    /// An encoder of subwords by the tokenizer in a file: `tokenizer.json`, or a SentencePiece model.
+    ///
+    /// # Errors
+    /// When the file cannot be read; [`Error::Tokenizer`].
+    pub fn tokenized(path: &Path) -> Result<Self, Error> {
+        let (subword, vocabulary) = Subword::load(path)?;
+        Ok(Self::of(vocabulary, Kind::Subword(subword), Vec::new()))
+    }
+
     /// The same for raw text, with the words that keep their capital at the start of a sentence.
     pub fn raw(case: Case, vocabulary: Vocabulary, names: BTreeSet<String>) -> Self {
         Self::of(vocabulary, Kind::Raw(Rule { case, names }), Vec::new())
@@ -262,6 +271,11 @@ impl Encoder {
             Kind::Subword(subword) => Some(subword.tokenizer()),
             _ => None,
         }
+    }
+
+    /// Whether the file of its tokenizer is at hand, which a packed model does not hold.
+    pub fn has_tokenizer_file(&self) -> bool {
+        matches!(&self.kind, Kind::Subword(subword) if subword.has_file())
     }
 
     /// The words of raw text that keep their capital at the start of a sentence, although there is one with a small

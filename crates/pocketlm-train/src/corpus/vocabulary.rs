@@ -1,7 +1,9 @@
 //! The types of a text and their ids.
 
 use super::error::Error;
+use super::source::hex;
 use pocketlm::pack::write_file_with;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -64,6 +66,13 @@ impl Vocabulary {
     /// The types in id order.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
         self.words.iter().map(|word| &**word)
+    }
+
+    /// SHA-256 of the types in their order, each with a line feed after it, as `vocab.txt` has them; in hexadecimal.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        self.words.iter().for_each(|word| digest.update(format!("{word}\n")));
+        hex(&digest.finalize())
     }
 
     /// A vocabulary of the given types in the given order.

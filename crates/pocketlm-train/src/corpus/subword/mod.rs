@@ -81,6 +81,11 @@ impl Subword {
         Ok((Self { tokenizer, own, file: Arc::new([]) }, vocabulary.with_bytes(bytes)))
     }
 
+    /// Whether there is a file to write.
+    pub(super) fn has_file(&self) -> bool {
+        !self.file.is_empty()
+    }
+
     /// Writes the file anew.
     pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
         write_file_with(path, |file| file.write_all(&self.file)).map_err(Error::writing(path))

@@ -1,49 +1,34 @@
-//! `pocketlm export`
+//! Packed n-gram models as ARPA files.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use pocketlm::Model;
 use pocketlm_train::ngram::arpa;
 use serde_json::json;
 
-use crate::model::check_exists;
 use crate::ngram_file::counts;
 use crate::output::Output;
 
-/// Write a packed n-gram model as an ARPA file, for other programs.
-///
-/// Example: pocketlm export model.plm -o model.arpa
-#[derive(clap::Args)]
-pub struct Args {
-    /// N-gram model: a .plm file.
-    model: PathBuf,
-    /// File to write; - for standard output.
-    #[arg(short, long, value_name = "FILE.arpa")]
-    output: PathBuf,
-    /// Replace an existing file.
-    #[arg(long)]
-    force: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+/// An n-gram model to write.
+pub struct Arpa {
+    /// Where it was read.
+    pub path: PathBuf,
+    pub model: Model,
+    pub output: PathBuf,
+    pub force: bool,
+    pub json: bool,
 }
 
-impl Args {
-    /// Opens, checks and writes.
+impl Arpa {
+    /// Checks and writes.
     pub fn run(self) -> Result<()> {
         let output = Output::new(&self.output, self.force)?;
         output.check_json(self.json)?;
-        output.check_inputs(&[Some(&self.model)])?;
-        check_exists(&self.model)?;
-        if self.model.is_dir() {
-            bail!("{} is a checkpoint; only n-gram models have an ARPA form", self.model.display());
-        }
-        let model = Model::open(&self.model)?;
-        model.verify()?;
-        let table = model.ngrams().ok_or_else(|| {
-            anyhow!("{} is no n-gram model; only such have an ARPA form", self.model.display())
+        output.check_inputs(&[Some(&self.path)])?;
+        let table = self.model.ngrams().ok_or_else(|| {
+            anyhow!("{} is no n-gram model; only such have an ARPA form", self.path.display())
         })?;
         if table.unit.case().is_some() {
             note!(

@@ -37,6 +37,9 @@ fn plus(a: Item, b: Item) -> Item {
 
 /// The best choice within the limits: the number of an item in each group; none where no choice keeps them.
 pub fn solve(groups: &[Vec<Item>], limits: Limits) -> Option<Vec<usize>> {
+    if groups.iter().any(Vec::is_empty) {
+        return None;
+    }
     let relaxed = Relaxed::new(groups, limits);
     let mut layers: Vec<Vec<State>> = Vec::new();
     let mut states = vec![State::default()];
@@ -55,10 +58,10 @@ pub fn solve(groups: &[Vec<Item>], limits: Limits) -> Option<Vec<usize>> {
         states = undominated(next);
     }
     let best = states.iter().min_by(|a, b| a.sum.loss.total_cmp(&b.sum.loss))?;
-    let (mut chosen, mut state) = (vec![best.choice], best);
-    for layer in layers[1..].iter().rev() {
-        state = &layer[state.parent];
+    let (mut chosen, mut state) = (Vec::new(), best);
+    for layer in layers.iter().rev() {
         chosen.push(state.choice);
+        state = &layer[state.parent];
     }
     chosen.reverse();
     Some(chosen)

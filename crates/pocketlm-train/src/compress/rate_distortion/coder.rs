@@ -415,6 +415,9 @@ mod tests {
                 prop_assert!(coarse.bits < fine.bits, "{} {}", coarse.bits, fine.bits);
                 let [a, b] = [fine, coarse].map(|coded| loss(&source, &moment, coded));
                 prop_assert!(a <= 1.02 * b, "{a} at {} bits, {b} at {}", fine.bits, coarse.bits);
+                // What any numbers cost is for codes what was summed as they were chosen.
+                let again = source.cost(&coarse.numbers());
+                prop_assert!((again / coarse.distortion - 1.0).abs() < 1e-3, "{again}");
                 // The estimate that the choice is made by, which has the ridge.
                 prop_assert!(b <= 1.01 * coarse.distortion, "{b} {}", coarse.distortion);
             }

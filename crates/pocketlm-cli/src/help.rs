@@ -13,7 +13,10 @@ use crate::{Cli, shell};
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start here", &["demo"]),
     ("Use a model", &["suggest", "complete", "correct", "score", "rescore", "generate"]),
-    ("Make a model", &["train", "sweep", "compress", "pack", "mix", "ngram", "import", "export"]),
+    (
+        "Make a model",
+        &["train", "sweep", "search", "compress", "pack", "mix", "ngram", "import", "export"],
+    ),
     ("Measure a model", &["eval", "compare", "bench", "inspect"]),
     ("Set up", &["completions", "man", "help"]),
 ];

@@ -63,6 +63,22 @@ pub fn bytes(text: &str) -> Result<usize, String> {
     fits.map(|bytes| bytes as usize).ok_or_else(|| "give a size above 0: 500kB, 1.5MB".to_owned())
 }
 
+/// A time as microseconds: `200us`, `0.2ms`, `1s`.
+pub fn micros(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim() {
+        "us" | "µs" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        _ => return Err("give a time with its unit: 200us, 0.2ms".to_owned()),
+    };
+    let number: Option<f64> = number.parse().ok().map(|number: f64| number * unit);
+    let fits = number.filter(|micros| (1e-3..=1e12).contains(micros));
+    fits.ok_or_else(|| "give a time above 0: 200us, 0.2ms".to_owned())
+}
+
 fn up_to(most: usize, text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| format!("give a whole number from 1 to {most}"))
@@ -70,7 +86,15 @@ fn up_to(most: usize, text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, micros};
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!([micros("200us"), micros("0.25 ms"), micros("1s")], [200.0, 250.0, 1e6].map(Ok));
+        for text in ["200", "", "0us", "-1us", "us", "1 h", "nanus"] {
+            assert!(micros(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_the_usual_units() {

@@ -1,7 +1,7 @@
 //! Training and compression.
 //!
 //! Data flows one way: [`corpus`] reads text, [`recipe`] says what a model is and how it is made, [`train`] makes it,
-//! [`checkpoint`] keeps it, [`compress`] makes it small, [`pack`] writes it for the runtime.
+//! [`checkpoint`] keeps it, [`compress`] makes it small, [`search`] finds how, [`pack`] writes it for the runtime.
 
 pub mod checkpoint;
 pub mod compress;
@@ -20,6 +20,7 @@ pub mod ngram;
 pub mod pack;
 pub mod recipe;
 pub mod rescoring;
+pub mod search;
 pub mod settings;
 pub mod sweep;
 pub mod torch;

@@ -153,10 +153,7 @@ impl Args {
             None => None,
         };
         // A training that is stopped resumes from there; once the file is written there is nothing to resume.
-        let beside = match path.is_file() || (!output.is_standard() && !path.exists()) {
-            true => path.with_extension("compress"),
-            false => PathBuf::from("pocketlm.compress"),
-        };
+        let beside = work_beside(path, &output, "compress");
         let work = self.work.as_ref().unwrap_or(&beside).clone();
         let context = Context {
             corpus: corpus.as_ref(),
@@ -245,7 +242,7 @@ impl Args {
             self.low_rank.map(|rank| step("low-rank", on(format!("rank = {rank}")))),
             self.tensor_train.map(|rank| step("tensor-train", on(format!("rank = {rank}")))),
             self.prune.map(|share| step("prune", on(format!("sparsity = {share:?}")))),
-            self.fine_tune.map(|n| step("fine-tune", self.training(n))),
+            self.fine_tune.map(|n| step("fine-tune", training(n, self.lr, &self.teacher))),
             self.budget.map(|bytes| step("rate-distortion", on(format!("bytes = {bytes}")))),
             self.quantise.map(|precision| {
                 step("quantise", on(format!("precision = \"{}\"", precision.name())))
@@ -260,17 +257,6 @@ impl Args {
             );
         }
         Ok(CompressionRecipe::parse("the flags", &text)?)
-    }
-
-    /// The keys of --fine-tune.
-    fn training(&self, epochs: usize) -> String {
-        let keys = format!("epochs = {epochs}\nlr = {:?}", self.lr);
-        if self.teacher.is_empty() {
-            return keys;
-        }
-        let names: Vec<String> =
-            self.teacher.iter().map(|path| path.display().to_string()).collect();
-        format!("{keys}\ndistillation = {{ teachers = {} }}", toml::Value::from(names))
     }
 
     fn print_plan(&self, model: &Checkpoint) -> Result<()> {
@@ -299,6 +285,24 @@ impl Args {
             );
         }
         Ok(())
+    }
+}
+
+/// The keys of --fine-tune.
+pub fn training(epochs: usize, lr: f64, teachers: &[PathBuf]) -> String {
+    let keys = format!("epochs = {epochs}\nlr = {lr:?}");
+    if teachers.is_empty() {
+        return keys;
+    }
+    let names: Vec<String> = teachers.iter().map(|path| path.display().to_string()).collect();
+    format!("{keys}\ndistillation = {{ teachers = {} }}", toml::Value::from(names))
+}
+
+/// The folder beside a file that is made, for work that can be stopped: with this extension in place of its own.
+pub fn work_beside(path: &Path, output: &Output, extension: &str) -> PathBuf {
+    match path.is_file() || (!output.is_standard() && !path.exists()) {
+        true => path.with_extension(extension),
+        false => PathBuf::from(format!("pocketlm.{extension}")),
     }
 }
 

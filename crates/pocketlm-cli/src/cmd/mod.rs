@@ -17,6 +17,7 @@ pub mod ngram;
 pub mod pack;
 pub mod rescore;
 pub mod score;
+pub mod search;
 pub mod suggest;
 pub mod sweep;
 pub mod train;

@@ -150,6 +150,7 @@ impl Config {
 }
 
 /// A model read back for use.
+#[derive(Clone)]
 pub struct Checkpoint {
     /// Its configuration.
     pub config: Config,

@@ -63,7 +63,10 @@ impl Apply for BlockLowRank {
     fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
         let corpus =
             context.corpus.ok_or_else(|| Error::config("text", "is needed: give --data"))?;
-        let calibration = Calibration::measure(model, corpus)?;
+        self.apply_by(model, &Calibration::measure(model, corpus)?, context)
+    }
+
+    fn apply_by(&self, model: &mut Checkpoint, by: &Calibration, _: &Context) -> Result<()> {
         let mut outline = model.outline();
         let mut found = Vec::new();
         for (name, shape) in outline.matrices(&self.matrices)? {
@@ -71,7 +74,7 @@ impl Apply for BlockLowRank {
                 model.parameters.find(&name).expect("the outline's names are the network's");
             let dense = &model.parameters.data[entry.range.clone()];
             let mut form = self.form(&name, shape)?;
-            let factors = self.factors(&form, (&name, shape), dense, &calibration)?;
+            let factors = self.factors(&form, (&name, shape), dense, by)?;
             form.ranks = factors.iter().map(|factors| factors.rank).collect();
             outline.forms.restructure(name.clone(), Structure::BlockLowRank(form));
             found.push((name, factors));

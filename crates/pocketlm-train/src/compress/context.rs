@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::calibration::Calibration;
 use crate::checkpoint::Checkpoint;
 use crate::corpus::Corpus;
 use crate::cuda::Device;
@@ -16,6 +17,14 @@ pub(super) trait Apply {
     /// # Errors
     /// When the model does not fit the settings, or its training fails.
     fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()>;
+
+    /// The same by statistics of text that are there already, where it needs such.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    fn apply_by(&self, model: &mut Checkpoint, _: &Calibration, context: &Context) -> Result<()> {
+        self.apply(model, context)
+    }
 }
 
 /// What the steps work with.

@@ -3,7 +3,7 @@
 use crate::linear::Parameters;
 
 /// Copies the leaves that both have.
-pub(super) fn carry(from: &Parameters, to: &mut Parameters) {
+pub fn carry(from: &Parameters, to: &mut Parameters) {
     for entry in from.entries() {
         let same = to.find(&entry.name).filter(|own| own.range.len() == entry.range.len());
         if let Some(range) = same.map(|own| own.range.clone()) {
@@ -13,7 +13,7 @@ pub(super) fn carry(from: &Parameters, to: &mut Parameters) {
 }
 
 /// Writes one leaf.
-pub(super) fn put(leaves: &mut Parameters, name: &str, numbers: &[f32]) {
+pub fn put(leaves: &mut Parameters, name: &str, numbers: &[f32]) {
     let range = leaves.find(name).expect("a leaf of the outline").range.clone();
     leaves.data[range].copy_from_slice(numbers);
 }

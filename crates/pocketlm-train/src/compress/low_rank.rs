@@ -44,13 +44,23 @@ impl Apply for LowRank {
             Some(corpus) => Some(Calibration::measure(model, corpus)?),
             None => None,
         };
+        self.split(model, calibration.as_ref())
+    }
+
+    fn apply_by(&self, model: &mut Checkpoint, by: &Calibration, _: &Context) -> Result<()> {
+        self.split(model, Some(by).filter(|_| self.needs_text()))
+    }
+}
+
+impl LowRank {
+    fn split(&self, model: &mut Checkpoint, calibration: Option<&Calibration>) -> Result<()> {
         let mut outline = model.outline();
         let mut found = Vec::new();
         for (name, shape) in outline.matrices(&self.matrices)? {
             let entry =
                 model.parameters.find(&name).expect("the outline's names are the network's");
             let dense = &model.parameters.data[entry.range.clone()];
-            let factors = self.factors(&name, shape, dense, calibration.as_ref())?;
+            let factors = self.factors(&name, shape, dense, calibration)?;
             let form = Structure::LowRank(Form { rank: factors.rank });
             outline.forms.restructure(name.clone(), form);
             found.push((name, [factors.left, factors.right]));

@@ -19,12 +19,12 @@ mod compensate;
 mod context;
 mod entropy;
 mod fine_tune;
-mod leaves;
+pub(crate) mod leaves;
 mod low_rank;
 mod plan;
 mod prune;
 mod quantise;
-mod rate_distortion;
+pub(crate) mod rate_distortion;
 mod remove_units;
 mod report;
 mod shared_low_rank;
@@ -33,6 +33,7 @@ mod variational_dropout;
 
 use context::Apply;
 
+pub(crate) use calibration::Calibration;
 pub use context::Context;
 pub use plan::{Choice, Plan, plan};
 pub use report::{MatrixReport, StepReport};
@@ -67,14 +68,33 @@ pub fn compress(
         let before = model.parameters.clone();
         let context = Context { step: at, ..*context };
         let begun = Instant::now();
-        operations(step).apply(&mut model, &context)?;
+        apply(&mut model, step, &context)?;
         let seconds = begun.elapsed().as_secs_f64();
-        model.config.compression.push(step.clone());
         let report = report::of_step(step.name(), seconds, &before, &model, &context)?;
         observe(&report);
         reports.push(report);
     }
     Ok((model, reports))
+}
+
+/// Takes a model through one step.
+///
+/// # Errors
+/// As [`compress`].
+pub fn apply(model: &mut Checkpoint, step: &Step, context: &Context) -> Result<()> {
+    operations(step).apply(model, context)?;
+    model.config.compression.push(step.clone());
+    Ok(())
+}
+
+/// Takes a model through one step by statistics of it that were measured before; the step is not noted.
+pub(crate) fn apply_by(
+    model: &mut Checkpoint,
+    step: &Step,
+    calibration: &Calibration,
+    context: &Context,
+) -> Result<()> {
+    operations(step).apply_by(model, calibration, context)
 }
 
 /// Mean negative log-likelihood in nats of a text under the packed bytes of a model, by the runtime.

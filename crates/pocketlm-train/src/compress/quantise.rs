@@ -11,7 +11,6 @@ use super::calibration::Calibration;
 use super::compensate::{Grid, compensate};
 use super::context::{Apply, Context};
 use crate::checkpoint::Checkpoint;
-use crate::corpus::Corpus;
 use crate::error::Result;
 use crate::linear::{Entry, Parameters};
 use crate::recipe::step::quantise::owner;
@@ -19,17 +18,30 @@ use crate::recipe::{Declare, Outline, Quantise};
 
 impl Quantise {
     /// Rounds the chosen leaves on the inputs that training text gives.
-    fn round(&self, model: &Checkpoint, corpus: &Corpus, leaves: &mut Parameters) -> Result<()> {
+    fn round(
+        &self,
+        model: &Checkpoint,
+        calibration: &Calibration,
+        leaves: &mut Parameters,
+    ) -> Result<()> {
         let outline = model.outline();
-        let calibration = Calibration::measure(model, corpus)?;
         let Some(grid) = Grid::of(self.precision) else { return Ok(()) };
         // A low-rank matrix's right factor comes after its left one, whose inputs it makes.
         for leaf in outline.leaves(&self.matrices)?.iter().rev() {
-            let Some(moment) = moment(&outline, &calibration, leaf, leaves) else { continue };
+            let Some(moment) = moment(&outline, calibration, leaf, leaves) else { continue };
             let numbers = &mut leaves.data[leaf.range.clone()];
             compensate(numbers, leaf.columns, &moment, &grid)?;
         }
         Ok(())
+    }
+}
+
+impl Quantise {
+    /// Gives a model the precision, and these leaves.
+    fn reform(&self, model: &mut Checkpoint, leaves: Parameters) -> Result<()> {
+        let mut outline = model.outline();
+        self.declare(&mut outline)?;
+        model.reform(outline.forms, leaves)
     }
 }
 
@@ -57,12 +69,17 @@ fn moment<'a>(
 
 impl Apply for Quantise {
     fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
-        let mut outline = model.outline();
-        self.declare(&mut outline)?;
-        let mut leaves = model.leaves.clone();
-        if let Some(corpus) = context.corpus.filter(|_| self.compensate) {
-            self.round(model, corpus, &mut leaves)?;
+        match context.corpus.filter(|_| self.compensate) {
+            Some(corpus) => self.apply_by(model, &Calibration::measure(model, corpus)?, context),
+            None => self.reform(model, model.leaves.clone()),
         }
-        model.reform(outline.forms, leaves)
+    }
+
+    fn apply_by(&self, model: &mut Checkpoint, by: &Calibration, _: &Context) -> Result<()> {
+        let mut leaves = model.leaves.clone();
+        if self.compensate {
+            self.round(model, by, &mut leaves)?;
+        }
+        self.reform(model, leaves)
     }
 }

@@ -348,6 +348,14 @@ mod tests {
             ),
             ("method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2", "give --data"),
             (
+                "method = \"rate-distortion\"\nmatrices = [\"softmax\"]\nbits = 2\nweights = { embedding = 2 }",
+                "which is none of softmax",
+            ),
+            (
+                "method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2\nweights = { embedding = 0 }",
+                "gives embedding 0: give a number above 0",
+            ),
+            (
                 "method = \"low-rank\"\nmatrices = [\"softmax\"]\nrank = 3\n[[step]]\n\
                  method = \"rate-distortion\"\nmatrices = [\"*\"]\nbits = 2",
                 "factors take quantise with compensate",

@@ -39,6 +39,7 @@ pub fn nearest_step(size: f32) -> i32 {
 }
 
 /// What errors cost in the rows of a matrix.
+#[derive(Clone)]
 pub struct Metric {
     columns: usize,
     /// As in [`compensate`](super::super::compensate): what each column hands on to those after it.
@@ -185,6 +186,27 @@ struct Row {
 }
 
 impl Source<'_> {
+    /// What the errors of these numbers cost: Σ ω dᵀ H d. With the factors of H⁻¹ that the rounding has, H is a sum of
+    /// squares: column j, off by d and with all that earlier columns hand on to it, costs its gain times the square.
+    pub fn cost(&self, numbers: &[f32]) -> f64 {
+        let Metric { columns, ref spread, ref gain } = *self.metric;
+        let rows = self.weights.par_chunks(columns).zip(numbers.par_chunks(columns));
+        let costs = rows.zip(self.rows).map(|((was, is), &weight)| {
+            let mut left: Vec<f32> = was.iter().zip(is).map(|(was, is)| was - is).collect();
+            let mut cost = 0.0;
+            for j in 0..columns {
+                let lost = left[j];
+                cost += f64::from(gain[j] * lost * lost);
+                let later =
+                    left[j + 1..].iter_mut().zip(&spread[j * columns + j + 1..(j + 1) * columns]);
+                later.for_each(|(w, share)| *w -= lost * share);
+            }
+            f64::from(weight) * cost
+        });
+        // In order, so that the sum is the same whatever the threads.
+        costs.collect::<Vec<f64>>().into_iter().sum()
+    }
+
     /// Rounds to given steps, whatever that takes in bits.
     pub fn round(&self, steps: Vec<i32>) -> Coded {
         let free = Prices { codes: [0.0; CODES], high: [0.0; 256], low: [0.0; 256] };
@@ -393,6 +415,9 @@ mod tests {
                 prop_assert!(coarse.bits < fine.bits, "{} {}", coarse.bits, fine.bits);
                 let [a, b] = [fine, coarse].map(|coded| loss(&source, &moment, coded));
                 prop_assert!(a <= 1.02 * b, "{a} at {} bits, {b} at {}", fine.bits, coarse.bits);
+                // What any numbers cost is for codes what was summed as they were chosen.
+                let again = source.cost(&coarse.numbers());
+                prop_assert!((again / coarse.distortion - 1.0).abs() < 1e-3, "{again}");
                 // The estimate that the choice is made by, which has the ridge.
                 prop_assert!(b <= 1.01 * coarse.distortion, "{b} {}", coarse.distortion);
             }

@@ -20,6 +20,7 @@ const NOISE: f64 = 1e-4;
 const INPUT_SIDE: f64 = 0.5;
 
 /// What training text says of a model.
+#[derive(Clone)]
 pub struct Evidence {
     /// Of what the matrices are multiplied with.
     pub moments: HashMap<String, Moments>,
@@ -47,6 +48,7 @@ impl Evidence {
 }
 
 /// A matrix that is coded.
+#[derive(Clone)]
 pub struct Matrix {
     /// Its name.
     pub name: String,
@@ -137,11 +139,31 @@ impl Matrix {
         Ok(())
     }
 
+    /// Lets errors count so many times as much.
+    pub fn scale(&mut self, weight: f64) {
+        self.rows.iter_mut().for_each(|row| *row *= weight as f32);
+    }
+
+    /// The numbers before they were coded, row-major.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// By how much the loss rises, in nats, with these numbers in place of its own: the second-order estimate.
+    pub fn cost(&self, numbers: &[f32]) -> f64 {
+        self.source().cost(numbers)
+    }
+
     /// Adds to a bias what the matrix has lost of its product with the mean input, now that it has these `numbers`.
     pub fn shift(&self, numbers: &[f32], biases: &mut Parameters) {
+        self.shift_between(&self.weights, numbers, biases);
+    }
+
+    /// The same where the matrix had numbers of another coding before.
+    pub fn shift_between(&self, before: &[f32], numbers: &[f32], biases: &mut Parameters) {
         let Some((bias, mean)) = &self.shift else { return };
         let Some(range) = biases.find(bias).map(|entry| entry.range.clone()) else { return };
-        let rows = self.weights.chunks(self.columns).zip(numbers.chunks(self.columns));
+        let rows = before.chunks(self.columns).zip(numbers.chunks(self.columns));
         for (bias, (was, is)) in biases.data[range].iter_mut().zip(rows) {
             let pairs = was.iter().zip(is).zip(mean);
             *bias += pairs.map(|((a, b), mean)| f64::from(a - b) * mean).sum::<f64>() as f32;

@@ -35,6 +35,11 @@ mod matrix;
 mod search;
 mod statistics;
 
+pub use coder::{Coded, step};
+pub use matrix::Matrix;
+pub use search::{FIGURES, Rates, check};
+pub use statistics::loss;
+
 impl Apply for RateDistortion {
     fn apply(&self, model: &mut Checkpoint, context: &Context) -> Result<()> {
         let corpus = context.corpus.expect("asked for by needs_text");

@@ -15,7 +15,7 @@ use crate::recipe::step::rate_distortion::{BITS, Target, structure};
 use crate::recipe::{RateDistortion, Step};
 
 /// Bytes of the header for perplexities that are measured later, and the rounding of its length.
-const FIGURES: usize = 256;
+pub const FIGURES: usize = 256;
 /// Prices that are tried.
 const TRIES: usize = 16;
 /// The binary logarithm of the first, in nats; and of those beyond which none is sought.
@@ -41,34 +41,76 @@ pub fn run(
     model: &mut Checkpoint,
     corpus: &Corpus,
 ) -> Result<()> {
-    let outline = model.outline();
-    let chosen = outline.matrices(&settings.matrices)?;
-    let before = (model.config.forms.clone(), model.leaves.clone());
-    if let Target::Bytes(bytes) = target {
-        check_bytes(settings, model, bytes, &chosen)?;
-    }
-    let evidence = Evidence::measure(model, corpus)?;
-    let mut matrices = Vec::new();
-    for (name, shape) in chosen {
-        let mut matrix = Matrix::new(model, &name, shape, &evidence)?;
-        matrix.weigh(model, corpus, &evidence)?;
-        matrices.push(matrix);
-    }
-    let search = Search { settings, matrices, evidence, forms: before.0, leaves: before.1 };
-    search.run(target, model)
+    check(settings, target, model)?;
+    Rates::measure(&settings.matrices, model, corpus)?.reach(settings, target, model).map(drop)
 }
 
-struct Search<'a> {
-    settings: &'a RateDistortion,
-    matrices: Vec<Matrix>,
+/// Refuses a file that cannot be so small, before anything is measured.
+///
+/// # Errors
+/// [`Error::Config`] with the smallest possible size.
+pub fn check(settings: &RateDistortion, target: Target, model: &mut Checkpoint) -> Result<()> {
+    let Target::Bytes(bytes) = target else { return Ok(()) };
+    let chosen = model.outline().matrices(&settings.matrices)?;
+    check_bytes(settings, model, bytes, &chosen)
+}
+
+/// Matrices of a model that can be coded at any price of a bit.
+pub struct Rates {
+    /// With what errors cost in each.
+    pub matrices: Vec<Matrix>,
     evidence: Evidence,
     /// Of the model as it was.
     forms: Forms,
     leaves: Parameters,
 }
 
+impl Rates {
+    /// Measures on the start of the training text what errors cost.
+    ///
+    /// # Errors
+    /// When the text gives numbers that are not finite.
+    pub fn measure(matrices: &[String], model: &Checkpoint, corpus: &Corpus) -> Result<Self> {
+        let evidence = Evidence::measure(model, corpus)?;
+        let coded = model.outline().matrices(matrices)?.into_iter().map(|(name, shape)| {
+            let mut matrix = Matrix::new(model, &name, shape, &evidence)?;
+            matrix.weigh(model, corpus, &evidence)?;
+            Ok(matrix)
+        });
+        let matrices = coded.collect::<Result<_>>()?;
+        let (forms, leaves) = (model.config.forms.clone(), model.leaves.clone());
+        Ok(Self { matrices, evidence, forms, leaves })
+    }
+
+    /// Codes those of the matrices that `settings` choose to a size, and gives the binary logarithm of the price of a bit, in nats.
+    ///
+    /// # Errors
+    /// When the size cannot be reached.
+    pub fn reach(
+        &self,
+        settings: &RateDistortion,
+        target: Target,
+        model: &mut Checkpoint,
+    ) -> Result<f64> {
+        let chosen = model.outline().matrices(&settings.matrices)?;
+        let is_chosen = |matrix: &&Matrix| chosen.iter().any(|(name, _)| *name == matrix.name);
+        let mut matrices: Vec<Matrix> = self.matrices.iter().filter(is_chosen).cloned().collect();
+        for matrix in &mut matrices {
+            matrix.scale(settings.weights.get(&matrix.name).copied().unwrap_or(1.0));
+        }
+        Search { settings, matrices, rates: self }.run(target, model)
+    }
+}
+
+struct Search<'a> {
+    settings: &'a RateDistortion,
+    /// Each with its weight.
+    matrices: Vec<Matrix>,
+    rates: &'a Rates,
+}
+
 impl Search<'_> {
-    fn run(&self, target: Target, model: &mut Checkpoint) -> Result<()> {
+    fn run(&self, target: Target, model: &mut Checkpoint) -> Result<f64> {
         let count = self.matrices.iter().map(Matrix::len).sum::<usize>() as f64;
         let [mut low, mut high] = BOUNDS;
         let mut price = FIRST;
@@ -108,7 +150,8 @@ impl Search<'_> {
                 what,
             ));
         };
-        self.install(model, price, &coded)
+        self.install(model, price, &coded)?;
+        Ok(price)
     }
 
     fn code(&self, price: f64) -> Vec<Coded> {
@@ -133,7 +176,7 @@ impl Search<'_> {
                 self.round_bias(&bias.name, price, &mut leaves.data[bias.range.clone()]);
             }
         };
-        install(model, (&self.forms, &self.leaves), &parts, biases)
+        install(model, (&self.rates.forms, &self.rates.leaves), &parts, biases)
     }
 
     /// Rounds each number to a power of two at which its error costs as much as a bit does elsewhere. As floating-point
@@ -147,11 +190,11 @@ impl Search<'_> {
             |weight: f64| (slope / weight).sqrt().log2().floor().clamp(low, high).exp2() as f32;
         let round = |x: &mut f32, step: f32| *x = (*x / step).round() * step;
         if name == "softmax.bias" {
-            let pairs = numbers.iter_mut().zip(&self.evidence.frequencies);
+            let pairs = numbers.iter_mut().zip(&self.rates.evidence.frequencies);
             pairs.for_each(|(x, &frequency)| round(x, step(frequency)));
             return;
         }
-        let Some(information) = self.evidence.information.get(name) else { return };
+        let Some(information) = self.rates.evidence.information.get(name) else { return };
         let mean = information.iter().sum::<f64>() / information.len().max(1) as f64;
         let step = step(mean.max(f64::MIN_POSITIVE));
         numbers.iter_mut().for_each(|x| round(x, step));

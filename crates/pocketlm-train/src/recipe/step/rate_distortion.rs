@@ -1,5 +1,7 @@
 //! Entropy-constrained quantisation: codes of whole rows at one price for every bit.
 
+use std::collections::BTreeMap;
+
 use pocketlm::Precision;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,10 @@ pub struct RateDistortion {
     /// Instead of `bits`: how many bytes the whole packed file has at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<usize>,
+    /// How much the errors of a matrix count beside those of others, by its name: 1 where nothing is said. Twice as much
+    /// is a quarter of a bit more. `pocketlm search` finds them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
 }
 
 /// How small the model is to be.
@@ -38,6 +44,21 @@ pub(crate) enum Target {
 }
 
 impl RateDistortion {
+    fn check_weights<'a>(&self, matrices: impl Iterator<Item = &'a str>) -> Result<()> {
+        let names: Vec<&str> = matrices.collect();
+        for (name, weight) in &self.weights {
+            if !names.contains(&name.as_str()) {
+                let what = format!("has {name:?}, which is none of {}", names.join(", "));
+                return Err(Error::config("weights", what));
+            }
+            if !(1e-6..=1e6).contains(weight) {
+                let what = format!("gives {name} {weight}: give a number above 0, such as 2");
+                return Err(Error::config("weights", what));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn target(&self) -> Result<Target> {
         match (self.bits, self.bytes) {
             (Some(bits), None) if BITS.contains(&bits) => Ok(Target::Bits(bits)),
@@ -66,7 +87,9 @@ pub(crate) fn structure(limit: i32) -> Structure {
 impl Declare for RateDistortion {
     fn declare(&self, outline: &mut Outline) -> Result<()> {
         self.target()?;
-        for (name, _) in outline.matrices(&self.matrices)? {
+        let chosen = outline.matrices(&self.matrices)?;
+        self.check_weights(chosen.iter().map(|(name, _)| &**name))?;
+        for (name, _) in chosen {
             if outline.forms.structures.contains_key(&name) {
                 let what = format!(
                     "has {name}, which an earlier step gave another structure: name the others, or put this step \

@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
-use crate::correct::{Correction, Typing};
+use crate::correct::{Correction, Corrections, Typing};
 use crate::error::Result;
 use crate::model::Model;
 use crate::personal::{Personal, PersonalSession, Position};
@@ -28,9 +28,12 @@ use crate::subword::words::{Place, WordSearch};
 use crate::text::Token;
 use crate::vocabulary::Vocabulary;
 
-/// Probability above which a correction is made: well above the 0.56 at which one right word of two hundred breaks
+/// Probability above which a correction is made: above the 0.56 at which one right word of two hundred breaks
 /// (`docs/correction.md`).
-pub const SURE: f64 = 0.8;
+pub const SURE: f64 = 0.65;
+
+/// Probability above which what may have been meant is a word to tap.
+const LIKELY: f64 = 0.02;
 
 /// The last 600 to 1,200 bytes of a text are read.
 const WINDOW: usize = 600;
@@ -54,7 +57,7 @@ pub struct Offer {
 pub struct Strip {
     /// The beginning of the word that is being typed: a tapped word takes its place.
     pub typed: String,
-    /// Words to tap, best first.
+    /// Words to tap: the correction, completions, then what else may have been meant; of each the best first.
     pub words: Vec<Offer>,
     /// What the typed form was meant to be, where that is [sure](SURE): a space puts it in its place.
     pub correction: Option<Correction>,
@@ -143,13 +146,19 @@ impl<M: Borrow<Model>> Keyboard<M> {
         }
         let (context, typed) = self.model().vocabulary().split_typed(text);
         self.read(context)?;
-        let correction = self.correction(typed)?;
+        let meant = self.meant(typed, k)?;
         let mut words = self.completions(context, typed, k)?;
+        let correction = meant.words.first().filter(|_| meant.confidence() > SURE).cloned();
         if let Some(Correction { word, probability }) = &correction {
             words.retain(|offer| offer.word != *word);
             words.insert(0, Offer { word: word.clone(), probability: *probability, is_own: false });
-            words.truncate(k);
         }
+        for Correction { word, probability } in meant.words {
+            if probability > LIKELY && words.iter().all(|offer| offer.word != word) {
+                words.push(Offer { word, probability, is_own: false });
+            }
+        }
+        words.truncate(k);
         Ok(Strip { typed: typed.into(), words, correction })
     }
 
@@ -244,17 +253,16 @@ impl<M: Borrow<Model>> Keyboard<M> {
             .collect()
     }
 
-    /// What the typed form was surely meant to be; nothing if it is a word of the user.
-    fn correction(&mut self, typed: &str) -> Result<Option<Correction>> {
+    /// What the typed form may have been meant to be; only itself if it is a word of the user.
+    fn meant(&mut self, typed: &str, k: usize) -> Result<Corrections> {
         let is_word = |char: char| char.is_alphabetic() || matches!(char, '\'' | '’');
         let is_typed = typed.chars().any(char::is_alphabetic) && typed.chars().all(is_word);
         if !is_typed || self.is_own(typed) || self.is_blocked(typed) {
-            return Ok(None);
+            return Ok(Corrections { words: Vec::new(), as_typed: 1.0 });
         }
-        let found = self.session.session.correct_by(&self.typing, typed, 1)?;
-        let is_sure = found.confidence() > SURE;
-        let best = found.words.into_iter().next();
-        Ok(best.filter(|best| is_sure && !self.is_blocked(&best.word)))
+        let mut found = self.session.session.correct_by(&self.typing, typed, k.max(1))?;
+        found.words.retain(|meant| !self.is_blocked(&meant.word));
+        Ok(found)
     }
 
     fn is_blocked(&self, word: &str) -> bool {

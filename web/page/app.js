@@ -17,7 +17,7 @@ let shown = [];
 const engine = new Engine(notice);
 const typing = new Typing($('field'), engine, show);
 const keys = new Keys($('keys'), press);
-/** For tests: milliseconds of the last strips, and bytes of the module's memory. */
+/** For tests: milliseconds of the last strips, bytes of the module's memory, when the first strip was there. */
 globalThis.pocketlmKeyboard = { times, memory: () => engine.memory };
 
 function notice(text) {
@@ -42,6 +42,7 @@ function show(milliseconds) {
   if (times.length > TIMES) times.shift();
   const { words, correction, typed } = typing.strip;
   shown = words.map((offer) => ({ ...offer, kind: offer.word === correction?.word ? 'mends' : 'word' }));
+  if (correction) shown = [shown[0], { word: typed, kind: 'keep' }, ...shown.slice(1)].slice(0, slots.length);
   const { mended } = typing;
   if (mended) {
     shown = [{ word: mended.typed, kind: 'undo' }, ...shown].slice(0, slots.length);
@@ -52,14 +53,17 @@ function show(milliseconds) {
   slots.forEach((slot, at) => showOffer(slot, shown[at], at === 0 && typed !== ''));
   $('send').disabled = $('field').value.trim() === '';
   if (engine.model?.isRaw) keys.shift = /(^|[.!?]["”')]*\s+|\n)$/.test(typing.before);
-  $('status').textContent = `${milliseconds.toFixed(1)} ms a key · 99 % within ${quantile(0.99).toFixed(1)} ms`;
+  $('status').textContent = `${milliseconds.toFixed(1)} ms, 99 % within ${quantile(0.99).toFixed(1)} ms`;
 }
 
 const LABELS = {
   mends: (word) => `Correct to ${word}`,
   undo: (word) => `Undo the correction: ${word}`,
+  keep: (word) => `Keep ${word}`,
   word: (word) => word,
 };
+
+const TEXTS = { mends: (word) => word, undo: (word) => `↩ ${word}`, keep: (word) => `“${word}”`, word: (word) => word };
 
 function showOffer(slot, offer, isBest) {
   slot.disabled = !offer;
@@ -71,7 +75,7 @@ function showOffer(slot, offer, isBest) {
   slot.classList.toggle('best', isBest && offer.kind === 'word');
   slot.classList.toggle('own', Boolean(offer.isOwn));
   if (offer.kind !== 'word') slot.classList.add(offer.kind);
-  slot.textContent = offer.kind === 'undo' ? `↩ ${offer.word}` : offer.word;
+  slot.textContent = TEXTS[offer.kind](offer.word);
   slot.ariaLabel = LABELS[offer.kind](offer.word);
 }
 
@@ -87,6 +91,7 @@ function take(at) {
   const offer = shown[at];
   if (!offer) return;
   if (offer.kind === 'undo') say(`Back to ${typing.undo()}`);
+  else if (offer.kind === 'keep') typing.keep();
   else typing.take(offer.word);
   $('field').focus();
 }
@@ -147,7 +152,7 @@ function held(button, act) {
 
 /** Asks what to do with a suggested word. */
 function ask(offer) {
-  if (!offer || offer.kind === 'undo') return;
+  if (!offer || offer.kind === 'undo' || offer.kind === 'keep') return;
   $('word-title').textContent = offer.word;
   $('word-forget').hidden = !offer.isOwn;
   $('word-block').onclick = () => done(engine.block(offer.word), `${offer.word} is never suggested now`);
@@ -216,6 +221,7 @@ $('private-button').addEventListener('click', ({ currentTarget }) => {
 
 /** Opens a model; the present one stays where its bytes are none. */
 async function use(model) {
+  notice('');
   try {
     await engine.open(model.bytes);
   } catch (error) {
@@ -225,10 +231,10 @@ async function use(model) {
   if (!models.includes(model)) models.push(model);
   models.forEach((other) => (other.isUsed = other === model));
   $('model-name').textContent = model.name;
-  notice('');
   times.length = 0;
   showModels();
   typing.refresh();
+  globalThis.pocketlmKeyboard.ready ??= performance.now();
 }
 
 function showModels() {

@@ -84,6 +84,12 @@ export class Typing {
     this.refresh();
   }
 
+  /** Leaves what is typed as it is, here and from now on. */
+  keep() {
+    this.#kept.add(this.strip.typed);
+    this.take(this.strip.typed);
+  }
+
   erase() {
     if (this.mended) return this.undo();
     const { selectionStart: start, selectionEnd: end } = this.field;

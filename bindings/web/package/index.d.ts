@@ -112,7 +112,7 @@ export class Keyboard {
   unblock(word: string): boolean;
   /** Forgets everything, blocked words too. */
   erase(): void;
-  /** The user's words that may be suggested. */
+  /** The user's words that may be suggested and that the model lacks. */
   readonly words: string[];
   readonly blocked: string[];
   /** Whether nothing is learnt. */

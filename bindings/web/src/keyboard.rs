@@ -137,19 +137,19 @@ pub unsafe extern "C" fn keyboard_erase(keyboard: *mut Inner) {
     unsafe { &mut *keyboard }.personal_mut().erase();
 }
 
-/// Replies with the user's words, one a line: those that may be suggested, or those that are blocked.
+/// Replies with the user's words, one a line: those that the model lacks, or those that are blocked.
 ///
 /// # Safety
 /// `keyboard` is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keyboard_words(keyboard: *const Inner, blocked: bool) {
     // SAFETY: the caller keeps the contract above.
-    let personal = unsafe { &*keyboard }.personal();
+    let keyboard = unsafe { &*keyboard };
     write(|reply| {
         if blocked {
-            personal.blocked_words().for_each(|word| line(reply, &[&word]));
+            keyboard.personal().blocked_words().for_each(|word| line(reply, &[&word]));
         } else {
-            personal.own_words().for_each(|word| line(reply, &[&word]));
+            keyboard.own_words().for_each(|word| line(reply, &[&word]));
         }
     });
 }

@@ -124,6 +124,12 @@ impl<M: Borrow<Model>> Keyboard<M> {
         self.session.personal_mut()
     }
 
+    /// The words of the user that may be suggested and that the model lacks, by their bytes.
+    pub fn own_words(&self) -> impl Iterator<Item = &str> {
+        let vocabulary = self.model().vocabulary();
+        self.personal().own_words().filter(|word| vocabulary.id(word).is_none())
+    }
+
     /// Says what slips this typist makes, and on which keys.
     pub fn set_typing(&mut self, typing: Typing) {
         self.typing = typing;
@@ -395,12 +401,13 @@ mod tests {
         for unit in [Unit::Raw, Unit::Word] {
             let mut keyboard = keyboard(unit);
             keyboard.set_learning(false);
-            keyboard.learn("we see Zsuzsi , see Zsuzsi").unwrap();
+            keyboard.learn("see Zsuzsi , see Zsuzsi").unwrap();
             assert!(!has(&mut keyboard, "see Zs", "Zsuzsi"));
             keyboard.set_learning(true);
-            keyboard.learn("we see Zsuzsi , see Zsuzsi").unwrap();
+            keyboard.learn("see Zsuzsi , see Zsuzsi").unwrap();
             let strip = keyboard.strip("see Zs", 3).unwrap();
             assert!(strip.words[0].word == "Zsuzsi" && strip.words[0].is_own);
+            assert_eq!(keyboard.own_words().collect::<Vec<_>>(), ["Zsuzsi"]);
             assert!(keyboard.forget("Zsuzsi") && !has(&mut keyboard, "see Zs", "Zsuzsi"));
         }
     }

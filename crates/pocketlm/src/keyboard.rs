@@ -3,6 +3,7 @@
 //! A [`Keyboard`] is given the text before the cursor at every key, however it has changed: typed on, taken back, pasted.
 //! It reads only what is new. Around a [`PersonalSession`] it puts what a strip of suggestions asks for: words without
 //! marks, completions in the case that is typed, nothing that the user blocked, and a correction only where it is sure.
+//! Models of subwords and characters, with the feature `subword`, give whole words, but learn and mend nothing.
 //!
 //! ```no_run
 //! use pocketlm::{Model, keyboard::Keyboard, personal::Personal};
@@ -22,7 +23,6 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::personal::{Personal, PersonalSession, Position};
 use crate::raw::{begins_sentence, is_capitalised};
-use crate::spec::Unit;
 #[cfg(feature = "subword")]
 use crate::subword::words::{Place, WordSearch};
 use crate::text::Token;
@@ -309,8 +309,8 @@ impl Read {
 }
 
 #[cfg(feature = "subword")]
-fn is_of_words(unit: Unit) -> bool {
-    unit == Unit::Word || unit.case().is_some()
+fn is_of_words(unit: crate::Unit) -> bool {
+    unit == crate::Unit::Word || unit.case().is_some()
 }
 
 /// A word without its only capital, the first letter.
@@ -334,7 +334,7 @@ mod tests {
 
     use super::*;
     use crate::pack::Packer;
-    use crate::{CellKind, Configuration, Precision};
+    use crate::{CellKind, Configuration, Precision, Unit};
 
     /// Words of the model; `<eos>` and the other marks of raw text before them.
     const WORDS: [&str; 13] = [

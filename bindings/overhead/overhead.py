@@ -1,7 +1,7 @@
 """What a call costs from C, Python and Java over the same call in Rust: writes results/bindings.json.
 
     python bindings/overhead/overhead.py           measures; needs what bindings/check builds
-    python bindings/overhead/overhead.py --bits    only compares the bits of int8 scores from all of them
+    python bindings/overhead/overhead.py --bits    only compares the bits of int8 scores from all of them, and from JavaScript
 
 The programs take turns, several times, and the least time of each call counts: what others do on the machine only adds.
 The large model, `keyboard`, gives the share that a call costs; the tiny one, whose own work takes hardly any time, what a
@@ -10,6 +10,7 @@ call costs in microseconds.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,15 @@ def programs() -> dict[str, list[str]]:
         print(f"SKIPPED: {language}: {needed[language]} is not there: bindings/check builds it")
         del all_of[language]
     return all_of
+
+
+def javascript() -> dict[str, list[str]]:
+    """The command of JavaScript, whose bits are compared and whose calls are not: it runs another build."""
+    package = BUILT / "web"
+    if not (package / "index.js").exists() or not shutil.which("node"):
+        print(f"SKIPPED: javascript: {package} is not there: bindings/check builds it")
+        return {}
+    return {"javascript": ["node", str(ROOT / "bindings/overhead/measure.mjs"), str(package)]}
 
 
 def run(command: list[str], model: Path, text: str, batches: int) -> dict[str, str]:
@@ -86,7 +96,7 @@ def over_rust(best: dict[str, dict[str, float]]) -> dict[str, dict[str, dict[str
 
 def main() -> None:
     commands = programs()
-    compare_bits(commands)
+    compare_bits(commands | javascript())
     if "--bits" in sys.argv[1:]:
         return
     with tempfile.TemporaryDirectory() as folder:

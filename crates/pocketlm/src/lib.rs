@@ -115,6 +115,7 @@
 //! * `raw` (default): models of raw text. `subword` (default): models of subwords, and whole words from them.
 //! * `pack` (default): the writer. A device that only runs models leaves it out.
 //! * `correct` (default): [`Session::correct`], which mends slips of typing.
+//! * `keyboard` (default): what a keyboard shows and learns, of all these: [`keyboard`].
 //! * `threads`: a session that is used within a rayon pool (`pool.install(|| session.suggest(3))`) shares large
 //!   products out among its threads. Everywhere else it takes no thread but the caller's. No number changes.
 //! * `serde`: the types of [`spec`] that have a name are written and read by it.
@@ -146,6 +147,8 @@ mod file;
 pub mod format;
 mod info;
 mod json;
+#[cfg(feature = "keyboard")]
+pub mod keyboard;
 mod leaves;
 #[cfg(feature = "std")]
 mod mapping;

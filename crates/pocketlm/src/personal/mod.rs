@@ -39,7 +39,7 @@ use core::ops::Range;
 mod file;
 mod session;
 
-pub use session::{Found, PersonalSession};
+pub use session::{Found, PersonalSession, Position};
 
 /// Bytes that a [`Personal`] takes at most, unless another number is given.
 pub const CAPACITY: usize = 64 << 10;
@@ -194,6 +194,18 @@ impl Personal {
     pub fn own_words(&self) -> impl Iterator<Item = &str> {
         let words = self.order.iter().map(|&place| &self.words[place as usize]);
         words.filter(|word| word.may_be_suggested()).map(|word| &*word.text)
+    }
+
+    /// Whether a word may be suggested even where the model lacks it.
+    #[must_use]
+    pub fn may_be_suggested(&self, word: &str) -> bool {
+        self.search(word).is_ok_and(|at| self.word_at(at).may_be_suggested())
+    }
+
+    /// The words that are never suggested, by their bytes.
+    pub fn blocked_words(&self) -> impl Iterator<Item = &str> {
+        let words = self.order.iter().map(|&place| &self.words[place as usize]);
+        words.filter(|word| word.kind == Kind::Blocked).map(|word| &*word.text)
     }
 
     fn mark(&mut self, text: &str, kind: Kind) -> bool {

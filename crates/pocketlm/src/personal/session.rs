@@ -11,6 +11,7 @@ use super::{Kind, Personal};
 use crate::error::Result;
 use crate::model::Model;
 use crate::session::Session;
+use crate::state::State;
 use crate::suggest::{mask, ranges};
 use crate::text::Token;
 
@@ -25,10 +26,17 @@ pub struct Found {
     pub is_own: bool,
 }
 
+/// Where a session is in a text.
+#[derive(Debug, Clone)]
+pub struct Position {
+    state: State,
+    last: Option<String>,
+}
+
 /// A [`Session`] that also learns from and suggests what its user types.
 #[derive(Debug)]
 pub struct PersonalSession<M> {
-    session: Session<M>,
+    pub(crate) session: Session<M>,
     personal: Personal,
     /// The last word, if it is one of the user's.
     last: Option<String>,
@@ -53,6 +61,28 @@ impl<M: Borrow<Model>> PersonalSession<M> {
             ids: Vec::new(),
             moves: 0,
         }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        self.session.model()
+    }
+
+    /// Where it is, to [come back](Self::set_position).
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { state: self.session.state().clone(), last: self.last.clone() }
+    }
+
+    /// Goes to where a session of the same model has been. What was learnt since stays learnt.
+    ///
+    /// # Errors
+    /// As [`Session::set_state`].
+    pub fn set_position(&mut self, position: &Position) -> Result<()> {
+        self.session.set_state(&position.state)?;
+        self.last.clone_from(&position.last);
+        Ok(())
     }
 
     /// Whether what is fed is learnt, as it is unless this says no: a private session reads the user's words and adds

@@ -625,12 +625,37 @@ def rescoring() -> str | None:
     return "\n\n".join([table(header, rows), f"{note} {sizes}", f"{where(one['machine'], one['commit'])}."])
 
 
+def own_language() -> str | None:
+    """results/own_language/TEXT.json, written by benches/own_language.py."""
+    found = {path.stem: load(f"own_language/{path.name}") for path in sorted((RESULTS / "own_language").glob("*.json"))}
+    if not found:
+        return None
+    names = {"words": "words, recurrent", "pieces": "subwords, recurrent", "ngram": "words, n-grams of order 5",
+             "kenlm": "the same by KenLM", "mixture": "words, recurrent and n-grams"}
+    rows = []
+    for text, one in found.items():
+        for kind, name in names.items():
+            if not (row := one["rows"].get(kind)):
+                continue
+            typing, training = row.get("typing"), row.get("training")
+            shares = [f"{100 * typing[key]:.1f} %" for key in ("saved_at_1", "saved_at_3", "never")] if typing else ["–"] * 3
+            rows.append([f"`{text}`, {name}", f"{row['bytes'] / 1e6:.2f}", f"{row['perplexity']:.1f}",
+                         f"**{row['bits_per_byte']:.3f}**", *shares, f"{typing['microseconds']:,.0f}" if typing else "–",
+                         f"{training['seconds'] / 60:.0f}" if training else "–"])
+    header = ("text, model | MB | perplexity | bits/byte | saved@1 | saved@3 | never offered | µs a list | minutes of training")
+    places = "; ".join(sorted({where(one["machine"], one["commit"]) for one in found.values()}))
+    lines = next(iter(found.values()))["typed_lines"]
+    return (table(header, rows) + f"\n\nTest text; keys are those of its first {lines:,} lines. Perplexities of words and of "
+            f"subwords do not compare, bits per byte do. Training took one thread, beside other work. {places}.")
+
+
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
     ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "paper-answer": paper_answer, "frontier": frontier, "field": field},
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
+    ROOT / "docs/own-language.md": {"own-language": own_language},
     ROOT / "docs/rescoring.md": {"rescoring": rescoring},
     ROOT / "docs/import.md": {"export": export},
     ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},

@@ -1,5 +1,6 @@
-//! Measures correction on a seeded corpus of slips: `correction MODEL.plm TRAIN.txt VALID.txt TEST.txt NAMES.txt [WORDS]` prints
-//! JSON. The texts are tokenised, a line each.
+//! Measures correction on a seeded corpus of slips: `correction MODEL.plm TRAIN.txt VALID.txt TEST.txt NAMES.txt [WORDS [CASES]]`
+//! prints JSON. The texts are tokenised, a line each. CASES is a file to write: for other correctors, what was typed in
+//! TEST and what was meant, a tab between the two; of a word outside the vocabulary both are the same.
 //!
 //! A tenth of the words (of letters, three or more, known to the model) get one slip of a typist who is not that of
 //! `Typing::default`: half of them any letter of the keyboard's row above or below or beside, a sixth each a swap, a
@@ -16,6 +17,8 @@ use pocketlm::{Model, Random, Session};
 
 /// What a corrector would replace a word by, and how sure it is.
 struct Case {
+    /// What was typed and what was meant.
+    pair: [String; 2],
     is_slip: bool,
     is_right: bool,
     confidence: f64,
@@ -70,8 +73,13 @@ fn run(
                 times.push(start.elapsed().as_secs_f64() * 1e3);
                 let best = found.words.first().map_or("", |best| &best.word);
                 let is_slip = is_word && typed != word;
-                let case =
-                    |best: &str, confidence| Case { is_slip, is_right: best == word, confidence };
+                let meant = if is_slip { word.to_owned() } else { typed.clone() };
+                let case = |best: &str, confidence| Case {
+                    pair: [typed.clone(), meant.clone()],
+                    is_slip,
+                    is_right: best == word,
+                    confidence,
+                };
                 let sure = found.words.first().map_or(0.0, |best| best.probability);
                 cases[0].push(case(best, sure));
                 let (best, confidence) = unigram(model, counts, &typed);
@@ -153,6 +161,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (valid, _) = run(&model, &counts, (&std::fs::read_to_string(valid)?, &names), words, 7)?;
     let (test, times) = run(&model, &counts, (&std::fs::read_to_string(test)?, &names), words, 11)?;
+    if let Some(path) = rest.get(1) {
+        let cases = test[0].iter().map(|case| case.pair.join("\t") + "\n");
+        std::fs::write(path, cases.collect::<String>())?;
+    }
     let slips = test[0].iter().filter(|case| case.is_slip).count();
     let at = |share: f64| times[(times.len() as f64 * share) as usize];
     println!(

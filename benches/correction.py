@@ -6,8 +6,8 @@
     python benches/correction.py target/release/examples/correction MODEL.plm text DIR/open-en/test.txt --large large.plm
 
 MODEL is a model of small letters without marks, as benches/rescoring.py makes one of `text`. The example says what the slips
-are. Hunspell (Debian: hunspell, hunspell-en-us) and SymSpell (`pip install symspellpy`, words and counts of the training
-text) replace what they do not know by their first suggestion. `large` is a model of 50,000 words, for the time of a call.
+are. Hunspell (Debian: hunspell, hunspell-en-us) and SymSpell (`pip install symspellpy`, the most frequent words of the
+training text: as many as the model has, and 50,000) replace what they do not know by their first suggestion. `large` is a model of 50,000 words, for the time of a call.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from measure import ROOT, head, machine, run_json, write_json
+from measure import POCKETLM, ROOT, head, machine, run_json, write_json
 
 WORDS = 10_000
 
@@ -50,13 +50,13 @@ def hunspell(typed: list[str]) -> dict[str, str]:
     return found
 
 
-def symspell(typed: list[str], train: Path) -> dict[str, str]:
+def symspell(typed: list[str], train: Path, words: int) -> dict[str, str]:
+    """With the most frequent words of a text."""
     from symspellpy import SymSpell, Verbosity
 
     speller = SymSpell(max_dictionary_edit_distance=2)
-    for word, count in Counter(train.read_text().split()).items():
-        if count > 2:
-            speller.create_dictionary_entry(word, count)
+    for word, count in Counter(train.read_text().split()).most_common(words):
+        speller.create_dictionary_entry(word, count)
     found = {}
     for word in typed:
         best = speller.lookup(word, Verbosity.TOP, max_edit_distance=2)
@@ -79,7 +79,9 @@ def main() -> None:
         found = run_json([a.example, a.model, train, valid, test, a.names, WORDS, file])
         cases = [line.split("\t") for line in file.read_text().splitlines()]
         typed = sorted({case[0] for case in cases})
-        others = {"hunspell": shares(cases, hunspell(typed)), "symspell": shares(cases, symspell(typed, train))}
+        words = run_json([POCKETLM, "inspect", a.model, "--json"])["vocabulary"]
+        others = {"Hunspell": shares(cases, hunspell(typed))} | {
+            f"SymSpell, {count:,} words": shares(cases, symspell(typed, train, count)) for count in (words, 50_000)}
         if a.large:
             large = run_json([a.example, a.large, train, valid, test, a.names, WORDS])
             found["large"] = {key: large[key] for key in ("p50_ms", "p99_ms")}

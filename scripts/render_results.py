@@ -596,8 +596,7 @@ def correction() -> str | None:
         for name, row in (("with context", found["context"]), ("without context", found["unigram"]))
     ]
     rows += [[name, "–", f"{100 * row['mended']:.2f}", f"{100 * row['broken']:.2f}", "–", "–"]
-             for name, row in (("Hunspell", found.get("others", {}).get("hunspell")),
-                               ("SymSpell", found.get("others", {}).get("symspell"))) if row]
+             for name, row in found.get("others", {}).items()]
     header = "ranking | threshold | % of slips mended | % of right words broken | % of slips with the right word first | % right above 0.9"
     data = ", ".join(f"{key} `{value[:12]}…`" for key, value in found["sha256"].items())
     large = found.get("large")

@@ -42,13 +42,17 @@ export class Typing {
 
   /** Keys of a real keyboard do what those on the screen do. */
   #before(event) {
-    if (event.isComposing || !['insertText', 'deleteContentBackward'].includes(event.inputType)) {
-      if (!event.isComposing) this.#gave = false;
-      return;
-    }
+    if (event.isComposing) return;
+    const act = {
+      insertText: () => this.type(event.data),
+      insertLineBreak: () => this.type('\n'),
+      deleteContentBackward: () => this.erase(),
+      deleteContentForward: () => this.#eraseNext(),
+    }[event.inputType];
+    this.#gave &&= Boolean(act);
+    if (!act) return;
     event.preventDefault();
-    if (event.inputType === 'insertText') this.type(event.data);
-    else this.erase();
+    act();
   }
 
   #replace(start, end, text) {
@@ -96,6 +100,13 @@ export class Typing {
     this.#gave = false;
     if (start !== end) this.#replace(start, end, '');
     else if (start > 0) this.#replace(start - [...this.before.slice(-2)].at(-1).length, end, '');
+    this.refresh();
+  }
+
+  #eraseNext() {
+    const { selectionStart: start, selectionEnd: end, value } = this.field;
+    this.#gave = false;
+    this.#replace(start, start === end ? end + ([...value.slice(end, end + 2)][0]?.length ?? 0) : end, '');
     this.refresh();
   }
 

@@ -20,7 +20,7 @@ export class Typing {
     field.addEventListener('input', () => this.refresh());
     // A moved cursor asks for another strip.
     document.addEventListener('selectionchange', () => {
-      if (document.activeElement === field && this.#at !== field.selectionStart) this.refresh();
+      if (document.activeElement === field) this.#catchUp();
     });
   }
 
@@ -59,7 +59,15 @@ export class Typing {
     this.field.setRangeText(text, start, end, 'end');
   }
 
+  /** The event of a moved cursor may come after the next key. */
+  #catchUp() {
+    if (this.#at === this.field.selectionStart) return;
+    this.#gave = false;
+    this.refresh();
+  }
+
   type(text) {
+    this.#catchUp();
     const { selectionStart: start, selectionEnd: end } = this.field;
     const { typed, correction } = this.strip;
     const gave = this.#gave;
@@ -79,6 +87,7 @@ export class Typing {
 
   /** Takes the place of what is typed by a word of the strip. */
   take(word) {
+    this.#catchUp();
     const end = this.field.selectionEnd;
     const hasSpace = this.field.value[end] === ' ';
     this.#replace(this.field.selectionStart - this.strip.typed.length, end, hasSpace ? word : `${word} `);
@@ -95,6 +104,7 @@ export class Typing {
   }
 
   erase() {
+    this.#catchUp();
     if (this.mended) return this.undo();
     const { selectionStart: start, selectionEnd: end } = this.field;
     this.#gave = false;

@@ -20,7 +20,7 @@ export class Typing {
     field.addEventListener('input', () => this.refresh());
     // A moved cursor asks for another strip.
     document.addEventListener('selectionchange', () => {
-      if (document.activeElement === field && this.#at !== field.selectionStart) this.refresh();
+      if (document.activeElement === field) this.#catchUp();
     });
   }
 
@@ -42,20 +42,32 @@ export class Typing {
 
   /** Keys of a real keyboard do what those on the screen do. */
   #before(event) {
-    if (event.isComposing || !['insertText', 'deleteContentBackward'].includes(event.inputType)) {
-      if (!event.isComposing) this.#gave = false;
-      return;
-    }
+    if (event.isComposing) return;
+    const act = {
+      insertText: () => this.type(event.data),
+      insertLineBreak: () => this.type('\n'),
+      deleteContentBackward: () => this.erase(),
+      deleteContentForward: () => this.#eraseNext(),
+    }[event.inputType];
+    this.#gave &&= Boolean(act);
+    if (!act) return;
     event.preventDefault();
-    if (event.inputType === 'insertText') this.type(event.data);
-    else this.erase();
+    act();
   }
 
   #replace(start, end, text) {
     this.field.setRangeText(text, start, end, 'end');
   }
 
+  /** The event of a moved cursor may come after the next key. */
+  #catchUp() {
+    if (this.#at === this.field.selectionStart) return;
+    this.#gave = false;
+    this.refresh();
+  }
+
   type(text) {
+    this.#catchUp();
     const { selectionStart: start, selectionEnd: end } = this.field;
     const { typed, correction } = this.strip;
     const gave = this.#gave;
@@ -75,6 +87,7 @@ export class Typing {
 
   /** Takes the place of what is typed by a word of the strip. */
   take(word) {
+    this.#catchUp();
     const end = this.field.selectionEnd;
     const hasSpace = this.field.value[end] === ' ';
     this.#replace(this.field.selectionStart - this.strip.typed.length, end, hasSpace ? word : `${word} `);
@@ -91,11 +104,19 @@ export class Typing {
   }
 
   erase() {
+    this.#catchUp();
     if (this.mended) return this.undo();
     const { selectionStart: start, selectionEnd: end } = this.field;
     this.#gave = false;
     if (start !== end) this.#replace(start, end, '');
     else if (start > 0) this.#replace(start - [...this.before.slice(-2)].at(-1).length, end, '');
+    this.refresh();
+  }
+
+  #eraseNext() {
+    const { selectionStart: start, selectionEnd: end, value } = this.field;
+    this.#gave = false;
+    this.#replace(start, start === end ? end + ([...value.slice(end, end + 2)][0]?.length ?? 0) : end, '');
     this.refresh();
   }
 

@@ -238,6 +238,11 @@ async function random() {
   const page = await open();
   const session = await page.context().newCDPSession(page);
   const size = async () => {
+    // What is typed and sent differs from time to time; what is left without it must not.
+    await page.evaluate(() => {
+      document.getElementById('sent').replaceChildren();
+      document.getElementById('field').value = '';
+    });
     await session.send('HeapProfiler.collectGarbage');
     const { metrics } = await session.send('Performance.getMetrics');
     const metric = (name) => metrics.find((one) => one.name === name).value;

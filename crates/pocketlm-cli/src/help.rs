@@ -12,7 +12,10 @@ use crate::{Cli, shell};
 /// The commands in groups, in the order of the help.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start here", &["demo"]),
-    ("Use a model", &["suggest", "complete", "correct", "score", "rescore", "generate"]),
+    (
+        "Use a model",
+        &["suggest", "complete", "correct", "keyboard", "score", "rescore", "generate"],
+    ),
     (
         "Make a model",
         &["train", "sweep", "search", "compress", "pack", "mix", "ngram", "import", "export"],

@@ -89,6 +89,7 @@ enum Command {
     Suggest(cmd::suggest::Args),
     Complete(cmd::suggest::CompleteArgs),
     Correct(cmd::correct::Args),
+    Keyboard(cmd::keyboard::Args),
     Score(cmd::score::Args),
     Rescore(cmd::rescore::Args),
     Generate(cmd::generate::Args),
@@ -127,7 +128,7 @@ impl Command {
     fn threads(&self) -> usize {
         match self {
             Self::Suggest(_) | Self::Complete(_) | Self::Score(_) | Self::Generate(_) => 1,
-            Self::Bench(_) | Self::Correct(_) => 1,
+            Self::Bench(_) | Self::Correct(_) | Self::Keyboard(_) => 1,
             _ => 0,
         }
     }
@@ -150,6 +151,7 @@ impl Command {
             Self::Suggest(args) => args.run(),
             Self::Complete(args) => args.run(),
             Self::Correct(args) => args.run(),
+            Self::Keyboard(args) => args.run(),
             Self::Score(args) => args.run(),
             Self::Rescore(args) => args.run(),
             Self::Generate(args) => args.run(),

@@ -35,10 +35,20 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Keys {
+pub(super) enum Keys {
     Qwerty,
     Qwertz,
     Azerty,
+}
+
+impl From<Keys> for Layout {
+    fn from(keys: Keys) -> Self {
+        match keys {
+            Keys::Qwerty => Self::Qwerty,
+            Keys::Qwertz => Self::Qwertz,
+            Keys::Azerty => Self::Azerty,
+        }
+    }
 }
 
 impl Args {
@@ -49,12 +59,7 @@ impl Args {
         if loaded.model.vocabulary().unit() == Unit::Character {
             bail!("{} is a model of characters; take one of words", path.display());
         }
-        let layout = match self.layout {
-            Keys::Qwerty => Layout::Qwerty,
-            Keys::Qwertz => Layout::Qwertz,
-            Keys::Azerty => Layout::Azerty,
-        };
-        let typing = Typing { layout, ..Typing::default() };
+        let typing = Typing { layout: self.layout.into(), ..Typing::default() };
         each_text(&self.text, |asked| {
             if !self.json {
                 asked.head()?;

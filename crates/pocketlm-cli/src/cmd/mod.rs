@@ -11,6 +11,7 @@ pub mod export;
 pub mod generate;
 pub mod import;
 pub mod inspect;
+pub mod keyboard;
 pub mod man;
 pub mod mix;
 pub mod ngram;

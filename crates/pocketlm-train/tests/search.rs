@@ -24,7 +24,8 @@ fn trained() -> (Checkpoint, Corpus) {
     let corpus = grammar::corpus(3, 6_000).unwrap();
     let text = "[model]\nembedding = 16\nhidden = [16]\n\
                 [train]\nbatch = 10\nsteps = 12\nepochs = 3\ndropout = 0.1\nlr = 1.0\n";
-    let recipe = Draft::base("zaremba-small").unwrap().file("test", text).unwrap().finish().unwrap();
+    let recipe =
+        Draft::base("zaremba-small").unwrap().file("test", text).unwrap().finish().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_owned();
     let options = Options { out, seed: 1, save_every: Duration::MAX, device: Device::Cpu };
@@ -165,7 +166,10 @@ fn latency_is_predicted_measured_and_kept() {
     settings.latency = Some(1e-3);
     let work = tempfile::tempdir().unwrap();
     let message = run(&trained, &settings, work.path(), &|| false).err().unwrap().to_string();
-    assert!(message.contains("--latency") && message.contains("the shortest is about"), "{message}");
+    assert!(
+        message.contains("--latency") && message.contains("the shortest is about"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -204,7 +204,8 @@ fn tell_best(error: &Error, work: &Path) {
 
 /// The recipe with what a person should know of it.
 fn recipe_text(args: &Args, found: &Found) -> String {
-    let comments = found.explanations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let comments =
+        found.explanations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let comments: String = comments.lines().map(|line| format!("# {line}\n")).collect();
     let (model, budget) = (args.checkpoint.display(), args.budget);
     format!(

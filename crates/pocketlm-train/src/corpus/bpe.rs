@@ -254,7 +254,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.txt");
         std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-        serde_json::from_str(&train(&Source::whole(&path).unwrap(), size, min_count).unwrap()).unwrap()
+        serde_json::from_str(&train(&Source::whole(&path).unwrap(), size, min_count).unwrap())
+            .unwrap()
     }
 
     #[test]
@@ -264,7 +265,19 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("train.txt")).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.extend((0..400).map(|i| {
-            let words = ["don't", "été", "Wörter", "слова", "語言", "aaaa", "aaaaaaa", "  two", "x1y2", "😀😀", "<eos>"];
+            let words = [
+                "don't",
+                "été",
+                "Wörter",
+                "слова",
+                "語言",
+                "aaaa",
+                "aaaaaaa",
+                "  two",
+                "x1y2",
+                "😀😀",
+                "<eos>",
+            ];
             [words[i % 11], words[i * i % 11], words[i * 7 % 11]].join(" ")
         }));
         for (size, least) in [(257, 0), (300, 0), (700, 2), (4000, 5)] {

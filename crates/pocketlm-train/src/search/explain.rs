@@ -44,8 +44,11 @@ impl std::fmt::Display for Alternative {
 impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}, of {} forms", self.matrix, self.form, self.forms)?;
-        let all =
-            [("larger", &self.larger), ("smaller", &self.smaller), ("of another kind", &self.other)];
+        let all = [
+            ("larger", &self.larger),
+            ("smaller", &self.smaller),
+            ("of another kind", &self.other),
+        ];
         for (name, alternative) in all {
             match alternative {
                 Some(alternative) => write!(f, "\n  {name}: {alternative}")?,

@@ -33,9 +33,7 @@ impl Form {
     pub fn name(&self) -> String {
         match self {
             Self::Rate(weight) => format!("rate-distortion, errors times {weight}"),
-            Self::Steps(steps) => {
-                steps.iter().map(step_name).collect::<Vec<_>>().join(", ")
-            }
+            Self::Steps(steps) => steps.iter().map(step_name).collect::<Vec<_>>().join(", "),
             Self::Kept => "as it is".to_owned(),
         }
     }
@@ -130,10 +128,7 @@ fn of_dense(matrix: &str) -> Vec<Vec<Step>> {
         let block = Step::BlockLowRank(BlockLowRank { matrices, ratio, groups });
         [Precision::Int8, Precision::Int4].into_iter().flat_map(move |to| {
             let (low_rank, block) = (low_rank.clone(), block.clone());
-            [
-                vec![low_rank, quantised(matrix, to, true)],
-                vec![block, quantised(matrix, to, false)],
-            ]
+            [vec![low_rank, quantised(matrix, to, true)], vec![block, quantised(matrix, to, false)]]
         })
     });
     quantised_alone.into_iter().chain(pruned).chain(factored).collect()

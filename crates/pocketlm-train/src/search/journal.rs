@@ -54,7 +54,9 @@ pub struct Tried {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Line {
     /// The first: a hash of all that the search depends on.
-    Search { of: String },
+    Search {
+        of: String,
+    },
     Form(Measured),
     Model(Tried),
 }

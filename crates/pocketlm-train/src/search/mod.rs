@@ -143,8 +143,15 @@ pub fn search(
     check_settings(model, settings)?;
     let _lock = Lock::acquire(context.work)?;
     let journal = Journal::open(context.work, &hash(model, settings, corpus))?;
-    let mut search =
-        Search { settings, context, corpus, journal, best: None, explanations: Vec::new(), observe };
+    let mut search = Search {
+        settings,
+        context,
+        corpus,
+        journal,
+        best: None,
+        explanations: Vec::new(),
+        observe,
+    };
     search.rounds(model, &[], None)?;
     if let Some(keys) = &settings.fine_tune {
         search.tune(model, keys)?;
@@ -159,7 +166,8 @@ fn check_settings(model: &Checkpoint, settings: &Settings) -> Result<()> {
     }
     let names = outline.matrices(&["*".to_owned()])?;
     let is_rate = |name: &&String| form::first(name, &outline).is_rate();
-    let matrices: Vec<String> = names.iter().map(|(name, _)| name).filter(is_rate).cloned().collect();
+    let matrices: Vec<String> =
+        names.iter().map(|(name, _)| name).filter(is_rate).cloned().collect();
     if matrices.is_empty() {
         let what = "has no matrix that is not compressed yet: give the trained model";
         return Err(Error::config("the checkpoint", what));
@@ -212,7 +220,12 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Rounds from `base`, which `prefix` has made of the trained model, until one finds nothing better.
-    fn rounds(&mut self, base: &Checkpoint, prefix: &[Step], start: Option<Vec<Form>>) -> Result<()> {
+    fn rounds(
+        &mut self,
+        base: &Checkpoint,
+        prefix: &[Step],
+        start: Option<Vec<Form>>,
+    ) -> Result<()> {
         let outline = base.outline();
         let names = outline.matrices(&["*".to_owned()])?;
         let names: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
@@ -272,7 +285,8 @@ impl Search<'_> {
 
     fn check_latency(&self, round: &Round) -> Result<()> {
         let Some(limit) = self.settings.latency else { return Ok(()) };
-        let least = |group: &Vec<Item>| group.iter().map(|item| item.micros).fold(f64::MAX, f64::min);
+        let least =
+            |group: &Vec<Item>| group.iter().map(|item| item.micros).fold(f64::MAX, f64::min);
         let least = round.point.tried.micros[1] + round.groups().iter().map(least).sum::<f64>();
         let what = format!(
             "is {limit:.0} us, which no form keeps here: the shortest is about {least:.0} us a word; give more, or \
@@ -418,7 +432,8 @@ impl Search<'_> {
         if fits && is_better {
             let steps = [origin.prefix, &origin.steps(forms, self.settings.budget)].concat();
             let forms = forms.to_vec();
-            self.best = Some(Best { forms, steps, tried: tried.clone(), model: made.model.clone() });
+            self.best =
+                Some(Best { forms, steps, tried: tried.clone(), model: made.model.clone() });
         }
         if self.journal.model(&tried.recipe).is_none() {
             if let Some(model) = made.model.as_ref().filter(|_| fits && is_better) {

@@ -246,7 +246,11 @@ impl Bench<'_, '_> {
     }
 
     /// The base after these steps; what the first one made is kept for the next form that begins with it.
-    fn stepped(&self, steps: &[Step], split: &mut Option<(Step, Checkpoint)>) -> Result<Checkpoint> {
+    fn stepped(
+        &self,
+        steps: &[Step],
+        split: &mut Option<(Step, Checkpoint)>,
+    ) -> Result<Checkpoint> {
         let context = Context { step: 0, ..*self.search.context };
         let Some((first, rest)) = steps.split_first() else { return Ok(self.origin.base.clone()) };
         if split.as_ref().is_none_or(|(known, _)| known != first) {
@@ -274,7 +278,8 @@ impl Bench<'_, '_> {
     /// The model of the beginning with a matrix as another model has it.
     fn grafted(&self, matrix: &Matrix, from: &Checkpoint) -> Result<Checkpoint> {
         let own = from.leaves.entries().iter().filter(|leaf| is_of(&matrix.name, &leaf.name));
-        let leaves = own.map(|leaf| (leaf.name.clone(), from.leaves.data[leaf.range.clone()].to_vec()));
+        let leaves =
+            own.map(|leaf| (leaf.name.clone(), from.leaves.data[leaf.range.clone()].to_vec()));
         let structure = from.config.forms.structures.get(&matrix.name).cloned();
         self.with(&matrix.name, structure, &leaves.collect::<Vec<_>>(), Some(from))
     }
@@ -313,7 +318,8 @@ impl Bench<'_, '_> {
         let range = weights.find(&matrix.name).expect("a matrix of it").range.clone();
         weights.data[range].copy_from_slice(numbers);
         // Only codes at a common price hand their mean errors to a bias.
-        let shifted = |form: &Form, numbers| if form.is_rate() { numbers } else { matrix.weights() };
+        let shifted =
+            |form: &Form, numbers| if form.is_rate() { numbers } else { matrix.weights() };
         matrix.shift_between(shifted(own, before), shifted(form, numbers), &mut weights);
         let model = &self.point.model;
         Ok(loss(model, &weights, self.search.corpus)? - self.point.tried.calibration)

@@ -6,10 +6,10 @@
 mod json;
 mod sentencepiece;
 
-pub(super) use json::letters;
 use super::error::Error;
 use super::unit::Unit;
 use super::vocabulary::{EOS, UNK, Vocabulary};
+pub(super) use json::letters;
 use pocketlm::pack::{sorted_order, write_file_with};
 use pocketlm::subword::{Algorithm, Rules, SentencePieceRules, Tokenizer};
 use std::path::Path;

@@ -174,6 +174,11 @@ fn folders_come_back_to_the_bit() {
     list.swap(3, 4);
     fs::write(here.join("hub0/vocab.txt"), list.join("\n") + "\n").unwrap();
     fails(&here, "import hub0 -o new", 1, &["other words than the model, or in another order"]);
+    let config = fs::read_to_string(here.join("hub1/config.json")).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&config).unwrap();
+    other["hidden_sizes"] = serde_json::json!([9]);
+    fs::write(here.join("hub1/config.json"), other.to_string()).unwrap();
+    fails(&here, "import hub1 -o new", 1, &["layers of [9, 7]", "config.json says [9]"]);
     fails(&here, "import own0 -o new", 1, &["a checkpoint of pocketlm already"]);
     assert!(!here.join("new").exists());
 }

@@ -242,6 +242,14 @@ fn shapes_that_contradict_each_other() {
         .fails(&options, &["no weight of an output layer of its own", "of width 6"]);
     without("lstm_projected", "rnn.weight_hr_l1").fails(&options, &["48 rows in rnn.weight_ih_l1"]);
     without("lstm", "rnn.weight_hh_l0").fails(&options, &["has no weight_hh of layer 0"]);
+    let mut file = File::of("awd");
+    for part in ["weight_ih_l0", "weight_hh_l0_raw", "bias_ih_l0", "bias_hh_l0"] {
+        file.tensors.remove(&format!("rnns.1.module.{part}")).unwrap();
+    }
+    file.fails(&options, &["has rnns.2.module.weight_ih_l0, but no layer right before it"]);
+    let mut file = File::of("awd");
+    file.add("rnns.18446744073709551615.module.weight_hh_l1", &[8, 2]);
+    file.fails(&options, &["no layer right before it"]);
     let mut file = File::of("lstm");
     file.add("rnn.weight_ih_l0_reverse", &[40, 6]).fails(&options, &["bidirectional"]);
     let mut file = File::of("lstm");

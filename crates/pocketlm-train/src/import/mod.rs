@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::checkpoint::{Checkpoint, Provenance};
 use crate::corpus::Encoder;
@@ -96,6 +96,8 @@ pub fn import(path: &Path, words: Option<&Path>, options: &Options) -> Result<Im
     let told = folder.as_ref().and_then(|folder| folder.cell);
     let options = Options { cell: options.cell.or(told), ..options.clone() };
     let mut made = assemble((&file, &tensors), (words.unwrap_or(path), encoder), &options)?;
+    let hidden = &made.checkpoint.config.recipe.model.hidden;
+    folder.map_or(Ok(()), |folder| folder.check_layers(hidden))?;
     let others = others.into_iter();
     made.report.extend(others.map(|name| passed(name, &[], "holds no floating-point numbers")));
     Ok(made)
@@ -160,6 +162,16 @@ impl Folder {
             Error::checkpoint(&self.path, what)
         })?;
         encoder(&file, words)
+    }
+
+    /// Refuses other layers than those of `config.json`, where it tells.
+    fn check_layers(&self, hidden: &[usize]) -> Result<()> {
+        let known = self.config.get("hidden_sizes").filter(|known| **known != json!(hidden));
+        let Some(known) = known else { return Ok(()) };
+        let what = format!(
+            "has layers of {hidden:?}, config.json says {known}: one of the two is of another model"
+        );
+        Err(Error::checkpoint(&self.path.join("model.safetensors"), what))
     }
 
     /// Refuses words in another order than those of the model, where the folder tells.

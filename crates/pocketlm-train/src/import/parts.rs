@@ -92,7 +92,24 @@ impl<'a> Parts<'a> {
         });
         let mut ats: Vec<_> = ats.collect();
         ats.dedup();
+        self.check_order(&ats)?;
         ats.into_iter().map(|at| self.layer(at)).collect()
+    }
+
+    /// Refuses layers between which one is missing.
+    fn check_order(&self, ats: &[(usize, usize)]) -> Result<()> {
+        let mut next = [(0, 0); 2];
+        for &(module, layer) in ats {
+            if !next.contains(&(module, layer)) {
+                let name = self.name(Part::Layer(module, layer, Piece::Input));
+                let what = format!(
+                    "has {name}, but no layer right before it: a part of the file is missing"
+                );
+                return Err(self.fault(what));
+            }
+            next = [(module, layer + 1), (module + 1, 0)];
+        }
+        Ok(())
     }
 
     fn layer(&self, at: (usize, usize)) -> Result<Layer<'a>> {
@@ -176,13 +193,13 @@ impl<'a> Parts<'a> {
         Ok(widths[0])
     }
 
-    /// Rounds of the Mogrifier that all layers have.
-    fn rounds(&self, layers: &[Layer]) -> usize {
-        let has = |round| {
-            let part = |layer: &Layer| Part::Layer(layer.at.0, layer.at.1, Piece::Mogrifier(round));
-            layers.iter().any(|layer| self.names.contains_key(&part(layer)))
-        };
-        (0..).take_while(|&round| has(round)).count()
+    /// Rounds of the Mogrifier: as many as any layer has.
+    fn rounds(&self) -> usize {
+        let rounds = self.names.keys().filter_map(|part| match part {
+            Part::Layer(_, _, Piece::Mogrifier(round)) => Some(round.saturating_add(1)),
+            _ => None,
+        });
+        rounds.max().unwrap_or(0)
     }
 
     /// Checks that each layer takes what the one below it gives.
@@ -222,7 +239,7 @@ impl<'a> Parts<'a> {
             projection: self.take(Part::Projection, 2)?.map_or(0, |projection| projection.shape[0]),
             tied: self.own_softmax()?.is_none(),
             layer_norm: layers.iter().any(|layer| self.names.contains_key(&is_normalised(layer))),
-            mogrifier: self.rounds(&layers),
+            mogrifier: self.rounds(),
         };
         if model.tied && model.softmax_width() != model.embedding {
             let what = format!(
@@ -327,6 +344,8 @@ pub(super) fn describe(part: Part) -> String {
         Part::SoftmaxBias => "bias of the output layer".into(),
         Part::Copy(why) => why.into(),
         Part::Layer(module, layer, piece) => {
+            // Numbers of names may be any.
+            let layer = module.saturating_add(layer);
             let piece = match piece {
                 Piece::Input => "weight_ih",
                 Piece::Recurrent => "weight_hh",
@@ -335,10 +354,10 @@ pub(super) fn describe(part: Part) -> String {
                 Piece::RecurrentBias => "bias_hh",
                 Piece::Gain => "gain",
                 Piece::Mogrifier(round) => {
-                    return format!("matrix of round {round} of layer {}", module + layer);
+                    return format!("matrix of round {round} of layer {layer}");
                 }
             };
-            format!("{piece} of layer {}", module + layer)
+            format!("{piece} of layer {layer}")
         }
     }
 }

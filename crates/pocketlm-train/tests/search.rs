@@ -185,10 +185,10 @@ fn progress_says_what_was_measured() {
         Progress::Form(_, left) => forms += usize::from(*left >= 0.0),
         Progress::Model(..) => models += 1,
         Progress::Frontier(points) => frontiers = points.to_vec(),
-        Progress::Training(_) => {}
     };
     let found = search(&trained.0, &settings, &context, &mut see).unwrap();
-    assert_eq!([forms, models], [found.forms.len(), 4]);
+    // The forms that the matrices have at first are not told.
+    assert_eq!([forms, models], [found.forms.len() - 4, found.models.len()]);
     // More bytes promise less loss.
     assert!(frontiers.len() > 3);
     assert!(frontiers.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 >= pair[1].1));

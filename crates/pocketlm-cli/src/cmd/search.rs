@@ -26,8 +26,8 @@ use crate::table::table;
 
 /// Find the best model for a number of bytes: which structure, zeros and bits each matrix gets.
 ///
-/// Every form of every matrix is counted in bytes of the whole file and measured on training text; the best choice of
-/// forms is found exactly, made, and measured on validation text. A search that is stopped goes on by the same command.
+/// Every form of every matrix is counted in bytes of the whole file and measured on validation text; the best choice of
+/// forms is found exactly, made, and measured. A search that is stopped goes on by the same command.
 /// Beside the model it writes its recipe, which a person can read and edit and pocketlm compress --recipe takes.
 ///
 /// Example: pocketlm search runs/small --budget 1MB --data data/ptb -o small.plm --explain
@@ -39,8 +39,8 @@ pub struct Args {
     /// Size of the whole packed file at most: 500kB, 1MB.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     budget: usize,
-    /// Text: a folder with train.txt, to measure on and to train on, valid.txt, by which is chosen, and test.txt, which is
-    /// measured at the end.
+    /// Text: a folder with train.txt, for second moments and to train on, valid.txt, by which is chosen, and test.txt,
+    /// which is measured at the end.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// File to write; - for standard output.
@@ -238,7 +238,7 @@ fn errors_of_estimates(found: &Found) -> String {
     let pairs = pairs.filter(|(estimate, rise)| estimate.min(*rise) > LEAST);
     let mut factors: Vec<f64> = pairs.map(|(a, b)| (a / b).max(b / a)).collect();
     factors.sort_by(f64::total_cmp);
-    let off = found.models.iter().map(|model| (model.predicted - model.calibration).abs());
+    let off = found.models.iter().map(|model| (model.predicted - model.measured).abs());
     let off = off.fold(0.0, f64::max);
     let forms = match (factors.get(factors.len() / 2), factors.last()) {
         (Some(median), Some(worst)) => format!(

@@ -22,9 +22,9 @@ pub struct Measured {
     pub form: String,
     /// Bytes of the file more.
     pub bytes: i64,
-    /// By how much the loss of a token of the calibration text should rise by the second-order estimate, in nats.
+    /// By how much the loss of a token should rise by the second-order estimate of the training text, in nats.
     pub estimate: f64,
-    /// By how much it did; none where the estimate was so bad that it was not tried.
+    /// By how much it did at the start of the validation text; none where the estimate was so bad that it was not tried.
     pub rise: Option<f64>,
     /// Microseconds a word more; 0 where no latency was asked for.
     pub micros: f64,
@@ -39,11 +39,11 @@ pub struct Tried {
     pub recipe: String,
     /// Bytes of the file.
     pub bytes: usize,
-    /// What the measured forms promised: loss of a token of the calibration text, in nats.
+    /// What the measured forms promised: loss of a token at the start of the validation text, in nats.
     pub predicted: f64,
     /// What it is.
-    pub calibration: f64,
-    /// Loss of a token of the validation text, in nats, under the packed bytes.
+    pub measured: f64,
+    /// Loss of a token of the whole validation text, in nats, under the packed bytes.
     pub valid: f64,
     /// Microseconds a word, promised and measured; 0 where no latency was asked for.
     pub micros: [f64; 2],

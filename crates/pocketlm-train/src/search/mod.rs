@@ -2,8 +2,9 @@
 //!
 //! A round begins from a model that fits: at first all matrices coded at one price of a bit
 //! ([`RateDistortion`]). For each matrix it makes every form of [`form`], counts the bytes of the whole file, estimates by
-//! second moments of the calibration text what the form costs, and runs the text for those that no other one beats by
-//! far ([`round`]). Rises of the loss are taken to add up, which makes the choice a knapsack ([`knapsack`]), solved
+//! second moments of the training text what the form costs, and runs the start of the validation text for those that no
+//! other one beats by far ([`round`]): text that the model has not learnt, since on the other one a model that fits it
+//! well loses several times as much by the same errors, and not in the same matrices. Rises of the loss are taken to add up, which makes the choice a knapsack ([`knapsack`]), solved
 //! exactly; the few best choices are made whole and measured on the validation text. The next round begins from the best
 //! of them, where forms may cost otherwise. A training, if one is asked for, comes between: structures and zeros stay, and
 //! what is coded or rounded is chosen once more.
@@ -27,7 +28,6 @@ use crate::lock::Lock;
 use crate::pack::pack_in_memory;
 use crate::recipe::step::rate_distortion::Target;
 use crate::recipe::{CompressionRecipe, Declare, FineTune, RateDistortion, Step, check_text};
-use crate::train::Event;
 
 mod explain;
 mod form;
@@ -85,8 +85,6 @@ pub enum Progress<'a> {
     Model(&'a Tried, bool),
     /// What the forms of a round promise: bytes of the file, and loss of a token of the validation text, in nats.
     Frontier(&'a [(usize, f64)]),
-    /// A training goes on.
-    Training(&'a Event),
 }
 
 impl std::fmt::Display for Progress<'_> {
@@ -114,7 +112,6 @@ impl std::fmt::Display for Progress<'_> {
                 let points: Vec<String> = points.iter().map(point).collect();
                 write!(f, "bytes: valid perplexity that the forms promise: {}", points.join(", "))
             }
-            Self::Training(event) => write!(f, "epoch {}", event.epoch),
         }
     }
 }
@@ -140,6 +137,8 @@ pub fn search(
 ) -> Result<Found> {
     let corpus = context.corpus.ok_or_else(|| Error::config("text", "is needed: give --data"))?;
     check_text(corpus)?;
+    let held_out = Corpus { train: corpus.valid.clone(), ..corpus.clone() };
+    check_text(&held_out)?;
     check_settings(model, settings)?;
     let _lock = Lock::acquire(context.work)?;
     let journal = Journal::open(context.work, &hash(model, settings, corpus))?;
@@ -147,6 +146,7 @@ pub fn search(
         settings,
         context,
         corpus,
+        held_out: &held_out,
         journal,
         best: None,
         explanations: Vec::new(),
@@ -212,6 +212,8 @@ struct Search<'a> {
     settings: &'a Settings,
     context: &'a Context<'a>,
     corpus: &'a Corpus,
+    /// The same with the validation text in the place of the training text.
+    held_out: &'a Corpus,
     journal: Journal,
     best: Option<Best>,
     explanations: Vec<Explanation>,
@@ -355,10 +357,9 @@ impl Search<'_> {
         forms: &[Form],
         promised: Option<(&Point, Item)>,
     ) -> Result<Made> {
-        self.check_stop()?;
         let steps = origin.steps(forms, self.settings.budget);
         let recipe = origin.recipe(&steps).to_toml();
-        // The start of a round must be there, with its price.
+        // The start of a round is made in any case: its price is needed.
         if let (Some(tried), Some(_)) = (self.journal.model(&recipe), promised) {
             return Ok(Made { model: None, tried: tried.clone(), price: None });
         }
@@ -366,6 +367,7 @@ impl Search<'_> {
         if let Some(tried) = self.journal.model(&recipe) {
             return Ok(Made { model: Some(model), tried: tried.clone(), price });
         }
+        self.check_stop()?;
         let tried = self.measure(&model, round, recipe, promised)?;
         Ok(Made { model: Some(model), tried, price })
     }
@@ -378,23 +380,23 @@ impl Search<'_> {
         promised: Option<(&Point, Item)>,
     ) -> Result<Tried> {
         let packed = packed(model)?;
-        let calibration = loss(model, &model.parameters, self.corpus)?;
+        let measured = loss(model, &model.parameters, self.held_out)?;
         let micros = match self.settings.latency {
             Some(_) => latency::micros_a_word(packed.clone())?,
             None => 0.0,
         };
         let (predicted, promised) = match promised {
             Some((point, item)) => {
-                (point.tried.calibration + item.loss, point.tried.micros[1] + item.micros)
+                (point.tried.measured + item.loss, point.tried.micros[1] + item.micros)
             }
-            None => (calibration, micros),
+            None => (measured, micros),
         };
         Ok(Tried {
             round,
             recipe,
             bytes: packed.len() + FIGURES,
             predicted,
-            calibration,
+            measured,
             valid: packed_loss(packed, model, &self.corpus.valid)?,
             micros: [promised, micros],
         })

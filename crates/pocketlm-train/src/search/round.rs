@@ -163,7 +163,6 @@ impl Bench<'_, '_> {
         let mut all = Vec::new();
         let mut split: Option<(Step, Checkpoint)> = None;
         for form in forms {
-            self.search.check_stop()?;
             all.push(match self.search.journal.form(self.number, &matrix.name, &form.name()) {
                 Some(known) => Candidate { measured: known.clone(), form, numbers: None },
                 None => self.make(matrix, own, form, &mut split)?,
@@ -173,8 +172,8 @@ impl Bench<'_, '_> {
         let mut table = Vec::new();
         for (at, (mut candidate, is_tried)) in all.into_iter().zip(tried).enumerate() {
             if let Some(numbers) = candidate.numbers.take() {
-                self.search.check_stop()?;
                 if is_tried || at == 0 {
+                    self.search.check_stop()?;
                     let rise = self.rise(matrix, own, &candidate.form, &numbers)?;
                     candidate.measured.rise = Some(rise);
                 }
@@ -182,7 +181,9 @@ impl Bench<'_, '_> {
             }
             self.pace.done += 1;
             let left = self.pace.left();
-            (self.search.observe)(&Progress::Form(&candidate.measured, left));
+            if at > 0 {
+                (self.search.observe)(&Progress::Form(&candidate.measured, left));
+            }
             if candidate.measured.rise.is_some() {
                 table.push((candidate.form, candidate.measured));
             }
@@ -198,6 +199,7 @@ impl Bench<'_, '_> {
         form: Form,
         split: &mut Option<(Step, Checkpoint)>,
     ) -> Result<Candidate> {
+        self.search.check_stop()?;
         let before = self.numbers(matrix);
         let (model, numbers) = if form == *own {
             (None, before.to_vec())
@@ -308,7 +310,7 @@ impl Bench<'_, '_> {
         Ok(model)
     }
 
-    /// By how much the loss of the calibration text rises with another form of a matrix.
+    /// By how much the loss of the start of the validation text rises with another form of a matrix.
     fn rise(&self, matrix: &Matrix, own: &Form, form: &Form, numbers: &[f32]) -> Result<f64> {
         if form == own {
             return Ok(0.0);
@@ -322,7 +324,7 @@ impl Bench<'_, '_> {
             |form: &Form, numbers| if form.is_rate() { numbers } else { matrix.weights() };
         matrix.shift_between(shifted(own, before), shifted(form, numbers), &mut weights);
         let model = &self.point.model;
-        Ok(loss(model, &weights, self.search.corpus)? - self.point.tried.calibration)
+        Ok(loss(model, &weights, self.search.held_out)? - self.point.tried.measured)
     }
 }
 

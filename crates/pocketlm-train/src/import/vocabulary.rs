@@ -80,6 +80,14 @@ fn ordered(mut pairs: Vec<(String, u64)>) -> Option<Vec<String>> {
 
 /// An encoder of words, of which the special ones get the names that they have here.
 fn named(mut list: Vec<String>, words: &Words, path: &Path) -> Result<Encoder> {
+    let is_apart = |word: &String| words.unit == Unit::Word && word.contains([' ', '\t']);
+    if let Some(at) = list.iter().position(is_apart) {
+        let what = format!(
+            "has white space in {:?} (word {at}): give each word a line of its own, or words with their ids from 0",
+            list[at]
+        );
+        return Err(Error::checkpoint(path, what));
+    }
     let place = |name: &str| list.iter().position(|word| word == name);
     let given = |name: &Option<String>, flag: &str| match name {
         Some(name) => place(name).map(Some).ok_or_else(|| {
@@ -95,14 +103,6 @@ fn named(mut list: Vec<String>, words: &Words, path: &Path) -> Result<Encoder> {
         let what = "has no word that ends a line (<eos>, </s>, <sos/eos> …): name it by --eos WORD";
         Error::checkpoint(path, what)
     })?;
-    let is_apart = |word: &String| words.unit == Unit::Word && word.contains([' ', '\t']);
-    if let Some(at) = list.iter().position(is_apart) {
-        let what = format!(
-            "has white space in {:?} (word {at}): give each word a line of its own, or words with their ids from 0",
-            list[at]
-        );
-        return Err(Error::checkpoint(path, what));
-    }
     list[eos] = EOS.to_owned();
     if let Some(unk) = unk {
         list[unk] = UNK.to_owned();

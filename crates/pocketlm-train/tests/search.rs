@@ -187,8 +187,9 @@ fn progress_says_what_was_measured() {
         Progress::Frontier(points) => frontiers = points.to_vec(),
     };
     let found = search(&trained.0, &settings, &context, &mut see).unwrap();
-    // The forms that the matrices have at first are not told.
+    // The forms that the matrices have at first are not told, and no model is made twice.
     assert_eq!([forms, models], [found.forms.len() - 4, found.models.len()]);
+    assert!((2..=4).contains(&models), "{models}");
     // More bytes promise less loss.
     assert!(frontiers.len() > 3);
     assert!(frontiers.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 >= pair[1].1));

@@ -48,6 +48,8 @@ use round::{Point, Round};
 const PRICE: f64 = -20.0;
 /// Choices that are made whole in each round.
 const TRIES: usize = 3;
+/// Choices that are looked at for each of them, since some make the same model.
+const CHOICES: usize = 4;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -266,11 +268,21 @@ impl Search<'_> {
     /// Makes the best choices of a round whole; gives the best of all, if it is one of this round.
     fn choose(&mut self, origin: &Origin, round: &Round) -> Result<Option<Vec<Form>>> {
         (self.observe)(&Progress::Frontier(&round.frontier(self.settings.budget)));
-        for chosen in knapsack::several(&round.groups(), round.limits(self.settings), TRIES) {
+        // Weights that differ by a common factor only make the same model.
+        let budget = self.settings.budget;
+        let mut made = vec![origin.steps(&round.chosen(&vec![0; round.tables.len()]), budget)];
+        for chosen in
+            knapsack::several(&round.groups(), round.limits(self.settings), CHOICES * TRIES)
+        {
             let forms = round.chosen(&chosen);
+            let steps = origin.steps(&forms, budget);
+            if made.len() > TRIES || made.contains(&steps) {
+                continue;
+            }
+            made.push(steps);
             let promised = knapsack::sum(&round.groups(), &chosen);
-            let made = self.make(origin, round.number, &forms, Some((&round.point, promised)))?;
-            self.note(origin, &forms, &made)?;
+            let whole = self.make(origin, round.number, &forms, Some((&round.point, promised)))?;
+            self.note(origin, &forms, &whole)?;
         }
         let best = self.best.as_ref().filter(|best| best.steps.starts_with(origin.prefix));
         let best = best.filter(|best| best.forms.len() == origin.names.len());

@@ -228,6 +228,24 @@ def frontier() -> str | None:
     return table("at most | model | bytes | valid | test | words/s", rows) + f"\n\n{places}."
 
 
+def search() -> str | None:
+    """results/search.json, written by benches/search.py."""
+    if (found := load("search.json")) is None:
+        return None
+    rows = [
+        [
+            row["recipe"],
+            f"{row['bytes']:,}",
+            f"{row['valid_perplexity']:.2f}",
+            f"{row['search_bytes']:,}",
+            f"**{row['search_valid_perplexity']:.2f}**",
+        ]
+        for row in sorted(found["rows"], key=lambda row: (-row["search_bytes"], row["valid_perplexity"]))
+    ]
+    header = "one recipe for all matrices | bytes | valid | bytes of `search` | valid of `search`"
+    return table(header, rows) + f"\n\n{where(found['machine'], found['commit'])}."
+
+
 # The base models of the field.
 FIELD_BASES = [name for name in BASES if (RESULTS / "field" / name).is_dir()]
 # Its rows, in order: the registry of crates/pocketlm-lab/src/rows.rs.
@@ -662,7 +680,7 @@ DOCUMENTS = {
     ROOT / "docs/own-language.md": {"own-language": own_language},
     ROOT / "docs/rescoring.md": {"rescoring": rescoring},
     ROOT / "docs/import.md": {"export": export},
-    ROOT / "docs/compression.md": {"entropy": entropy, "forms": forms},
+    ROOT / "docs/compression.md": {"search": search, "entropy": entropy, "forms": forms},
 }
 
 

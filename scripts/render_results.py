@@ -647,6 +647,26 @@ def rescoring() -> str | None:
     return "\n\n".join([table(header, rows), f"{note} {sizes}", f"{where(one['machine'], one['commit'])}."])
 
 
+def english() -> str | None:
+    """results/english.json, written by benches/english.py."""
+    found = load("english.json")
+    if not found:
+        return None
+    row, typing = found["evaluation"], found["typing"]
+    return "\n".join([
+        "| on text that it has not seen | |",
+        "| --- | ---: |",
+        f"| bytes of the file | {found['bytes']:,} |",
+        f"| perplexity | {row['perplexity']:.1f} |",
+        f"| bits per byte, unknown words spelt | {row['bits_per_byte']:.3f} |",
+        f"| unknown words | {100 * row['unknown_share']:.1f} % |",
+        f"| keys that three suggestions save (first {found['typed_lines']:,} lines) | {100 * typing['saved_at_3']:.1f} % |",
+        f"| milliseconds from the start of the command to its answer | {found['start_ms']:.0f} |",
+        "",
+        f"{where(found['machine'], found['commit'])}.",
+    ])
+
+
 def own_language() -> str | None:
     """results/own_language/TEXT.json, written by benches/own_language.py."""
     found = {path.stem: load(f"own_language/{path.name}") for path in sorted((RESULTS / "own_language").glob("*.json"))}
@@ -674,6 +694,7 @@ def own_language() -> str | None:
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
     ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "paper-answer": paper_answer, "frontier": frontier, "field": field},
+    ROOT / "crates/pocketlm-cli/assets/english.md": {"english": english},
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},

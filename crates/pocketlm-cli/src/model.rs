@@ -18,28 +18,55 @@ use crate::shell;
 /// The model of a command that uses one, so that its arguments are texts.
 #[derive(clap::Args)]
 pub struct ModelArg {
-    /// Model to use: a .plm file or the folder of a checkpoint.
+    /// Model to use: a .plm file or the folder of a checkpoint (default: the built-in one, of English).
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
 }
 
+/// The model that is used where none is named; `assets/english.md` says what it is.
+#[cfg(feature = "embedded")]
+static ENGLISH: &[u8] = include_bytes!("../assets/english.plm");
+
+/// What stands for the path of the built-in model.
+#[cfg(feature = "embedded")]
+const BUILT_IN: &str = "the built-in model";
+
+/// The model within the program.
+#[cfg(feature = "embedded")]
+pub fn built_in() -> Result<Loaded> {
+    Ok(Loaded::of(Model::from_bytes(ENGLISH)?, Path::new(BUILT_IN)))
+}
+
 impl ModelArg {
+    /// Opens the model; where none is named the built-in one. A first text that is a model is taken for the one that was
+    /// meant, which is an error.
+    pub fn open(&self, texts: &[String]) -> Result<Loaded> {
+        #[cfg(feature = "embedded")]
+        if self.model.is_none() && !texts.first().is_some_and(|text| is_model(text)) {
+            note!("note: {BUILT_IN}, of English; -m MODEL takes another");
+            return built_in();
+        }
+        Loaded::open(self.path(texts)?)
+    }
+
     /// The model's path. Without one, an error that says the command with it; a first text that is a model is taken for
     /// the one that was meant.
     pub fn path(&self, texts: &[String]) -> Result<&Path> {
         if let Some(path) = &self.model {
             return Ok(path);
         }
-        let is_model = |text: &&String| {
-            let path = Path::new(text);
-            path.extension().is_some_and(|end| end == "plm") || path.exists()
-        };
-        let command = match texts.first().filter(is_model) {
+        let command = match texts.first().filter(|text| is_model(text)) {
             Some(text) => shell::with_flag("-m", Some(text)),
             None => shell::with_flag("-m MODEL", None),
         };
         Err(Usage(format!("give the model by -m: {command}")).into())
     }
+}
+
+/// Whether a text is rather the path of a model.
+fn is_model(text: &str) -> bool {
+    let path = Path::new(text);
+    path.extension().is_some_and(|end| end == "plm") || path.exists()
 }
 
 /// Refuses a model that is not there, with the likest name beside it.
@@ -93,13 +120,9 @@ impl Loaded {
         Self { model, speller: OnceCell::new(), path: path.to_owned() }
     }
 
-    /// Opens a model of words or characters.
-    pub fn words(path: &Path) -> Result<Self> {
-        let loaded = Self::open(path)?;
-        if loaded.model.vocabulary().unit() == Unit::Subword {
-            bail!("{} is a model of subwords; take one of words", path.display());
-        }
-        Ok(loaded)
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A search for whole words, where the model has parts of them.

@@ -24,13 +24,30 @@ fn a_model_given_as_the_first_argument_gets_the_command_that_works() {
                 format!("error: give the model by -m: pocketlm {name} -m {model} \"the cat\"");
             assert!(said.starts_with(&wanted), "{said}");
         }
-        let said = refused(name, &["the cat"]);
-        let wanted = format!("error: give the model by -m: pocketlm {name} -m MODEL \"the cat\"");
-        assert!(said.starts_with(&wanted), "{said}");
     }
-    assert!(
-        refused("score", &[]).starts_with("error: give the model by -m: pocketlm score -m MODEL")
-    );
+    let said = refused("score --mix packed.plm", &["the cat"]);
+    let wanted =
+        "error: give the model by -m: pocketlm score -m MODEL --mix packed.plm \"the cat\"";
+    assert!(said.starts_with(wanted), "{said}");
+}
+
+#[test]
+fn without_a_model_the_built_in_one_answers_in_english() {
+    let answer = |line: &str, text: &str| -> (String, String) {
+        let output = command(shared(), line, &[text]).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", stderr(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let (found, note) = answer("suggest -k 5", "I will see you");
+    assert_eq!(found.lines().count(), 5, "{found}");
+    assert!(note.contains("built-in model") && note.contains("-m MODEL"), "{note}");
+    let (found, _) = answer("complete -k 3", "See you tomo");
+    assert!(found.lines().next().unwrap().ends_with("tomorrow"), "{found}");
+    let (found, _) = answer("correct", "I will see you tomorow");
+    assert!(found.contains("tomorrow"), "{found}");
+    let nll = |text| json(shared(), "score", &[text])["nll"].as_f64().unwrap();
+    assert!(nll("I will see you tomorrow.") < nll("tomorrow see you I will."));
+    assert!(!answer("generate --seed 3", "She").0.trim().is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use pocketlm::correct::{Corrections, Layout, Typing};
 use serde_json::json;
 
 use crate::input::each_text;
-use crate::model::{Loaded, ModelArg};
+use crate::model::ModelArg;
 use crate::numbers::suggestions;
 
 /// Mend the last word of a text, if a slip of typing is likely.
@@ -16,7 +16,7 @@ use crate::numbers::suggestions;
 ///
 /// Example: pocketlm correct -m small.plm "the company said teh"
 #[derive(clap::Args)]
-#[command(override_usage = "pocketlm correct -m <MODEL> [OPTIONS] [TEXT]...")]
+#[command(override_usage = "pocketlm correct [-m <MODEL>] [OPTIONS] [TEXT]...")]
 pub struct Args {
     /// Text whose last word is to be mended; without it, lines of standard input.
     #[arg(value_name = "TEXT")]
@@ -54,10 +54,11 @@ impl From<Keys> for Layout {
 impl Args {
     /// Mends every text.
     pub fn run(self) -> Result<()> {
-        let path = self.model.path(&self.text)?;
-        let loaded = Loaded::words(path)?;
-        if loaded.model.vocabulary().unit() == Unit::Character {
-            bail!("{} is a model of characters; take one of words", path.display());
+        let loaded = self.model.open(&self.text)?;
+        let unit = loaded.model.vocabulary().unit();
+        if matches!(unit, Unit::Character | Unit::Subword) {
+            let what = if unit == Unit::Subword { "subwords" } else { "characters" };
+            bail!("{} is a model of {what}; take one of words", loaded.path().display());
         }
         let typing = Typing { layout: self.layout.into(), ..Typing::default() };
         each_text(&self.text, |asked| {

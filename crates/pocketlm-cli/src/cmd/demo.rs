@@ -55,6 +55,8 @@ impl Args {
         if let Some(folder) = &self.write_text {
             return write_text(folder, self.tokens);
         }
+        #[cfg(feature = "embedded")]
+        show_built_in()?;
         let corpus = grammar::corpus(1, self.tokens)?;
         let floor = floor(&corpus, &corpus.test);
         say!(
@@ -100,6 +102,21 @@ impl Args {
         let stop = interruptible();
         Ok(trainer.run(&stop, &mut |event| progress.observe(event))? == Outcome::Finished)
     }
+}
+
+/// What the model within the program says, before another is trained.
+#[cfg(feature = "embedded")]
+fn show_built_in() -> Result<()> {
+    say!("What the built-in model of English expects (pocketlm complete \"I will see y\"):");
+    let loaded = crate::model::built_in()?;
+    let mut session = loaded.session("")?;
+    for text in ["I will see you ", "See you tomo", "She opened the d"] {
+        let mut found = Vec::new();
+        session.complete(text, 3, |word, _| found.push(word.to_owned()))?;
+        say!("  {text} … {}", found.join(", "));
+    }
+    say!("\nNow a model of your own:");
+    Ok(())
 }
 
 /// Commands to try, which work as they are printed.

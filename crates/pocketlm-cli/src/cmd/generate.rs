@@ -16,7 +16,7 @@ use crate::numbers::count;
 ///
 /// Example: pocketlm generate -m runs/small "the company" --temperature 0.8 --seed 3
 #[derive(clap::Args)]
-#[command(override_usage = "pocketlm generate -m <MODEL> [OPTIONS] [CONTEXT]...")]
+#[command(override_usage = "pocketlm generate [-m <MODEL>] [OPTIONS] [CONTEXT]...")]
 pub struct Args {
     /// What the texts begin with.
     #[arg(value_name = "CONTEXT")]
@@ -49,7 +49,7 @@ pub struct Args {
 impl Args {
     /// Draws the texts.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(self.model.path(&self.context)?)?;
+        let loaded = self.model.open(&self.context)?;
         if self.context.is_empty() {
             return self.draw(&loaded, "");
         }

@@ -13,7 +13,7 @@ use pocketlm::personal::Personal;
 
 use super::correct::Keys;
 use crate::ending::Usage;
-use crate::model::{Loaded, ModelArg};
+use crate::model::ModelArg;
 
 /// Words of the strip.
 const WORDS: usize = 3;
@@ -25,7 +25,7 @@ const WORDS: usize = 3;
 ///
 /// Example: pocketlm keyboard -m small.plm --words me.jsonl
 #[derive(clap::Args)]
-#[command(override_usage = "pocketlm keyboard -m <MODEL> [OPTIONS]")]
+#[command(override_usage = "pocketlm keyboard [-m <MODEL>] [OPTIONS]")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArg,
@@ -43,7 +43,7 @@ pub struct Args {
 impl Args {
     /// Types until the user has enough.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(self.model.path(&[])?)?;
+        let loaded = self.model.open(&[])?;
         let term = Term::stdout();
         if !term.is_term() || !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
             let what = "keyboard needs a terminal; in a script take pocketlm complete or correct";

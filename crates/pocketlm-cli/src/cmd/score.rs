@@ -22,7 +22,7 @@ use crate::unknown::{Penalty, penalty};
 ///
 /// Example: pocketlm score -m small.plm --mix ngram.plm --weight 0.3 < sentences.txt
 #[derive(clap::Args)]
-#[command(override_usage = "pocketlm score -m <MODEL> [OPTIONS] [TEXT]...")]
+#[command(override_usage = "pocketlm score [-m <MODEL>] [OPTIONS] [TEXT]...")]
 pub struct Args {
     /// Text to score; without it, lines of standard input.
     #[arg(value_name = "TEXT")]
@@ -47,21 +47,21 @@ pub struct Args {
 impl Args {
     /// Scores every text from the beginning.
     pub fn run(self) -> Result<()> {
-        let path = self.model.path(&self.text)?;
+        let loaded = match &self.mix {
+            None => self.model.open(&self.text)?,
+            Some(second) => {
+                let path = self.model.path(&self.text)?;
+                let model =
+                    mixed(&open_alike(&[path, second])?, &[1.0 - self.weight, self.weight])?;
+                Loaded::of(model, path)
+            }
+        };
         if let Some(file) = self.text.iter().find(|text| Path::new(text).is_file()) {
             note!(
                 "note: {file:?} is scored as a text; to score the lines of the file of that name, leave it out and \
                  give < {file}"
             );
         }
-        let loaded = match &self.mix {
-            None => Loaded::open(path)?,
-            Some(second) => {
-                let model =
-                    mixed(&open_alike(&[path, second])?, &[1.0 - self.weight, self.weight])?;
-                Loaded::of(model, path)
-            }
-        };
         let mut session = Session::new(&loaded.model);
         each_text(&self.text, |&Asked { text, .. }| {
             let (mut ids, oov) = loaded.tokens(text)?;

@@ -19,7 +19,7 @@ use crate::numbers::suggestions;
 ///
 /// Example: pocketlm suggest -m small.plm "the company said" "he said"
 #[derive(clap::Args)]
-#[command(override_usage = "pocketlm suggest -m <MODEL> [OPTIONS] [CONTEXT]...")]
+#[command(override_usage = "pocketlm suggest [-m <MODEL>] [OPTIONS] [CONTEXT]...")]
 pub struct Args {
     /// Text so far, of which the next word is suggested; without it, lines of standard input.
     #[arg(value_name = "CONTEXT")]
@@ -40,7 +40,7 @@ pub struct Args {
 ///
 /// Example: pocketlm complete -m small.plm "the company sa"
 #[derive(clap::Args)]
-#[command(override_usage = "pocketlm complete -m <MODEL> [OPTIONS] [TEXT]...")]
+#[command(override_usage = "pocketlm complete [-m <MODEL>] [OPTIONS] [TEXT]...")]
 pub struct CompleteArgs {
     /// Text whose last word is to be completed; without it, lines of standard input.
     #[arg(value_name = "TEXT")]
@@ -65,7 +65,7 @@ struct Shown {
 impl Args {
     /// Answers every context.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(self.model.path(&self.context)?)?;
+        let loaded = self.model.open(&self.context)?;
         let prefix = self.prefix.as_deref().unwrap_or("");
         let mut search = loaded.word_search()?;
         each_text(&self.context, |asked| {
@@ -83,7 +83,7 @@ impl Args {
 impl CompleteArgs {
     /// Completes every text.
     pub fn run(self) -> Result<()> {
-        let loaded = Loaded::open(self.model.path(&self.text)?)?;
+        let loaded = self.model.open(&self.text)?;
         let mut search = loaded.word_search()?;
         each_text(&self.text, |asked| {
             self.shown.head(asked)?;

@@ -1,15 +1,15 @@
 //! The best model for a number of bytes: which form each matrix gets.
 //!
 //! A round begins from a model that fits: at first all matrices coded at one price of a bit
-//! ([`RateDistortion`]). For each matrix it makes every form of [`form`], counts the bytes of the whole file, estimates by
+//! ([`RateDistortion`]). For each matrix it makes every form of `form`, counts the bytes of the whole file, estimates by
 //! second moments of the training text what the form costs, and runs the start of the validation text for those that no
-//! other one beats by far ([`round`]): text that the model has not learnt, since on the other one a model that fits it
-//! well loses several times as much by the same errors, and not in the same matrices. Rises of the loss are taken to add up, which makes the choice a knapsack ([`knapsack`]), solved
+//! other one beats by far (`round`): text that the model has not learnt, since on the other one a model that fits it
+//! well loses several times as much by the same errors, and not in the same matrices. Rises of the loss are taken to add up, which makes the choice a knapsack (`knapsack`), solved
 //! exactly; the few best choices are made whole and measured on the validation text. The next round begins from the best
 //! of them, where forms may cost otherwise. A training, if one is asked for, comes between: structures and zeros stay, and
 //! what is coded or rounded is chosen once more.
 //!
-//! All that is measured is kept in a file ([`journal`]), so a search that was stopped ends at the same bytes.
+//! All that is measured is kept in a file (`journal`), so a search that was stopped ends at the same bytes.
 
 use std::path::Path;
 use std::time::Instant;

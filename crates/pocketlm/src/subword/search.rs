@@ -1,34 +1,30 @@
-//! Whole words from pieces or characters: a beam search to the word's end.
+//! Whole words from pieces or characters: a best-first search to the word's end.
 //!
 //! The probability of a word is that of all ways to spell it that the search saw, each followed by something that ends
-//! the word. What is typed holds as bytes, so that it may end within a piece. All hypotheses of a step go through the
-//! model in one batch, and the search ends when no open one can still be among the words that are asked for.
+//! the word. What is typed holds as bytes, so that it may end within a piece. The likeliest spelling is looked at next;
+//! the search ends when no other can still be among the words that are asked for.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
+use core::cmp::{Ordering, Reverse};
+use core::ops::Range;
 
 use pocketlm_kernels::activation::exp;
-use pocketlm_kernels::softmax::LogSumExp;
 
 use super::pieces::Pieces;
 use super::words::{Place, is_boundary, is_spaceless};
-use crate::cell::Layer;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::network::Network;
-use crate::output::Output;
-use crate::recurrent::Recurrent;
 use crate::session::Session;
 use crate::spec::Unit;
 use crate::stream::Stream;
 
-/// Hypotheses that are followed at once, where no more words are asked for.
-const BEAM: usize = 8;
-/// Tokens of the longest spelling.
+/// Spellings that are looked at, each a step of the model: so many, and some more for each word that is asked for.
 const STEPS: usize = 24;
+const STEPS_A_WORD: usize = 4;
 
 /// A word that may come next.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,65 +50,51 @@ pub struct Words {
 pub struct WordSearch {
     /// What each token adds to a text; nothing for one that is no text.
     pieces: Pieces,
-    kinds: Vec<Kind>,
-    engine: Engine,
-    /// Probabilities of all tokens after each hypothesis `[beam, types]`.
-    rows: Vec<f32>,
-}
-
-#[derive(Debug)]
-enum Engine {
-    /// Hypotheses side by side; state `[layers][lanes, width]`.
-    Batch { network: Network, output: Output, state: Vec<f32>, lanes: usize },
-    /// One after the other.
-    Single(Stream),
+    /// All tokens, in the order of their bytes.
+    sorted: Vec<u32>,
+    /// The tokens that end a word before them, and what the others do after the beginning of one.
+    ends: Vec<u32>,
+    others: Vec<(u32, Step)>,
+    stream: Stream,
+    /// Probabilities of all tokens after a spelling `[types]`.
+    row: Vec<f32>,
 }
 
 /// What a token does to a word that is being spelt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// It is not part of the word: a space, a mark, no text at all.
-    Ends,
+enum Step {
+    /// It cannot follow.
+    Refused,
     /// It goes on with the word.
-    GoesOn,
-    /// Its beginning goes on with the word, which ends within it or with it.
-    Finishes(u16),
+    Open,
+    /// The word is done after so many bytes of it.
+    Word(u16),
 }
 
 /// What was spelt, how likely that is, and the state after it.
 #[derive(Debug)]
-struct Hypothesis {
+struct Spelling {
     bytes: Vec<u8>,
     probability: f64,
     state: Vec<f32>,
 }
 
-/// A hypothesis and one more token.
+/// A spelling and one more token.
 #[derive(Debug, Clone, Copy)]
 struct Longer {
-    /// The hypothesis's place among the open ones.
+    probability: f64,
+    /// The spelling's place among those that were looked at.
     from: usize,
     token: u32,
-    probability: f64,
-}
-
-/// What comes of a token after a hypothesis.
-enum Step {
-    Refused,
-    Ends,
-    Open,
-    /// The word is done after so many bytes of the token.
-    Word(usize),
 }
 
 /// All that a search has found so far.
 struct Search<'a> {
     place: &'a Place,
-    most: usize,
     words: BTreeMap<Vec<u8>, f64>,
-    /// The hypotheses of the next step.
-    next: Vec<Longer>,
-    /// What a hypothesis must be likelier than to become one of the words that are asked for.
+    /// What may be looked at next.
+    open: BinaryHeap<Longer>,
+    /// What a spelling must be likelier than to become one of the words that are asked for.
     least: f64,
     /// Probability of what begins with all that is typed.
     covered: f64,
@@ -143,12 +125,13 @@ impl WordSearch {
             }
             pieces.push(&piece);
         }
-        let engine = match model.recurrent() {
-            Some(model) => Engine::batch(model, BEAM),
-            None => Engine::Single(Stream::new(model)),
-        };
-        let kinds = (0..pieces.len() as u32).map(|id| Kind::of(pieces.get(id))).collect();
-        Ok(Self { pieces, kinds, engine, rows: Vec::new() })
+        let mut sorted: Vec<u32> = (0..pieces.len() as u32).collect();
+        let steps = sorted.iter().map(|&id| (id, Step::within(pieces.get(id))));
+        let (ends, others): (Vec<_>, Vec<_>) = steps.partition(|(_, step)| *step == Step::Word(0));
+        let ends = ends.into_iter().map(|(id, _)| id).collect();
+        sorted.sort_by_key(|&id| pieces.get(id));
+        let (stream, row) = (Stream::new(model), vec![0.0; pieces.len()]);
+        Ok(Self { pieces, sorted, ends, others, stream, row })
     }
 
     /// The `k` likeliest words at a place, after what the session has been fed. The session's state stays what it is.
@@ -162,174 +145,112 @@ impl WordSearch {
         k: usize,
     ) -> Result<Words> {
         let model = session.model.borrow();
-        let types = self.kinds.len();
-        let mut search = Search::new(place, BEAM.max(k));
-        self.rows.resize(types.max(self.rows.len()), 0.0);
-        session.stream.log_probabilities(model, &mut self.rows[..types])?;
-        exp(&mut self.rows[..types]);
+        let mut search = Search::new(place);
+        session.stream.log_probabilities(model, &mut self.row)?;
         let state = session.stream.state.values().to_vec();
-        let mut open = vec![Hypothesis { bytes: Vec::new(), probability: 1.0, state }];
-        for _ in 0..STEPS {
-            for (at, hypothesis) in open.iter().enumerate() {
-                self.expand((at, hypothesis), &mut search);
-            }
-            let kept = search.keep(k);
-            if kept.is_empty() {
-                return Ok(search.words(k));
-            }
-            open = self.advance(model, &open, &kept)?;
+        let mut seen = vec![Spelling { bytes: Vec::new(), probability: 1.0, state }];
+        for steps in (0..STEPS + STEPS_A_WORD * k).rev() {
+            exp(&mut self.row);
+            let longer = self.expand(&seen, &mut search);
+            search.queue(longer, k, steps);
+            let Some(next) = search.open.pop() else { break };
+            let spelling = self.advance(model, next, &seen[next.from])?;
+            seen.push(spelling);
         }
-        search.left_out += open.iter().map(|hypothesis| hypothesis.probability).sum::<f64>();
         Ok(search.words(k))
     }
 
-    /// What comes after a hypothesis by the probabilities of all tokens: words, and what may still become one.
-    fn expand(&self, (at, from): (usize, &Hypothesis), search: &mut Search<'_>) {
-        let row = &self.rows[at * self.kinds.len()..][..self.kinds.len()];
+    /// What comes after the last spelling by the probabilities of all tokens: words, and what may still become one.
+    fn expand(&self, seen: &[Spelling], search: &mut Search<'_>) -> Vec<Longer> {
+        let from = seen.len() - 1;
+        let last = &seen[from];
+        let own = |token: u32| last.probability * f64::from(self.row[token as usize]);
+        let mut longer = Vec::new();
+        let mut take = |search: &mut Search<'_>, token: u32, step: Step| match step {
+            Step::Refused => {}
+            Step::Open => longer.push(Longer { probability: own(token), from, token }),
+            Step::Word(length) => {
+                let piece = &self.pieces.get(token)[..length.into()];
+                search.add(&last.bytes, piece, own(token));
+            }
+        };
         let typed = search.place.typed.as_bytes();
-        let is_open =
-            from.bytes.len() >= typed.len() && from.bytes.iter().any(|&byte| byte != b' ');
-        let mut ended = 0.0;
-        for (token, (&probability, &kind)) in (0..).zip(row.iter().zip(&self.kinds)) {
-            let own = from.probability * f64::from(probability);
-            if is_open && kind == Kind::Ends {
-                ended += own;
-                continue;
-            }
-            let piece = self.pieces.get(token);
-            let step = if is_open { kind.step() } else { step(from, piece, search.place) };
-            if matches!(step, Step::Refused) {
-                continue;
-            }
-            if from.bytes.len() < typed.len() && from.bytes.len() + piece.len() >= typed.len() {
-                search.covered += own;
-            }
-            match step {
-                Step::Word(length) => search.add(&from.bytes, &piece[..length], own),
-                _ if own <= search.least => search.left_out += own,
-                _ => search.next.push(Longer { from: at, token, probability: own }),
-            }
+        if last.bytes.len() >= typed.len() && begins(&last.bytes) {
+            search.add(&last.bytes, &[], self.ends.iter().map(|&token| own(token)).sum());
+            self.others.iter().for_each(|&(token, step)| take(search, token, step));
+            return longer;
         }
-        if is_open {
-            search.add(&from.bytes, &[], ended);
+        let rest = typed.get(last.bytes.len()..).unwrap_or_default();
+        for length in 1..rest.len() {
+            let piece = &rest[..length];
+            let same = self.range(|own| own.cmp(piece));
+            self.sorted[same].iter().for_each(|&token| take(search, token, Step::Open));
         }
+        for &token in &self.sorted[self.range(|own| own[..own.len().min(rest.len())].cmp(rest))] {
+            let step = first_step(last, self.pieces.get(token), rest.len(), search.place);
+            if step != Step::Refused && last.bytes.len() < typed.len() {
+                search.covered += own(token);
+            }
+            take(search, token, step);
+        }
+        longer
     }
 
-    /// Feeds tokens to hypotheses; leaves the probabilities that follow each in `rows`.
-    fn advance(
-        &mut self,
-        model: &Model,
-        open: &[Hypothesis],
-        kept: &[Longer],
-    ) -> Result<Vec<Hypothesis>> {
-        let longer = |longer: &Longer| Hypothesis {
-            bytes: [&open[longer.from].bytes[..], self.pieces.get(longer.token)].concat(),
-            probability: longer.probability,
-            state: open[longer.from].state.clone(),
-        };
-        let mut next: Vec<Hypothesis> = kept.iter().map(longer).collect();
-        let tokens: Vec<u32> = kept.iter().map(|longer| longer.token).collect();
-        let all = tokens.len() * self.kinds.len();
-        self.rows.resize(self.rows.len().max(all), 0.0);
-        self.engine.advance(model, &tokens, &mut next, &mut self.rows[..all])?;
-        exp(&mut self.rows[..all]);
-        Ok(next)
+    /// Where the tokens lie in `sorted` that `order` calls equal.
+    fn range(&self, order: impl Fn(&[u8]) -> Ordering) -> Range<usize> {
+        let order = |id: &u32| order(self.pieces.get(*id));
+        let start = self.sorted.partition_point(|id| order(id) == Ordering::Less);
+        let same = self.sorted[start..].partition_point(|id| order(id) == Ordering::Equal);
+        start..start + same
+    }
+
+    /// Feeds a token after a spelling; leaves the log-probabilities that follow in `row`.
+    fn advance(&mut self, model: &Model, next: Longer, from: &Spelling) -> Result<Spelling> {
+        self.stream.state.values_mut().copy_from_slice(&from.state);
+        self.stream.forget();
+        self.stream.feed(model, next.token);
+        self.stream.log_probabilities(model, &mut self.row)?;
+        Ok(Spelling {
+            bytes: [&from.bytes[..], self.pieces.get(next.token)].concat(),
+            probability: next.probability,
+            state: self.stream.state.values().to_vec(),
+        })
     }
 }
 
-impl Engine {
-    fn batch(model: &Recurrent, lanes: usize) -> Self {
-        let state = vec![0.0; lanes * model.state_len()];
-        Self::Batch {
-            network: Network::new(model, 1, lanes),
-            output: Output::new(model, lanes),
-            state,
-            lanes,
-        }
-    }
-
-    /// Feeds each hypothesis its token; writes the log-probabilities that follow into `rows` `[hypotheses, types]`.
-    fn advance(
-        &mut self,
-        model: &Model,
-        tokens: &[u32],
-        open: &mut [Hypothesis],
-        rows: &mut [f32],
-    ) -> Result<()> {
-        let types = rows.len() / tokens.len();
-        let Some(recurrent) = model.recurrent() else {
-            let Self::Single(stream) = self else { return Ok(()) };
-            for ((own, &token), row) in
-                open.iter_mut().zip(tokens).zip(rows.chunks_exact_mut(types))
-            {
-                stream.state.values_mut().copy_from_slice(&own.state);
-                stream.forget();
-                stream.feed(model, token);
-                own.state.copy_from_slice(stream.state.values());
-                stream.log_probabilities(model, row)?;
-            }
-            return Ok(());
-        };
-        if matches!(self, Self::Batch { lanes, .. } if *lanes < tokens.len()) {
-            *self = Self::batch(recurrent, tokens.len());
-        }
-        let Self::Batch { network, output, state, .. } = self else { return Ok(()) };
-        let state = &mut state[..tokens.len() * recurrent.state_len()];
-        let widths = || recurrent.layers.iter().flat_map(Layer::state_widths);
-        exchange(widths(), open, state, |own, lane| lane.copy_from_slice(own));
-        output.load(recurrent, network.run(recurrent, tokens, tokens.len(), state));
-        exchange(widths(), open, state, |own, lane| own.copy_from_slice(lane));
-        let mut sums = vec![LogSumExp::new(); tokens.len()];
-        output.blocks(recurrent, 0..types, |first, block| {
-            let size = block.len() / sums.len();
-            for (lane, block) in block.chunks_exact(size).enumerate() {
-                sums[lane].push(block);
-                rows[lane * types + first..][..size].copy_from_slice(block);
-            }
-        });
-        for (row, sum) in rows.chunks_exact_mut(types).zip(sums) {
-            let sum = Some(sum.value()).filter(|sum| sum.is_finite());
-            let sum = sum.ok_or_else(|| Error::NotFinite { what: "the output layer".into() })?;
-            row.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - sum) as f32);
-        }
-        Ok(())
+impl Ord for Longer {
+    /// The likelier is the greater; of equal ones the one that was found first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let place = |longer: &Self| Reverse((longer.from, longer.token));
+        self.probability.total_cmp(&other.probability).then_with(|| place(self).cmp(&place(other)))
     }
 }
 
-/// Calls `copy` with each part of each hypothesis's state, and its place among those that lie side by side.
-fn exchange(
-    widths: impl Iterator<Item = usize>,
-    open: &mut [Hypothesis],
-    mut state: &mut [f32],
-    copy: impl Fn(&mut [f32], &mut [f32]),
-) {
-    let (lanes, mut at) = (open.len(), 0);
-    for width in widths.filter(|&width| width > 0) {
-        let (this, rest) = state.split_at_mut(lanes * width);
-        for (hypothesis, lane) in open.iter_mut().zip(this.chunks_exact_mut(width)) {
-            copy(&mut hypothesis.state[at..at + width], lane);
-        }
-        (state, at) = (rest, at + width);
+impl PartialOrd for Longer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
-impl Kind {
+impl PartialEq for Longer {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Longer {}
+
+impl Step {
     /// Of a piece after the beginning of a word.
-    fn of(piece: &[u8]) -> Self {
-        match scan(piece, 0, true) {
-            _ if piece.is_empty() => Self::Ends,
-            (Some(0), _) => Self::Ends,
-            (Some(at), _) => Self::Finishes(at as u16),
-            (None, true) => Self::Finishes(piece.len() as u16),
-            (None, false) => Self::GoesOn,
-        }
+    fn within(piece: &[u8]) -> Self {
+        if piece.is_empty() { Self::Word(0) } else { Self::of(scan(piece, 0, true), piece) }
     }
 
-    fn step(self) -> Step {
-        match self {
-            Self::Ends => Step::Ends,
-            Self::GoesOn => Step::Open,
-            Self::Finishes(length) => Step::Word(length.into()),
+    /// By what [`scan`] says of a piece.
+    fn of((end, is_spaceless): (Option<usize>, bool), piece: &[u8]) -> Self {
+        match end.or(is_spaceless.then_some(piece.len())) {
+            Some(end) => Self::Word(end as u16),
+            None => Self::Open,
         }
     }
 }
@@ -359,33 +280,25 @@ fn scan(piece: &[u8], at: usize, mut has_begun: bool) -> (Option<usize>, bool) {
     (is_mark.then_some(place), is_spaceless(last))
 }
 
-/// What comes of a piece while not all that is typed is spelt, or no word has begun.
-fn step(from: &Hypothesis, piece: &[u8], place: &Place) -> Step {
-    let typed = place.typed.as_bytes();
-    let rest = typed.get(from.bytes.len()..).unwrap_or_default();
-    let shared = rest.len().min(piece.len());
-    if piece.is_empty() || piece[..shared] != rest[..shared] {
+/// What comes of a piece that begins with the `rest` bytes of what is typed that are not spelt yet, or where no word has
+/// begun.
+fn first_step(from: &Spelling, piece: &[u8], rest: usize, place: &Place) -> Step {
+    let continues = || place.is_fresh && from.bytes.is_empty() && scan(piece, 0, true).0 != Some(0);
+    if piece.is_empty() || continues() {
         return Step::Refused;
     }
-    if piece.len() < rest.len() {
-        return Step::Open;
-    }
-    let begins = |bytes: &[u8]| bytes.iter().any(|&byte| byte != b' ');
-    let has_begun = begins(typed);
-    if place.is_fresh && from.bytes.is_empty() && scan(piece, 0, true).0 != Some(0) {
-        return Step::Refused;
-    }
-    match scan(piece, shared, has_begun) {
-        (Some(at), _) => Step::Word(at),
-        (None, true) => Step::Word(piece.len()),
-        (None, false) => Step::Open,
-    }
+    Step::of(scan(piece, rest, begins(place.typed.as_bytes())), piece)
+}
+
+/// Whether a word has begun in these bytes.
+fn begins(bytes: &[u8]) -> bool {
+    bytes.iter().any(|&byte| byte != b' ')
 }
 
 impl<'a> Search<'a> {
-    fn new(place: &'a Place, most: usize) -> Self {
-        let (words, next) = (BTreeMap::new(), Vec::new());
-        Self { place, most, words, next, least: 0.0, covered: 0.0, left_out: 0.0 }
+    fn new(place: &'a Place) -> Self {
+        let (words, open) = (BTreeMap::new(), BinaryHeap::new());
+        Self { place, words, open, least: 0.0, covered: 0.0, left_out: 0.0 }
     }
 
     /// Adds to the probability of a word, which may be bytes that are no text yet.
@@ -403,25 +316,26 @@ impl<'a> Search<'a> {
         *self.words.entry(word[..end].to_vec()).or_insert(0.0) += probability;
     }
 
-    /// The best of the hypotheses for the next step, as far as they may still become one of the `k` best words.
-    fn keep(&mut self, k: usize) -> Vec<Longer> {
+    /// Adds spellings to those to be looked at, and drops all that cannot become one of the `k` best words or are not
+    /// among the best `steps`.
+    fn queue(&mut self, longer: Vec<Longer>, k: usize, steps: usize) {
         let mut best: Vec<f64> = self.words.values().copied().collect();
-        best.sort_by(|a, b| b.total_cmp(a));
-        self.least = k.checked_sub(1).and_then(|last| best.get(last)).copied().unwrap_or(0.0);
-        let mut next = core::mem::take(&mut self.next);
-        let before = |a: &Longer, b: &Longer| {
-            b.probability.total_cmp(&a.probability).then((a.from, a.token).cmp(&(b.from, b.token)))
-        };
-        let all: f64 = next.iter().map(|longer| longer.probability).sum();
-        if next.len() > self.most {
-            next.select_nth_unstable_by(self.most, before);
-            next.truncate(self.most);
+        if let Some(last) = k.checked_sub(1).filter(|&last| last < best.len()) {
+            self.least = *best.select_nth_unstable_by(last, |a, b| b.total_cmp(a)).1;
         }
-        next.sort_by(before);
-        next.truncate(next.partition_point(|longer| longer.probability > self.least));
-        let kept: f64 = next.iter().map(|longer| longer.probability).sum();
-        self.left_out += (all - kept).max(0.0);
-        next
+        let mut open = core::mem::take(&mut self.open).into_vec();
+        open.extend(longer);
+        let least = self.least;
+        open.retain(|longer| {
+            let stays = longer.probability > least;
+            self.left_out += if stays { 0.0 } else { longer.probability };
+            stays
+        });
+        if open.len() > steps {
+            open.select_nth_unstable_by(steps, |a, b| b.cmp(a));
+            self.left_out += open.drain(steps..).map(|longer| longer.probability).sum::<f64>();
+        }
+        self.open = open.into();
     }
 
     fn words(self, k: usize) -> Words {

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// Stands for no piece.
 const NONE: u32 = u32::MAX;
+/// The id of a symbol that is never merged.
+const FROZEN: u32 = NONE - 1;
 
 /// What an unknown character costs beside the least likely piece (`kUnkPenalty` of SentencePiece).
 const UNKNOWN_PENALTY: f32 = 10.0;
@@ -37,8 +39,8 @@ pub(super) struct SentencePiece {
 
 #[derive(Debug, Clone)]
 enum Method {
-    /// The rank of each piece by its score, the best first.
-    Merges(Vec<u32>),
+    /// The rank of each piece by its score, the best first; whether spaces only begin pieces.
+    Merges(Vec<u32>, bool),
     /// The scores of the pieces, and that of an unknown character.
     Unigram(Vec<f64>, f32),
 }
@@ -90,7 +92,8 @@ impl SentencePiece {
             };
             Method::Unigram((0..types).map(score).collect(), least - UNKNOWN_PENALTY)
         } else {
-            Method::Merges(ranks(&rules.scores))
+            let begins = |id: &u32| !pieces.get(*id)[1..].contains(&b' ');
+            Method::Merges(ranks(&rules.scores), text.iter().all(begins))
         };
         Ok(Self {
             normaliser: Normaliser::new(&rules.charsmap, rules.prefix_space, rules.single_spaces)?,
@@ -113,7 +116,7 @@ impl SentencePiece {
         };
         self.normaliser.push(line, symbol, &mut text);
         let pieces = match &self.method {
-            Method::Merges(ranks) => self.merged(&text, ranks),
+            Method::Merges(ranks, spaced) => self.merged(&text, ranks, *spaced),
             Method::Unigram(scores, unknown) => self.likeliest(&text, scores, *unknown),
         };
         let mut at = 0;
@@ -142,31 +145,51 @@ impl SentencePiece {
 
     /// Merges neighbours into the piece with the best score, the leftmost first, until none is left; pieces and their
     /// lengths.
-    fn merged(&self, text: &[u8], ranks: &[u32]) -> Vec<(u32, u32)> {
-        const FROZEN: u32 = NONE - 1;
-        let mut symbols = Symbols::default();
+    fn merged(&self, text: &[u8], ranks: &[u32], spaced: bool) -> Vec<(u32, u32)> {
+        let (mut symbols, mut all) = (Symbols::default(), Vec::new());
+        let mut rest = text;
+        while let Some((_, after)) = rest.split_first() {
+            // Pieces have spaces at their beginning only, so none goes from one word to the next.
+            let end = after
+                .iter()
+                .position(|&byte| spaced && byte == b' ')
+                .map_or(rest.len(), |at| at + 1);
+            let word;
+            (word, rest) = rest.split_at(end);
+            self.merge(word, ranks, &mut symbols);
+            all.extend(symbols.iter().map(|symbol| {
+                let own = || &word[symbol.start as usize..][..symbol.length as usize];
+                let node =
+                    if symbol.id == FROZEN { self.trie.walk(0, own()) } else { Some(symbol.id) };
+                (node.and_then(|node| self.trie.piece(node)).unwrap_or(self.unk), symbol.length)
+            }));
+        }
+        all
+    }
+
+    /// Merges the characters of a text; a symbol's id is its node in the trie of the pieces.
+    fn merge(&self, text: &[u8], ranks: &[u32], symbols: &mut Symbols) {
+        symbols.clear();
         let mut at = 0;
         while at < text.len() {
             let (length, id) = match self.symbol(&text[at..]) {
-                0 => (char_length(&text[at..]), NONE),
+                0 => {
+                    let length = char_length(&text[at..]);
+                    (length, self.trie.walk(0, &text[at..at + length]).unwrap_or(NONE))
+                }
                 length => (length, FROZEN),
             };
             symbols.push(length as u32, id);
             at += length;
         }
         symbols.merge(|left, right| {
-            if left.id == FROZEN || right.id == FROZEN {
+            if left.id >= FROZEN || right.id == FROZEN {
                 return None;
             }
-            let end = right.start + right.length;
-            let piece = self.trie.get(&text[left.start as usize..end as usize])?;
-            Some((ranks[piece as usize], piece))
+            let more = &text[right.start as usize..][..right.length as usize];
+            let node = self.trie.walk(left.id, more)?;
+            Some((ranks[self.trie.piece(node)? as usize], node))
         });
-        let piece = |symbol: &Symbol| {
-            let own = &text[symbol.start as usize..][..symbol.length as usize];
-            (self.trie.get(own).unwrap_or(self.unk), symbol.length)
-        };
-        symbols.iter().map(piece).collect()
     }
 
     /// The likeliest pieces of a text, each independent of the others (Viterbi). Sums are rounded to f32 as SentencePiece

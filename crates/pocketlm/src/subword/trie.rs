@@ -65,9 +65,14 @@ impl Trie {
         }
     }
 
-    /// The piece of exactly these bytes.
-    pub(super) fn get(&self, text: &[u8]) -> Option<u32> {
-        let node = text.iter().try_fold(0, |node, &byte| self.child(node, byte))?;
-        Some(self.pieces[node]).filter(|&piece| piece != NONE)
+    /// The node that bytes lead to from a node; the root is node 0.
+    pub(super) fn walk(&self, node: u32, bytes: &[u8]) -> Option<u32> {
+        let end = bytes.iter().try_fold(node as usize, |node, &byte| self.child(node, byte))?;
+        Some(end as u32)
+    }
+
+    /// The piece that ends in a node.
+    pub(super) fn piece(&self, node: u32) -> Option<u32> {
+        self.pieces.get(node as usize).copied().filter(|&piece| piece != NONE)
     }
 }

@@ -2,7 +2,8 @@
 
 Builds the example `keyboard` as for a phone (profile `phone`: link-time optimisation, no unwinding, stripped;
 without the writer of packed files and the kernels for several texts at once) and a program that only prints a
-number with the same settings: what the first file is larger by is the library. On x86-64 it holds the kernels for
+number with the same settings: what the first file is larger by is the library. Then once more with each feature of
+FEATURES, whose code the example uses if it is there. On x86-64 it holds the kernels for
 three instruction sets, on AArch64 for two. AArch64 needs Debian's cross compiler and its standard library, which
 `.ci/cross` installs; without them it is left out.
 """
@@ -18,6 +19,8 @@ from measure import ROOT, head, machine, write_json
 ARM = "aarch64-unknown-linux-gnu"
 CROSS = "aarch64-linux-gnu-gcc"
 DEBIAN = "/usr/bin/rustc"
+# Each is measured by itself, beside a build with none of them; the last takes others in.
+FEATURES = ("raw", "subword", "correct", "keyboard")
 PHONE = ("-Copt-level=3", "-Clto=fat", "-Cpanic=abort", "-Cstrip=symbols", "-Ccodegen-units=1")
 
 
@@ -34,28 +37,33 @@ def empty(folder: Path, rustc: str, *flags: str) -> int:
     return program.stat().st_size
 
 
-def keyboard(folder: Path, *flags: str, **settings: str) -> int:
+def keyboard(folder: Path, *flags: str, features: tuple = (), **settings: str) -> int:
     """Bytes of the example."""
     build = ["cargo", "build", "--quiet", "--profile", "phone", "-p", "pocketlm", "--no-default-features"]
-    output([*build, "--features", "std", "--example", "keyboard", *flags], CARGO_TARGET_DIR=str(folder), **settings)
+    all_features = ",".join(("std", *features))
+    output([*build, "--features", all_features, "--example", "keyboard", *flags], CARGO_TARGET_DIR=str(folder), **settings)
     return next(folder.glob("**/examples/keyboard")).stat().st_size
 
 
-def sizes(program: int, baseline: int, rustc: str) -> dict:
+def sizes(folder: Path, baseline: int, rustc: str, *flags: str, **settings: str) -> dict:
+    """What the library adds, and what each feature adds to that."""
     compiler = output([rustc, "--version"]).strip()
-    return {"program_bytes": program, "empty_bytes": baseline, "library_bytes": program - baseline, "rustc": compiler}
+    program = keyboard(folder, *flags, **settings)
+    more = {feature: keyboard(folder, *flags, features=(feature,), **settings) - program for feature in FEATURES}
+    return {"program_bytes": program, "empty_bytes": baseline, "library_bytes": program - baseline,
+            "feature_bytes": more, "rustc": compiler}
 
 
 def main() -> None:
     found = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found[os.uname().machine] = sizes(keyboard(folder / "own"), empty(folder, "rustc"), "rustc")
+        found[os.uname().machine] = sizes(folder / "own", empty(folder, "rustc"), "rustc")
         if shutil.which(CROSS) and Path(DEBIAN).exists():
             linker = f"-Clinker={CROSS}"
-            program = keyboard(folder / "arm", "--target", ARM, RUSTC=DEBIAN,
-                               CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=CROSS)
-            found["aarch64"] = sizes(program, empty(folder, DEBIAN, "--target", ARM, linker), DEBIAN)
+            baseline = empty(folder, DEBIAN, "--target", ARM, linker)
+            found["aarch64"] = sizes(folder / "arm", baseline, DEBIAN, "--target", ARM, RUSTC=DEBIAN,
+                                     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=CROSS)
     write_json(ROOT / "results/library_size.json", {"commit": head(), "machine": machine(), "targets": found})
     for target, size in found.items():
         print(f"{target}: {size['library_bytes']:,} bytes of library in a program of {size['program_bytes']:,}")

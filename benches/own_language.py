@@ -6,7 +6,7 @@
     pocketlm train --data $D $FAST --epochs 3 --unit bpe --max-vocab 4096 --out runs/pieces
     python benches/own_language.py --name open-en --data $D --words runs/words --pieces runs/pieces --kenlm target/kenlm
 
-The n-gram models are pruned until they are no larger than the packed model of words. KenLM's (tests/oracle/kenlm.py builds
+Without --words the models of words stay as they were measured last. The n-gram models are pruned until they are no larger than the packed model of words. KenLM's (tests/oracle/kenlm.py builds
 it) counts the same tokens; it leaves out n-grams by their counts alone. Bits per byte of all of them have the unknown
 words spelt by the same model of characters. Keys are those of the first lines of the test text.
 """
@@ -37,10 +37,11 @@ def packed(checkpoint: Path, out: Path, precision: str) -> Path:
 def measured(model: Path, data: Path, sample: Path) -> dict:
     row = run_json([POCKETLM, "eval", model, "--data", data, "--json"])
     typing = run_json([POCKETLM, "eval", model, "--data", sample, "--typing", "--json"])
+    step = run_json([POCKETLM, "bench", model, "--threads", 1, "--json"])
     keys = ("words", "keys", "saved_at_1", "saved_at_3", "hits_at_1", "hits_at_3", "never", "microseconds")
     return {"bytes": model.stat().st_size} | {key: row[key] for key in (
         "tokens", "perplexity", "bits_per_byte", "spelling_bits", "unknown_share", "sha256")} | {
-        "typing": {key: typing[key] for key in keys}}
+        "step_microseconds": step["p50_us"], "typing": {key: typing[key] for key in keys}}
 
 
 def ours(folder: Path, data: Path, vocabulary: int, limit: int) -> tuple[Path, float]:
@@ -106,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--words", type=Path, required=True, help="checkpoint of a model of words")
+    parser.add_argument("--words", type=Path, help="checkpoint of a model of words")
     parser.add_argument("--pieces", type=Path, help="checkpoint of a model of subwords")
     parser.add_argument("--kenlm", type=Path, help="folder of KenLM's programs")
     parser.add_argument("--precision", default="int8")
@@ -116,23 +117,34 @@ def main() -> None:
         lines = (a.data / "test.txt").read_text().splitlines()[:LINES]
         sample = folder / "typed.txt"
         sample.write_text("".join(line + "\n" for line in lines))
-        rows = {}
-        for kind, checkpoint in (("words", a.words), ("pieces", a.pieces)):
-            if checkpoint:
-                model = packed(checkpoint, folder / f"{kind}.plm", a.precision)
-                rows[kind] = measured(model, a.data, sample) | {"training": training(checkpoint)}
-        vocabulary = json.loads((a.words / "config.json").read_text())["vocabulary"]
-        limit = rows["words"]["bytes"]
-        five, prune = ours(folder, a.data, vocabulary, limit)
-        rows["ngram"] = measured(five, a.data, sample) | {"order": 5, "prune": prune, "bits": 6}
-        mixture = folder / "mixture.plm"
-        subprocess.run([POCKETLM, "mix", folder / "words.plm", five, "--data", a.data, "--entropy", "-o", mixture],
-                       check=True, capture_output=True)
-        rows["mixture"] = measured(mixture, a.data, sample)
-        if a.kenlm:
-            rows["kenlm"] = kenlm(a.kenlm, folder, folder / "words.plm", a.data, limit, rows["words"])
-    write_json(ROOT / f"results/own_language/{a.name}.json", {
-        "commit": built_from(), "machine": machine(), "precision": a.precision, "typed_lines": LINES, "rows": rows})
+        stored = ROOT / f"results/own_language/{a.name}.json"
+        if a.words:
+            here = {"commit": built_from(), "machine": machine()}
+            report = here | {"precision": a.precision, "typed_lines": LINES, "rows": words(a, folder, sample)}
+        else:
+            report = json.loads(stored.read_text())
+        if a.pieces:
+            model = packed(a.pieces, folder / "pieces.plm", a.precision)
+            report["rows"]["pieces"] = measured(model, a.data, sample) | {
+                "training": training(a.pieces), "precision": a.precision, "commit": built_from(), "machine": machine()}
+        write_json(stored, report)
+
+
+def words(a: argparse.Namespace, folder: Path, sample: Path) -> dict:
+    """The model of words, the n-grams of the same bytes, and both as one."""
+    model = packed(a.words, folder / "words.plm", a.precision)
+    rows = {"words": measured(model, a.data, sample) | {"training": training(a.words)}}
+    vocabulary = json.loads((a.words / "config.json").read_text())["vocabulary"]
+    limit = rows["words"]["bytes"]
+    five, prune = ours(folder, a.data, vocabulary, limit)
+    rows["ngram"] = measured(five, a.data, sample) | {"order": 5, "prune": prune, "bits": 6}
+    mixture = folder / "mixture.plm"
+    subprocess.run([POCKETLM, "mix", model, five, "--data", a.data, "--entropy", "-o", mixture], check=True,
+                   capture_output=True)
+    rows["mixture"] = measured(mixture, a.data, sample)
+    if a.kenlm:
+        rows["kenlm"] = kenlm(a.kenlm, folder, model, a.data, limit, rows["words"])
+    return rows
 
 
 if __name__ == "__main__":

@@ -434,14 +434,16 @@ def library_size() -> list[str]:
     found = load("library_size.json")
     if not found:
         return []
+    features = list(next(iter(found["targets"].values()))["feature_bytes"])
     rows = [
-        [target, f"{size['library_bytes'] / 1e3:.0f}", f"{size['program_bytes'] / 1e3:.0f}", size["rustc"]]
+        [target, f"{size['library_bytes'] / 1e3:.0f}",
+         *(f"+{size['feature_bytes'][feature] / 1e3:.0f}" for feature in features), size["rustc"]]
         for target, size in found["targets"].items()
     ]
     return [
         "What the runtime adds to a stripped program (the example `keyboard`, profile `phone`, less a program that "
-        "only prints a number):",
-        table("target | library KB | program KB | compiler", rows),
+        "only prints a number), and what each feature adds when the program uses it:",
+        table(f"target | library KB | {' | '.join(f'`{feature}`' for feature in features)} | compiler", rows),
         f"Commit `{found['commit'][:9]}`.",
     ]
 
@@ -681,14 +683,18 @@ def own_language() -> str | None:
                 continue
             typing, training = row.get("typing"), row.get("training")
             shares = [f"{100 * typing[key]:.1f} %" for key in ("saved_at_1", "saved_at_3", "never")] if typing else ["–"] * 3
+            step = row.get("step_microseconds")
             rows.append([f"`{text}`, {name}", f"{row['bytes'] / 1e6:.2f}", f"{row['perplexity']:.1f}",
                          f"**{row['bits_per_byte']:.3f}**", *shares, f"{typing['microseconds']:,.0f}" if typing else "–",
+                         f"{typing['microseconds'] / step:.1f}" if step else "–",
                          f"{training['seconds'] / 60:.0f}" if training else "–"])
-    header = ("text, model | MB | perplexity | bits/byte | saved@1 | saved@3 | never offered | µs a list | minutes of training")
-    places = "; ".join(sorted({where(one["machine"], one["commit"]) for one in found.values()}))
+    header = ("text, model | MB | perplexity | bits/byte | saved@1 | saved@3 | never offered | µs a list | steps a list | minutes of training")
+    measured = [part for one in found.values() for part in (one, one["rows"].get("pieces", one))]
+    places = "; ".join(sorted({where(part["machine"], part["commit"]) for part in measured}))
     lines = next(iter(found.values()))["typed_lines"]
     return (table(header, rows) + f"\n\nTest text; keys are those of its first {lines:,} lines. Perplexities of words and of "
-            f"subwords do not compare, bits per byte do. Training took one thread, beside other work. {places}.")
+            f"subwords do not compare, bits per byte do. Steps are the time of a list of three words beside that of one step of "
+            f"the model. Training took one thread, beside other work. {places}.")
 
 
 DOCUMENTS = {

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::merge::{Symbol, Symbols};
+use super::merge::Symbols;
 use super::normalise::Normaliser;
 use super::pieces::Pieces;
 use super::trie::Trie;

@@ -23,7 +23,7 @@ use crate::spec::Unit;
 use crate::stream::Stream;
 
 /// Spellings that are looked at, each a step of the model: so many, and some more for each word that is asked for.
-const STEPS: usize = 24;
+const STEPS: usize = 12;
 const STEPS_A_WORD: usize = 4;
 
 /// A word that may come next.
@@ -55,6 +55,8 @@ pub struct WordSearch {
     /// The tokens that end a word before them, and what the others do after the beginning of one.
     ends: Vec<u32>,
     others: Vec<(u32, Step)>,
+    /// What each token does where no word has begun.
+    first: Vec<Step>,
     stream: Stream,
     /// Probabilities of all tokens after a spelling `[types]`.
     row: Vec<f32>,
@@ -129,9 +131,10 @@ impl WordSearch {
         let steps = sorted.iter().map(|&id| (id, Step::within(pieces.get(id))));
         let (ends, others): (Vec<_>, Vec<_>) = steps.partition(|(_, step)| *step == Step::Word(0));
         let ends = ends.into_iter().map(|(id, _)| id).collect();
+        let first = sorted.iter().map(|&id| Step::first(pieces.get(id))).collect();
         sorted.sort_by_key(|&id| pieces.get(id));
         let (stream, row) = (Stream::new(model), vec![0.0; pieces.len()]);
-        Ok(Self { pieces, sorted, ends, others, stream, row })
+        Ok(Self { pieces, sorted, ends, others, first, stream, row })
     }
 
     /// The `k` likeliest words at a place, after what the session has been fed. The session's state stays what it is.
@@ -187,13 +190,25 @@ impl WordSearch {
             self.sorted[same].iter().for_each(|&token| take(search, token, Step::Open));
         }
         for &token in &self.sorted[self.range(|own| own[..own.len().min(rest.len())].cmp(rest))] {
-            let step = first_step(last, self.pieces.get(token), rest.len(), search.place);
+            let step = self.first_step(token, last.bytes.is_empty(), rest, search.place);
             if step != Step::Refused && last.bytes.len() < typed.len() {
                 search.covered += own(token);
             }
             take(search, token, step);
         }
         longer
+    }
+
+    /// What comes of a token that begins with the `rest` of what is typed; `is_first` if nothing is spelt yet.
+    fn first_step(&self, token: u32, is_first: bool, rest: &[u8], place: &Place) -> Step {
+        let piece = self.pieces.get(token);
+        if place.is_fresh && is_first && Step::within(piece) != Step::Word(0) {
+            return Step::Refused;
+        }
+        if begins(place.typed.as_bytes()) {
+            return Step::of(scan(piece, rest.len(), true), piece);
+        }
+        self.first[token as usize]
     }
 
     /// Where the tokens lie in `sorted` that `order` calls equal.
@@ -246,6 +261,11 @@ impl Step {
         if piece.is_empty() { Self::Word(0) } else { Self::of(scan(piece, 0, true), piece) }
     }
 
+    /// Of a piece where no word has begun.
+    fn first(piece: &[u8]) -> Self {
+        if piece.is_empty() { Self::Refused } else { Self::of(scan(piece, 0, false), piece) }
+    }
+
     /// By what [`scan`] says of a piece.
     fn of((end, is_spaceless): (Option<usize>, bool), piece: &[u8]) -> Self {
         match end.or(is_spaceless.then_some(piece.len())) {
@@ -278,16 +298,6 @@ fn scan(piece: &[u8], at: usize, mut has_begun: bool) -> (Option<usize>, bool) {
         place += chunk.invalid().len();
     }
     (is_mark.then_some(place), is_spaceless(last))
-}
-
-/// What comes of a piece that begins with the `rest` bytes of what is typed that are not spelt yet, or where no word has
-/// begun.
-fn first_step(from: &Spelling, piece: &[u8], rest: usize, place: &Place) -> Step {
-    let continues = || place.is_fresh && from.bytes.is_empty() && scan(piece, 0, true).0 != Some(0);
-    if piece.is_empty() || continues() {
-        return Step::Refused;
-    }
-    Step::of(scan(piece, rest, begins(place.typed.as_bytes())), piece)
 }
 
 /// Whether a word has begun in these bytes.

@@ -697,6 +697,22 @@ def own_language() -> str | None:
             f"the model. Training took one thread, beside other work. {places}.")
 
 
+def subwords() -> str | None:
+    """results/subwords.json, written by tests/oracle/subwords.py."""
+    found = load("subwords.json")
+    if not found:
+        return None
+    names = {"byte-level": "byte-level pairs, by `tokenizers`", "unigram": "SentencePiece, unigram",
+             "unigram-bytes": "SentencePiece, unigram with bytes", "bpe": "SentencePiece, pairs",
+             "bpe-bytes": "SentencePiece, pairs with bytes"}
+    rows = [[names[row["tokenizer"]], row["text"], f"{row['bytes'] / 1e6:.1f}", f"{row['lines_that_differ']} of {row['lines']:,}",
+             f"{row['mb_per_second']:.1f}", f"{row['mb_per_second'] / row['their_mb_per_second']:.1f}"] for row in found["rows"]]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return (table("tokenizer | text | MB | lines that differ | MB/s | × theirs", rows) + f"\n\nTokenizers of 4,096 pieces; "
+            f"one thread, beside the Python packages ({versions}) in the same run. "
+            f"{where(found['machine'], found['commit'])}.")
+
+
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
     ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "paper-answer": paper_answer, "frontier": frontier, "field": field},
@@ -704,7 +720,7 @@ DOCUMENTS = {
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
-    ROOT / "docs/own-language.md": {"own-language": own_language},
+    ROOT / "docs/own-language.md": {"subwords": subwords, "own-language": own_language},
     ROOT / "docs/rescoring.md": {"rescoring": rescoring},
     ROOT / "docs/import.md": {"export": export},
     ROOT / "docs/compression.md": {"search": search, "entropy": entropy, "forms": forms},

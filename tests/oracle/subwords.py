@@ -5,7 +5,7 @@ with emoji and random characters, and the ids that each tokenizer gives for each
 
 `subwords.py compare ENCODE POCKETLM TEXT...` compares ids and speed on large texts: ENCODE is the example `encode` of the
 crate pocketlm, POCKETLM the command. It trains tokenizers on the first text, packs models of them, lets ENCODE cut the
-texts and generated ones, and prints a row for each."""
+texts and generated ones, and writes a row for each into results/subwords.json."""
 import io
 import json
 import pathlib
@@ -16,6 +16,9 @@ import sys
 import tempfile
 import time
 import unicodedata
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "benches"))
+import measure  # noqa: E402
 
 import sentencepiece
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -159,7 +162,7 @@ def compare(encode_program, pocketlm, texts):
     first = pathlib.Path(texts[0]).read_text(encoding="utf-8").split("\n")[:30000]
     training = first + generated.read_text(encoding="utf-8").split("\n")[:5000]
     (folder / "small.txt").write_text("\n".join(first[:2000]) + "\n", encoding="utf-8")
-    print("tokenizer text bytes lines differ ours_MB/s theirs_MB/s ratio")
+    rows = []
     for name, file in tokenizers_of(training, 4096).items():
         path = folder / name
         path.write_bytes(file)
@@ -185,8 +188,12 @@ def compare(encode_program, pocketlm, texts):
                 differ += list(mine) != [rank[id] for id in line]
             size = pathlib.Path(text).stat().st_size / 1e6
             ours = json.loads(report.stdout)["mb_per_second"]
-            print(name, pathlib.Path(text).parent.name, int(size * 1e6), len(all_lines), differ, f"{ours:.2f}",
-                  f"{size / seconds:.2f}", f"{ours / (size / seconds):.2f}", flush=True)
+            own_name = "generated" if text == generated else pathlib.Path(text).stem
+            rows.append({"tokenizer": name.split(".")[0], "text": own_name, "bytes": int(size * 1e6), "lines": len(all_lines),
+                         "lines_that_differ": differ, "mb_per_second": ours, "their_mb_per_second": size / seconds})
+            print(rows[-1], flush=True)
+    measure.write_json(measure.ROOT / "results/subwords.json",
+                       measure.provenance("tokenizers", "sentencepiece", program=pathlib.Path(pocketlm)) | {"rows": rows})
 
 
 def order(vocabulary, name, file):

@@ -10,6 +10,7 @@ three instruction sets, on AArch64 for two. AArch64 needs Debian's cross compile
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,6 +25,15 @@ FEATURES = ("raw", "subword", "correct", "keyboard")
 PHONE = ("-Copt-level=3", "-Clto=fat", "-Cpanic=abort", "-Cstrip=symbols", "-Ccodegen-units=1")
 
 
+def loaded(program: Path) -> int:
+    """Bytes of a 64-bit ELF file that are loaded; what lies between its segments is only there for alignment."""
+    data = program.read_bytes()
+    start, = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    headers = (struct.unpack_from("<IIQQQQQQ", data, start + n * size) for n in range(count))
+    return sum(header[5] for header in headers if header[0] == 1)
+
+
 def output(command: list, **settings: str) -> str:
     text = [str(part) for part in command]
     return subprocess.run(text, cwd=ROOT, check=True, env=os.environ | settings, capture_output=True, text=True).stdout
@@ -34,7 +44,7 @@ def empty(folder: Path, rustc: str, *flags: str) -> int:
     source, program = folder / "empty.rs", folder / "empty"
     source.write_text("fn main() {\n    println!(\"{:.3}\", std::env::args().count() as f64);\n}\n")
     output([rustc, *PHONE, *flags, source, "-o", program])
-    return program.stat().st_size
+    return loaded(program)
 
 
 def keyboard(folder: Path, *flags: str, features: tuple = (), **settings: str) -> int:
@@ -42,7 +52,7 @@ def keyboard(folder: Path, *flags: str, features: tuple = (), **settings: str) -
     build = ["cargo", "build", "--quiet", "--profile", "phone", "-p", "pocketlm", "--no-default-features"]
     all_features = ",".join(("std", *features))
     output([*build, "--features", all_features, "--example", "keyboard", *flags], CARGO_TARGET_DIR=str(folder), **settings)
-    return next(folder.glob("**/examples/keyboard")).stat().st_size
+    return loaded(next(folder.glob("**/examples/keyboard")))
 
 
 def sizes(folder: Path, baseline: int, rustc: str, *flags: str, **settings: str) -> dict:

@@ -75,13 +75,7 @@ impl<M: Borrow<Model>> Session<M> {
     /// # Errors
     /// [`Error::UnknownWord`] if one is not and there is no `<unk>`; what stands before it has been fed.
     pub fn feed_text(&mut self, text: &str) -> Result<u64> {
-        let model = self.model.borrow();
-        let mut unknown = 0;
-        for token in model.vocabulary().tokens(text) {
-            unknown += u64::from(token.id.is_none());
-            self.stream.feed(model, model.vocabulary().resolve(token)?);
-        }
-        Ok(unknown)
+        self.stream.feed_text(self.model.borrow(), text)
     }
 
     /// The log-probability in nats that `word` comes next; that of `<unk>` if it is not in the

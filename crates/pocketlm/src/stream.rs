@@ -115,6 +115,16 @@ impl Stream {
         }
     }
 
+    /// Feeds the tokens of a text; returns how many of them were fed as `<unk>`.
+    pub(crate) fn feed_text(&mut self, model: &Model, text: &str) -> Result<u64> {
+        let mut unknown = 0;
+        for token in model.vocabulary().tokens(text) {
+            unknown += u64::from(token.id.is_none());
+            self.feed(model, model.vocabulary().resolve(token)?);
+        }
+        Ok(unknown)
+    }
+
     /// The log-probability in nats of a token that the vocabulary has.
     pub(crate) fn log_probability(&mut self, model: &Model, token: u32) -> Result<f64> {
         let value = match &model.kind {

@@ -43,7 +43,7 @@ impl ByteLevel {
         let bytes = bytes.ok_or_else(|| Error::subwords("one of the 256 bytes is no piece"))?;
         let mut joined = Vec::new();
         let mut all = Vec::with_capacity(merges.len());
-        for (rank, &[left, right]) in (0..).zip(merges) {
+        for (rank, &[left, right]) in (0u32..).zip(merges) {
             joined.clear();
             joined.extend_from_slice(pieces.get(left));
             joined.extend_from_slice(pieces.get(right));
@@ -53,15 +53,20 @@ impl ByteLevel {
             let outcome = outcome.filter(|_| of_text).ok_or_else(|| {
                 Error::subwords(alloc::format!("merge {rank} does not make a piece of two pieces"))
             })?;
-            all.push((left, Merge { right, rank, outcome }));
+            all.push(((u64::from(left) << 32) | u64::from(right), !rank, outcome));
         }
+        all.sort_unstable();
         // Of a pair that comes twice the last rank counts, as in a table that is filled in order.
-        all.sort_by_key(|(left, merge)| (*left, merge.right, core::cmp::Reverse(merge.rank)));
-        all.dedup_by_key(|(left, merge)| (*left, merge.right));
+        all.dedup_by_key(|(pair, ..)| *pair);
         let mut starts = vec![0; pieces.len() + 1];
-        all.iter().for_each(|(left, _)| starts[*left as usize + 1] += 1);
+        all.iter().for_each(|(pair, ..)| starts[(pair >> 32) as usize + 1] += 1);
         (1..starts.len()).for_each(|at| starts[at] += starts[at - 1]);
-        let merges = all.into_iter().map(|(_, merge)| merge).collect();
+        let merge = |(pair, rank, outcome): (u64, u32, u32)| Merge {
+            right: pair as u32,
+            rank: !rank,
+            outcome,
+        };
+        let merges = all.into_iter().map(merge).collect();
         Ok(Self { bytes, starts, merges, prefix_space })
     }
 

@@ -127,12 +127,16 @@ impl WordSearch {
             }
             pieces.push(&piece);
         }
-        let mut sorted: Vec<u32> = (0..pieces.len() as u32).collect();
-        let steps = sorted.iter().map(|&id| (id, Step::within(pieces.get(id))));
+        let steps = (0..pieces.len() as u32).map(|id| (id, Step::within(pieces.get(id))));
         let (ends, others): (Vec<_>, Vec<_>) = steps.partition(|(_, step)| *step == Step::Word(0));
         let ends = ends.into_iter().map(|(id, _)| id).collect();
-        let first = sorted.iter().map(|&id| Step::first(pieces.get(id))).collect();
-        sorted.sort_by_key(|&id| pieces.get(id));
+        let first = (0..pieces.len() as u32).map(|id| Step::first(pieces.get(id))).collect();
+        // Ids ascend by bytes already, but for pieces that are written in another way and those that are no text.
+        let mut sorted = Vec::with_capacity(pieces.len());
+        for id in 0..pieces.len() as u32 {
+            let at = sorted.partition_point(|&before| pieces.get(before) <= pieces.get(id));
+            sorted.insert(at, id);
+        }
         let (stream, row) = (Stream::new(model), vec![0.0; pieces.len()]);
         Ok(Self { pieces, sorted, ends, others, first, stream, row })
     }
@@ -147,10 +151,19 @@ impl WordSearch {
         place: &Place,
         k: usize,
     ) -> Result<Words> {
-        let model = session.model.borrow();
+        self.run(session.model.borrow(), &mut session.stream, place, k)
+    }
+
+    fn run(
+        &mut self,
+        model: &Model,
+        stream: &mut Stream,
+        place: &Place,
+        k: usize,
+    ) -> Result<Words> {
         let mut search = Search::new(place);
-        session.stream.log_probabilities(model, &mut self.row)?;
-        let state = session.stream.state.values().to_vec();
+        stream.log_probabilities(model, &mut self.row)?;
+        let state = stream.state.values().to_vec();
         let mut seen = vec![Spelling { bytes: Vec::new(), probability: 1.0, state }];
         for steps in (0..STEPS + STEPS_A_WORD * k).rev() {
             exp(&mut self.row);
@@ -300,6 +313,11 @@ fn scan(piece: &[u8], at: usize, mut has_begun: bool) -> (Option<usize>, bool) {
     (is_mark.then_some(place), is_spaceless(last))
 }
 
+/// The best `most`, the best first.
+fn best(mut all: BinaryHeap<Longer>, most: usize) -> Vec<Longer> {
+    core::iter::from_fn(|| all.pop()).take(most).collect()
+}
+
 /// Whether a word has begun in these bytes.
 fn begins(bytes: &[u8]) -> bool {
     bytes.iter().any(|&byte| byte != b' ')
@@ -329,23 +347,18 @@ impl<'a> Search<'a> {
     /// Adds spellings to those to be looked at, and drops all that cannot become one of the `k` best words or are not
     /// among the best `steps`.
     fn queue(&mut self, longer: Vec<Longer>, k: usize, steps: usize) {
-        let mut best: Vec<f64> = self.words.values().copied().collect();
-        if let Some(last) = k.checked_sub(1).filter(|&last| last < best.len()) {
-            self.least = *best.select_nth_unstable_by(last, |a, b| b.total_cmp(a)).1;
-        }
+        let words =
+            self.words.values().map(|&probability| Longer { probability, from: 0, token: 0 });
+        self.least =
+            best(words.collect(), k).get(k.wrapping_sub(1)).map_or(0.0, |word| word.probability);
         let mut open = core::mem::take(&mut self.open).into_vec();
         open.extend(longer);
+        let all: f64 = open.iter().map(|longer| longer.probability).sum();
         let least = self.least;
-        open.retain(|longer| {
-            let stays = longer.probability > least;
-            self.left_out += if stays { 0.0 } else { longer.probability };
-            stays
-        });
-        if open.len() > steps {
-            open.select_nth_unstable_by(steps, |a, b| b.cmp(a));
-            self.left_out += open.drain(steps..).map(|longer| longer.probability).sum::<f64>();
-        }
-        self.open = open.into();
+        open.retain(|longer| longer.probability > least);
+        let kept = best(open.into(), steps);
+        self.left_out += (all - kept.iter().map(|longer| longer.probability).sum::<f64>()).max(0.0);
+        self.open = kept.into();
     }
 
     fn words(self, k: usize) -> Words {
@@ -356,10 +369,15 @@ impl<'a> Search<'a> {
         };
         let mut found: Vec<Found> = self.words.into_iter().map(found).collect();
         found.retain(|found| !found.word.is_empty() && found.probability > 0.0);
-        found.sort_by(|a, b| {
-            b.probability.total_cmp(&a.probability).then_with(|| a.word.cmp(&b.word))
-        });
-        found.truncate(k);
+        let order = |a: &Found, b: &Found| {
+            a.probability.total_cmp(&b.probability).then_with(|| b.word.cmp(&a.word))
+        };
+        let mut rest = core::mem::take(&mut found);
+        while found.len() < k
+            && let Some((at, _)) = rest.iter().enumerate().max_by(|a, b| order(a.1, b.1))
+        {
+            found.push(rest.swap_remove(at));
+        }
         Words { found, left_out: (self.left_out / all).min(1.0) }
     }
 }

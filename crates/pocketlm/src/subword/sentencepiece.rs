@@ -244,11 +244,20 @@ pub(super) fn byte_of(piece: &[u8]) -> Option<u8> {
 
 /// The place of each score among all different ones, the best first.
 fn ranks(scores: &[f32]) -> Vec<u32> {
-    let mut sorted = scores.to_vec();
-    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-    sorted.dedup();
-    let rank = |score: &f32| sorted.partition_point(|other| other > score) as u32;
-    scores.iter().map(rank).collect()
+    // Finite numbers in the order of integers, the greatest first.
+    let key = |score: f32| {
+        let bits = (score + 0.0).to_bits();
+        u64::from(if bits >> 31 == 0 { !bits ^ 1 << 31 } else { bits })
+    };
+    let mut all: Vec<(u64, u32, u32)> =
+        (0..).zip(scores).map(|(id, &score)| (key(score), id, 0)).collect();
+    all.sort_unstable();
+    let (mut ranks, mut rank) = (vec![0; scores.len()], 0);
+    for (at, &(key, id, _)) in all.iter().enumerate() {
+        rank += u32::from(at > 0 && all[at - 1].0 != key);
+        ranks[id as usize] = rank;
+    }
+    ranks
 }
 
 /// Bytes of the first character of a text, by its first byte.

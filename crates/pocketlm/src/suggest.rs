@@ -119,7 +119,10 @@ impl<M: Borrow<Model>> Session<M> {
         let vocabulary = self.model.borrow().vocabulary();
         #[cfg(feature = "subword")]
         if matches!(vocabulary.unit(), crate::Unit::Subword | crate::Unit::Character) {
-            return self.complete_by_search(text, k, each);
+            let (model, stream) = (self.model.borrow(), &mut self.stream);
+            let words = crate::subword::words::WordSearch::complete(model, stream, text, k)?;
+            words.found.iter().for_each(|found| each(&found.word, found.probability));
+            return Ok(());
         }
         #[cfg(feature = "raw")]
         let case = vocabulary.unit().case();
@@ -136,26 +139,6 @@ impl<M: Borrow<Model>> Session<M> {
         let found =
             if typed.is_empty() { self.suggest(k)? } else { self.suggest_prefix(typed, k)? };
         found.iter().for_each(|found| each(found.word, found.probability));
-        Ok(())
-    }
-
-    /// [`complete`](Self::complete) for a model of parts of words.
-    #[cfg(feature = "subword")]
-    fn complete_by_search(
-        &mut self,
-        text: &str,
-        k: usize,
-        mut each: impl FnMut(&str, f64),
-    ) -> Result<()> {
-        use crate::subword::words::{Place, WordSearch};
-
-        let model = self.model.borrow();
-        let mut search = WordSearch::new(model)?;
-        let (context, place) = Place::within(model.vocabulary(), text);
-        self.reset();
-        self.feed_text(context)?;
-        let words = search.suggest(self, &place, k)?;
-        words.found.iter().for_each(|found| each(&found.word, found.probability));
         Ok(())
     }
 

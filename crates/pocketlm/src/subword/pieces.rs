@@ -56,6 +56,7 @@ impl Pieces {
     }
 
     /// The piece of these bytes.
+    #[inline(never)]
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<u32> {
         let (mut low, mut high) = (0, self.ends.len());
         while low < high {

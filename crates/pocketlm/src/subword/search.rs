@@ -4,7 +4,7 @@
 //! the word. What is typed holds as bytes, so that it may end within a piece. The likeliest spelling is looked at next;
 //! the search ends when no other can still be among the words that are asked for.
 
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::BinaryHeap;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -93,7 +93,8 @@ struct Longer {
 /// All that a search has found so far.
 struct Search<'a> {
     place: &'a Place,
-    words: BTreeMap<Vec<u8>, f64>,
+    /// Words and their probabilities, in the order of the words.
+    words: Vec<(Vec<u8>, f64)>,
     /// What may be looked at next.
     open: BinaryHeap<Longer>,
     /// What a spelling must be likelier than to become one of the words that are asked for.
@@ -152,6 +153,19 @@ impl WordSearch {
         k: usize,
     ) -> Result<Words> {
         self.run(session.model.borrow(), &mut session.stream, place, k)
+    }
+
+    /// The `k` likeliest words for the last one of a text, which is read from its beginning.
+    pub(crate) fn complete(
+        model: &Model,
+        stream: &mut Stream,
+        text: &str,
+        k: usize,
+    ) -> Result<Words> {
+        let (context, place) = Place::within(model.vocabulary(), text);
+        stream.reset();
+        stream.feed_text(model, context)?;
+        Self::new(model)?.run(model, stream, &place, k)
     }
 
     fn run(
@@ -325,7 +339,7 @@ fn begins(bytes: &[u8]) -> bool {
 
 impl<'a> Search<'a> {
     fn new(place: &'a Place) -> Self {
-        let (words, open) = (BTreeMap::new(), BinaryHeap::new());
+        let (words, open) = (Vec::new(), BinaryHeap::new());
         Self { place, words, open, least: 0.0, covered: 0.0, left_out: 0.0 }
     }
 
@@ -341,14 +355,18 @@ impl<'a> Search<'a> {
         let end = text.char_indices().skip(1).find(|(_, char)| is_boundary(*char));
         let is_mark = text.chars().next().is_none_or(is_boundary);
         let end = end.filter(|_| !is_mark).map_or(text.len(), |(at, _)| at);
-        *self.words.entry(word[..end].to_vec()).or_insert(0.0) += probability;
+        let word = &word[..end];
+        match self.words.binary_search_by(|(own, _)| own[..].cmp(word)) {
+            Ok(at) => self.words[at].1 += probability,
+            Err(at) => self.words.insert(at, (word.to_vec(), probability)),
+        }
     }
 
     /// Adds spellings to those to be looked at, and drops all that cannot become one of the `k` best words or are not
     /// among the best `steps`.
     fn queue(&mut self, longer: Vec<Longer>, k: usize, steps: usize) {
         let words =
-            self.words.values().map(|&probability| Longer { probability, from: 0, token: 0 });
+            self.words.iter().map(|&(_, probability)| Longer { probability, from: 0, token: 0 });
         self.least =
             best(words.collect(), k).get(k.wrapping_sub(1)).map_or(0.0, |word| word.probability);
         let mut open = core::mem::take(&mut self.open).into_vec();

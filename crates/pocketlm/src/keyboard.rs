@@ -28,9 +28,9 @@ use crate::subword::words::{Place, WordSearch};
 use crate::text::Token;
 use crate::vocabulary::Vocabulary;
 
-/// Probability above which a correction is made: above the 0.56 at which one right word of two hundred breaks
+/// Probability above which a correction is made: that at which one right word of two hundred breaks
 /// (`docs/correction.md`).
-pub const SURE: f64 = 0.65;
+pub const SURE: f64 = 0.75;
 
 /// Probability above which what may have been meant is a word to tap.
 const LIKELY: f64 = 0.02;

@@ -53,7 +53,8 @@ impl Layout {
 ///
 /// The defaults are round rates of our own choice, fitted to no text and no person: of 1,000 letters, 10 are hit on a
 /// neighbouring key (any of about five), 4 are left out, 3 change places with the next, 2 are doubled, 2 come with
-/// another letter and one is mistaken for a letter elsewhere; 3 of 1,000 spaces are left out.
+/// another letter and one is mistaken for a letter elsewhere; 3 of 1,000 spaces are left out. The costs of an unknown
+/// word alone are fitted (`docs/correction.md`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Typing {
     /// Where the keys are.
@@ -223,8 +224,8 @@ impl Typing {
         accent: 1.2,
         space: 5.8,
         bound: 12.5,
-        letter: 2.1,
-        word: 0.0,
+        letter: 0.2,
+        word: 13.0,
         unknown: 0.02,
     };
 

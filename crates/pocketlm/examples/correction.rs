@@ -151,8 +151,10 @@ fn fit(valid: &[Case]) -> [f64; 2] {
     };
     let grid =
         |from: f64, step: f64, steps: u32| (0..steps).map(move |i| from + step * f64::from(i));
+    let default = Typing::default();
+    let (word, letter) = (f64::from(default.word), f64::from(default.letter));
     let all =
-        grid(-8.0, 1.0, 33).flat_map(|word| grid(-2.1, 0.2, 20).map(move |letter| [word, letter]));
+        grid(-8.0, 1.0, 33).flat_map(|w| grid(0.0, 0.2, 20).map(move |l| [w - word, l - letter]));
     all.min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap_or_default()
 }
 

@@ -1,17 +1,18 @@
-"""Correction beside that without context, and beside Hunspell and SymSpell.
+"""Correction with and without context, with and without a lexicon, and beside Hunspell and SymSpell.
 
-    python benches/rescoring.py --write-text text --data DIR/open-en
-    pocketlm ngram --data text --text tokenised --max-vocab 50000 --order 2 -o large.plm
     cargo build --release -p pocketlm --example correction
-    python benches/correction.py target/release/examples/correction MODEL.plm text DIR/open-en/test.txt --large large.plm
+    python benches/correction.py target/release/examples/correction DIR/open-en
 
-MODEL is a model of small letters without marks, as benches/rescoring.py makes one of `text`. The example says what the slips
-are. Hunspell (Debian: hunspell, hunspell-en-us) and SymSpell (`pip install symspellpy`, the most frequent words of the
-training text: as many as the model has, and 50,000) replace what they do not know by their first suggestion. `large` is a model of 50,000 words, for the time of a call.
+The model is that within the command (`crates/pocketlm-cli/assets/english.plm`), of raw text. What has no context is a unigram model
+of the same text and as many words; the lexicon is one of 50,000 words. The example says what the slips are. Hunspell (Debian:
+hunspell, hunspell-en-us; left out where there is none) and SymSpell (`pip install symspellpy`, the most frequent words of the training text)
+replace what they do not know by their first suggestion; small letters and capitals are the same to both.
 """
 
 import argparse
 import hashlib
+import re
+import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -20,6 +21,7 @@ from pathlib import Path
 from measure import POCKETLM, ROOT, head, machine, run_json, write_json
 
 WORDS = 10_000
+MODEL = ROOT / "crates/pocketlm-cli/assets/english.plm"
 
 
 def sha256(path: Path) -> str:
@@ -50,12 +52,12 @@ def hunspell(typed: list[str]) -> dict[str, str]:
     return found
 
 
-def symspell(typed: list[str], train: Path, words: int) -> dict[str, str]:
+def symspell(typed: list[str], counts: Counter, words: int) -> dict[str, str]:
     """With the most frequent words of a text."""
     from symspellpy import SymSpell, Verbosity
 
     speller = SymSpell(max_dictionary_edit_distance=2)
-    for word, count in Counter(train.read_text().split()).most_common(words):
+    for word, count in counts.most_common(words):
         speller.create_dictionary_entry(word, count)
     found = {}
     for word in typed:
@@ -68,28 +70,30 @@ def symspell(typed: list[str], train: Path, words: int) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("example", type=Path)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("text", type=Path, help="folder with train.txt, valid.txt and test.txt, tokenised")
-    parser.add_argument("names", type=Path, help="text with words that the vocabulary lacks")
-    parser.add_argument("--large", type=Path, help="a model of 50,000 words")
+    parser.add_argument("data", type=Path, help="folder with train.txt, valid.txt and test.txt, raw")
     a = parser.parse_args()
-    train, valid, test = (a.text / f"{split}.txt" for split in ("train", "valid", "test"))
+    train, valid, test = (a.data / f"{split}.txt" for split in ("train", "valid", "test"))
     with tempfile.TemporaryDirectory() as name:
-        file = Path(name) / "cases.tsv"
-        found = run_json([a.example, a.model, train, valid, test, a.names, WORDS, file])
-        cases = [line.split("\t") for line in file.read_text().splitlines()]
-        typed = sorted({case[0] for case in cases})
-        words = run_json([POCKETLM, "inspect", a.model, "--json"])["vocabulary"]
-        others = {"Hunspell": shares(cases, hunspell(typed))} | {
-            f"SymSpell, {count:,} words": shares(cases, symspell(typed, train, count)) for count in (words, 50_000)}
-        if a.large:
-            large = run_json([a.example, a.large, train, valid, test, a.names, WORDS])
-            found["large"] = {key: large[key] for key in ("p50_ms", "p99_ms")}
-    files = {"model": a.model, "train": train, "valid": valid, "test": test, "names": a.names}
-    # `target/debug` is whatever the profile of the day was.
+        here = Path(name)
+        lists = {words: here / f"{words}.plm" for words in (10_000, 50_000)}
+        for words, path in lists.items():
+            subprocess.run([str(part) for part in (POCKETLM, "ngram", "--data", a.data, "--text", "raw", "--max-vocab", words,
+                                                   "--order", 1, "--bits", 4, "-o", path)], check=True)
+        rankings = {"with context": MODEL, "without context": lists[10_000],
+                    "with context, lexicon of 50,000 words": f"{MODEL}+{lists[50_000]}",
+                    "without context, 50,000 words": lists[50_000]}
+        rows = run_json([a.example, valid, test, WORDS, here / "cases.tsv", *(f"{key}={path}" for key, path in rankings.items())])
+        lexicon = lists[50_000].stat().st_size
+        cases = [line.lower().split("\t") for line in (here / "cases.tsv").read_text().splitlines()]
+    typed = sorted({case[0] for case in cases})
+    counts = Counter(re.findall("[a-z]+", train.read_text().lower()))
+    others = {f"SymSpell, {count:,} words": shares(cases, symspell(typed, counts, count)) for count in (10_000, 50_000)}
+    if shutil.which("hunspell"):
+        others["Hunspell"] = shares(cases, hunspell(typed))
+    files = {"model": MODEL, "train": train, "valid": valid, "test": test}
     write_json(ROOT / "results/correction.json", {
         "commit": head(), "machine": machine() | {"threads": 1}, "profile": a.example.parent.parent.name,
-        "sha256": {key: sha256(path) for key, path in files.items()}} | found | {"others": others})
+        "sha256": {key: sha256(path) for key, path in files.items()}, "lexicon_bytes": lexicon, "rows": rows, "others": others})
 
 
 if __name__ == "__main__":

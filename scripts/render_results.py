@@ -613,16 +613,14 @@ def correction() -> str | None:
         return None
     rows = [
         [name, f"{row['threshold']:.2f}"] + [f"{100 * row[key]:.2f}" for key in ("mended", "broken", "first", "right_above_0.9")]
-        for name, row in (("with context", found["context"]), ("without context", found["unigram"]))
+        for name, row in found["rows"].items()
     ]
     rows += [[name, "–", f"{100 * row['mended']:.2f}", f"{100 * row['broken']:.2f}", "–", "–"]
-             for name, row in found.get("others", {}).items()]
+             for name, row in found["others"].items()]
     header = "ranking | threshold | % of slips mended | % of right words broken | % of slips with the right word first | % right above 0.9"
     data = ", ".join(f"{key} `{value[:12]}…`" for key, value in found["sha256"].items())
-    large = found.get("large")
-    large = f"; with 50,000 words {large['p50_ms']:.2f} and {large['p99_ms']:.2f} ms" if large else ""
-    note = (f"{found['words']:,} words, {found['slips']:,} slips. A call takes {found['p50_ms']:.2f} ms at the median, "
-            f"{found['p99_ms']:.2f} ms at the 99th percentile{large} (profile {found['profile']}, other work on the machine)."
+    first = next(iter(found["rows"].values()))
+    note = (f"{first['words']:,} words, {first['slips']:,} slips; the lexicon has {found['lexicon_bytes']:,} bytes."
             f" SHA-256: {data}; {where(found['machine'], found['commit'])}.")
     return table(header, rows) + f"\n\n{note}"
 

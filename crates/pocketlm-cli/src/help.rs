@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Start here", &["demo"]),
     (
         "Use a model",
-        &["suggest", "complete", "correct", "keyboard", "score", "rescore", "generate"],
+        &["suggest", "complete", "correct", "typos", "keyboard", "score", "rescore", "generate"],
     ),
     (
         "Make a model",

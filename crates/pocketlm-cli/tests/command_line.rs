@@ -223,3 +223,61 @@ fn a_slip_is_mended() {
         "{found}"
     );
 }
+
+#[test]
+fn a_typist_is_fitted_and_taken() {
+    let here = folder("typos");
+    fs::copy(shared().join("packed.plm"), here.join("packed.plm")).unwrap();
+    fs::write(here.join("pairs.tsv"), "# mine\ntaht\tthat\nteh\tthe\n\nadn\tand\n").unwrap();
+    print(&here, "typos pairs.tsv -o me.typing --layout qwertz", &[]);
+    let fitted = fs::read_to_string(here.join("me.typing")).unwrap();
+    assert!(fitted.contains("3 of them slips") && fitted.contains("layout qwertz"), "{fitted}");
+    assert_eq!(print(&here, "typos pairs.tsv -o - --layout qwertz", &[]), fitted);
+    let found = |typing: &str| -> f64 {
+        let line = format!("correct -m packed.plm --json {typing}");
+        let lines = print(&here, &line, &["the cta"]);
+        let found: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        let words = found["corrections"].as_array().unwrap();
+        let cat = words.iter().find(|word| word["word"] == "cat").unwrap();
+        cat["probability"].as_f64().unwrap()
+    };
+    // Who swaps letters meant a swap.
+    assert!(found("--typing me.typing") > found(""));
+    let wrong = |line: &str, says: &str| {
+        let output = command(&here, line, &[]).output().unwrap();
+        let said = stderr(&output);
+        assert!(!output.status.success() && said.contains(says), "{line}: {said}");
+    };
+    for (text, says) in [
+        ("teh\tthe\nteh the\n", "pairs.tsv, line 2: 0 tabs"),
+        ("a b\tab\n", "pairs.tsv, line 1: what was typed is a single word"),
+        ("\tthe\n", "pairs.tsv, line 1: nothing on one side"),
+        ("# none\n", "pairs.tsv has no pairs"),
+    ] {
+        fs::write(here.join("pairs.tsv"), text).unwrap();
+        wrong("typos pairs.tsv -o new.typing", says);
+    }
+    fs::write(here.join("bad.typing"), "layout qwerty\nother ten\n").unwrap();
+    wrong(
+        "correct -m packed.plm --typing bad.typing cta",
+        "bad.typing: line 2: its value is no number",
+    );
+    wrong("typos pairs.tsv -o me.typing", "me.typing");
+}
+
+#[test]
+fn a_lexicon_makes_more_words_right() {
+    let here = folder("lexicon");
+    fs::copy(shared().join("packed.plm"), here.join("packed.plm")).unwrap();
+    fs::write(here.join("words.txt"), "zebras the zebras of zebras and quokkas\n".repeat(50))
+        .unwrap();
+    print(&here, "ngram --data words.txt --text tokenised --order 1 -o words.plm", &[]);
+    let best = |options: &str| {
+        let line = format!("correct -m packed.plm --json -k 1 {options}");
+        let found = print(&here, &line, &["the zebars"]);
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        found["corrections"][0]["word"].as_str().map(str::to_owned)
+    };
+    assert_ne!(best("").as_deref(), Some("zebras"));
+    assert_eq!(best("--lexicon words.plm").as_deref(), Some("zebras"));
+}

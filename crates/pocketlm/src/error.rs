@@ -61,6 +61,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A line of what a typist does ([`Typing`](crate::correct::Typing)) is not as it should be.
+    #[cfg(feature = "correct")]
+    Typing {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A safetensors file, but not a packed model: pack a checkpoint with `pocketlm pack`.
     NotPacked,
     /// The file has a format version that this reader does not know: take a newer pocketlm,
@@ -174,6 +182,8 @@ impl fmt::Display for Error {
             }
             #[cfg(feature = "personal")]
             Self::Personal { line, problem } => write!(f, "line {line}: {problem}"),
+            #[cfg(feature = "correct")]
+            Self::Typing { line, problem } => write!(f, "line {line}: {problem}"),
             Self::NotPacked => write!(
                 f,
                 "not a .plm file: it is a safetensors file, but not a packed model; `pocketlm pack` makes \

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
-use crate::correct::{Correction, Corrections, Typing};
+use crate::correct::{Correction, Corrections, Lexicon, Speller, Typing};
 use crate::error::Result;
 use crate::model::Model;
 use crate::personal::{Personal, PersonalSession, Position};
@@ -28,9 +28,9 @@ use crate::subword::words::{Place, WordSearch};
 use crate::text::Token;
 use crate::vocabulary::Vocabulary;
 
-/// Probability above which a correction is made: above the 0.56 at which one right word of two hundred breaks
+/// Probability above which a correction is made: that at which one right word of two hundred breaks
 /// (`docs/correction.md`).
-pub const SURE: f64 = 0.65;
+pub const SURE: f64 = 0.75;
 
 /// Probability above which what may have been meant is a word to tap.
 const LIKELY: f64 = 0.02;
@@ -68,6 +68,7 @@ pub struct Strip {
 pub struct Keyboard<M> {
     session: PersonalSession<M>,
     typing: Typing,
+    lexicon: Option<Lexicon>,
     learns: bool,
     #[cfg(feature = "subword")]
     search: Option<WordSearch>,
@@ -100,6 +101,7 @@ impl<M: Borrow<Model>> Keyboard<M> {
         Ok(Self {
             session,
             typing: Typing::default(),
+            lexicon: None,
             learns: true,
             #[cfg(feature = "subword")]
             search,
@@ -135,6 +137,11 @@ impl<M: Borrow<Model>> Keyboard<M> {
         self.typing = typing;
     }
 
+    /// Gives words beside those of the model, made for it: they are right, and slips are mended to them.
+    pub fn set_lexicon(&mut self, lexicon: Lexicon) {
+        self.lexicon = Some(lexicon);
+    }
+
     /// Whether [`learn`](Self::learn) learns: not in a private text.
     pub fn set_learning(&mut self, learns: bool) {
         self.learns = learns;
@@ -157,11 +164,12 @@ impl<M: Borrow<Model>> Keyboard<M> {
         let correction = meant.words.first().filter(|_| meant.confidence() > SURE).cloned();
         if let Some(Correction { word, probability }) = &correction {
             words.retain(|offer| offer.word != *word);
-            words.insert(0, Offer { word: word.clone(), probability: *probability, is_own: false });
+            let is_own = self.is_own(word);
+            words.insert(0, Offer { word: word.clone(), probability: *probability, is_own });
         }
         for Correction { word, probability } in meant.words {
             if probability > LIKELY && words.iter().all(|offer| offer.word != word) {
-                words.push(Offer { word, probability, is_own: false });
+                words.push(Offer { is_own: self.is_own(&word), word, probability });
             }
         }
         words.truncate(k);
@@ -266,7 +274,9 @@ impl<M: Borrow<Model>> Keyboard<M> {
         if !is_typed || self.is_own(typed) || self.is_blocked(typed) {
             return Ok(Corrections { words: Vec::new(), as_typed: 1.0 });
         }
-        let mut found = self.session.session.correct_by(&self.typing, typed, k.max(1))?;
+        let (typing, lexicon) = (&self.typing, self.lexicon.as_ref());
+        let speller = Speller { typing, lexicon, own: &[] };
+        let mut found = self.session.correct_with(&speller, typed, k.max(1))?;
         found.words.retain(|meant| !self.is_blocked(&meant.word));
         Ok(found)
     }
@@ -434,6 +444,26 @@ mod tests {
         assert_eq!(correction(&mut keyboard, "we see teh"), None);
         assert!(keyboard.forget("teh") && keyboard.block("the"));
         assert_eq!(correction(&mut keyboard, "we see teh"), None);
+    }
+
+    #[test]
+    fn slips_are_mended_to_the_users_words() {
+        let mut keyboard = keyboard(Unit::Raw);
+        let correction = |keyboard: &mut Keyboard<Model>, text: &str| {
+            keyboard.strip(text, 3).unwrap().correction.map(|found| found.word)
+        };
+        assert_eq!(correction(&mut keyboard, "we see Gergo"), None);
+        for word in ["Gergő", "Zsuzsi"] {
+            assert!(keyboard.personal_mut().add(word));
+        }
+        assert_eq!(correction(&mut keyboard, "we see Gergo").as_deref(), Some("Gergő"));
+        assert_eq!(correction(&mut keyboard, "we see Zsuzis").as_deref(), Some("Zsuzsi"));
+        assert_eq!(correction(&mut keyboard, "we see teh").as_deref(), Some("the"));
+        assert_eq!(correction(&mut keyboard, "we see Gergő"), None);
+        let strip = keyboard.strip("we see Gergo", 3).unwrap();
+        assert!(strip.words[0].word == "Gergő" && strip.words[0].is_own);
+        assert!(keyboard.personal_mut().block("Gergő"));
+        assert_eq!(correction(&mut keyboard, "we see Gergo"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use pocketlm::correct::{MAX_LETTERS, Slip, Typing, slips};
+use pocketlm::correct::{Lexicon, MAX_LETTERS, Slip, Speller, Typing, slips};
 use pocketlm::ngram::{Order, Table};
 use pocketlm::{Model, Session, Unit};
 use proptest::prelude::*;
@@ -96,6 +96,43 @@ proptest! {
         for (a, b) in found.iter().zip(&all) {
             prop_assert!(a.id == b.id && (a.cost - b.cost).abs() < 1e-4, "{a:?} {b:?}");
         }
+    }
+
+    /// With more words the shares of `<unk>` are still one, and so is all that may have been meant.
+    #[test]
+    fn with_a_lexicon_and_own_words_all_sums_to_one(
+        typed in "[a-c]{1,6}",
+        more in prop::collection::btree_set("[a-c]{1,5}", 1..40),
+        own in prop::collection::btree_set("[a-c]{1,5}", 0..5),
+    ) {
+        let model = model(&["abc", "cab"].map(String::from));
+        let more: Vec<String> = more.into_iter().collect();
+        let lexicon = Lexicon::new(crate::model(&more), &model).unwrap();
+        let own: Vec<(&str, f64)> = own.iter().map(|word| (&**word, 0.1)).collect();
+        let speller = Speller { lexicon: Some(&lexicon), own: &own, ..Speller::default() };
+        let mut session = Session::new(&model);
+        let found = session.correct_with(&speller, &typed, 1000).unwrap();
+        let sum = found.as_typed + found.words.iter().map(|word| word.probability).sum::<f64>();
+        prop_assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        prop_assert_eq!(&found, &session.correct_with(&speller, &typed, 1000).unwrap());
+        prop_assert!((0.0..=1.0).contains(&lexicon.rest()));
+    }
+
+    #[test]
+    fn any_text_is_no_typist_or_one_that_can_be_used(text in "([a-z]{3,13} [-0-9.einfa]{1,6}\n){0,4}") {
+        if let Ok(typing) = Typing::from_text(&text) {
+            let model = model(&["abc", "cab"].map(String::from));
+            let found = Session::new(&model).correct_by(&typing, "abd", 9).unwrap();
+            let sum = found.as_typed + found.words.iter().map(|word| word.probability).sum::<f64>();
+            prop_assert!((sum - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_fit_of_any_pairs_is_a_typist(pairs in prop::collection::vec(("\\PC{1,8}", "\\PC{1,8}"), 0..20)) {
+        let pairs = pairs.iter().map(|(typed, meant)| (typed.as_str(), meant.as_str()));
+        let fitted = Typing::default().fit(pairs);
+        prop_assert_eq!(Typing::from_text(&fitted.to_string()), Ok(fitted));
     }
 
     #[test]

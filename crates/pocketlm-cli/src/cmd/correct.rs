@@ -1,12 +1,14 @@
 //! `pocketlm correct`
 
-use anyhow::{Result, bail};
-use pocketlm::Unit;
-use pocketlm::correct::{Corrections, Layout, Typing};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use pocketlm::correct::{Corrections, Layout, Lexicon, Speller, Typing};
+use pocketlm::{Model, Unit};
 use serde_json::json;
 
 use crate::input::each_text;
-use crate::model::ModelArg;
+use crate::model::{ModelArg, check_exists};
 use crate::numbers::suggestions;
 
 /// Mend the last word of a text, if a slip of typing is likely.
@@ -26,9 +28,8 @@ pub struct Args {
     /// Number of words shown.
     #[arg(short, long = "top", alias = "k", default_value = "5", value_parser = suggestions)]
     k: usize,
-    /// Where the keys of the keyboard are.
-    #[arg(long, value_enum, default_value = "qwerty")]
-    layout: Keys,
+    #[command(flatten)]
+    typist: Typist,
     /// Print one JSON object for each text.
     #[arg(long)]
     json: bool,
@@ -39,6 +40,53 @@ pub(super) enum Keys {
     Qwerty,
     Qwertz,
     Azerty,
+}
+
+/// Who types, and what words there are beside the model's.
+#[derive(clap::Args)]
+pub(super) struct Typist {
+    /// Where the keys of the keyboard are (default: as the typist says, else qwerty).
+    #[arg(long, value_enum)]
+    layout: Option<Keys>,
+    /// What slips the typist makes: a file that `pocketlm typos` wrote.
+    #[arg(long, value_name = "FILE")]
+    typing: Option<PathBuf>,
+    /// Words that the model lacks, which are right and may be meant: a unigram model (`pocketlm ngram --order 1`).
+    #[arg(long, value_name = "MODEL")]
+    lexicon: Option<PathBuf>,
+}
+
+impl Typist {
+    pub(super) fn typing(&self) -> Result<Typing> {
+        let mut typing = match &self.typing {
+            Some(path) => read_typing(path)?,
+            None => Typing::default(),
+        };
+        if let Some(layout) = self.layout {
+            typing.layout = layout.into();
+        }
+        Ok(typing)
+    }
+
+    /// The lexicon beside a model.
+    pub(super) fn lexicon(&self, model: &Model) -> Result<Option<Lexicon>> {
+        let Some(path) = &self.lexicon else { return Ok(None) };
+        check_exists(path)?;
+        let words = Model::open(path)?;
+        let unit = words.vocabulary().unit();
+        if matches!(unit, Unit::Character | Unit::Subword) {
+            bail!("{} is no list of words; take a model of words", path.display());
+        }
+        let lexicon = Lexicon::new(words, model);
+        Ok(Some(lexicon.with_context(|| format!("{} cannot be used", path.display()))?))
+    }
+}
+
+pub(super) fn read_typing(path: &Path) -> Result<Typing> {
+    check_exists(path)?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    Typing::from_text(&text).with_context(|| path.display().to_string())
 }
 
 impl From<Keys> for Layout {
@@ -60,14 +108,15 @@ impl Args {
             let what = if unit == Unit::Subword { "subwords" } else { "characters" };
             bail!("{} is a model of {what}; take one of words", loaded.path().display());
         }
-        let typing = Typing { layout: self.layout.into(), ..Typing::default() };
+        let (typing, lexicon) = (self.typist.typing()?, self.typist.lexicon(&loaded.model)?);
+        let speller = Speller { typing: &typing, lexicon: lexicon.as_ref(), own: &[] };
         each_text(&self.text, |asked| {
             if !self.json {
                 asked.head()?;
             }
             let text = loaded.composed(asked.text);
             let (context, typed) = loaded.model.vocabulary().split_typed(text.trim_end());
-            let found = loaded.session(context)?.correct_by(&typing, typed, self.k)?;
+            let found = loaded.session(context)?.correct_with(&speller, typed, self.k)?;
             self.show(context, typed, &found)
         })
     }

@@ -7,11 +7,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use console::{Key, Term, measure_text_width, style, truncate_str};
 use pocketlm::Model;
-use pocketlm::correct::{Correction, Typing};
+use pocketlm::correct::Correction;
 use pocketlm::keyboard::{Keyboard, Strip};
 use pocketlm::personal::Personal;
 
-use super::correct::Keys;
+use super::correct::Typist;
 use crate::ending::Usage;
 use crate::model::ModelArg;
 
@@ -35,9 +35,8 @@ pub struct Args {
     /// Learn nothing.
     #[arg(long)]
     private: bool,
-    /// Where the keys of the keyboard are.
-    #[arg(long, value_enum, default_value = "qwerty")]
-    layout: Keys,
+    #[command(flatten)]
+    typist: Typist,
 }
 
 impl Args {
@@ -58,7 +57,10 @@ impl Args {
         }
         let mut keyboard = Keyboard::new(&loaded.model, personal)?;
         keyboard.set_learning(!self.private);
-        keyboard.set_typing(Typing { layout: self.layout.into(), ..Typing::default() });
+        keyboard.set_typing(self.typist.typing()?);
+        if let Some(lexicon) = self.typist.lexicon(&loaded.model)? {
+            keyboard.set_lexicon(lexicon);
+        }
         let mut line = Line::new(keyboard)?;
         while self.step(&term, &mut line)? {}
         Ok(())

@@ -22,3 +22,4 @@ pub mod search;
 pub mod suggest;
 pub mod sweep;
 pub mod train;
+pub mod typos;

@@ -3,7 +3,8 @@
 //! Shannon's noisy channel, as Kernighan, Church and Gale (1990) took it for spelling: of the words w that may have
 //! become the typed form t, p(w | context, t) ∝ p(w | context) · p(t | w). The first factor is the model's, the second
 //! that of a typist ([`Typing`]). That t is itself meant competes: a known word with its own probability, any other
-//! with that of `<unk>` and of its spelling.
+//! with that of `<unk>` and of its spelling. A [`Lexicon`] splits `<unk>` among more words, which are then known, and may
+//! be what was meant.
 //!
 //! ```no_run
 //! let model = pocketlm::Model::open("keyboard.plm")?;
@@ -16,6 +17,8 @@
 //! # Ok::<(), pocketlm::Error>(())
 //! ```
 
+mod fit;
+mod lexicon;
 mod search;
 mod typing;
 
@@ -24,6 +27,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
+pub use lexicon::Lexicon;
+use search::Search;
 pub use search::{MAX_LETTERS, Slip, slips};
 use typing::fold;
 pub use typing::{Layout, Typing};
@@ -35,6 +40,9 @@ use crate::session::Session;
 
 /// Places at which a missing space is tried: each costs a step of the model.
 const SPLITS: usize = 4;
+
+/// The share of the best word below which two words are not looked at.
+const NEGLIGIBLE: f64 = 0.01;
 
 /// A word, or two with a space between them, that may have been meant.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +71,23 @@ impl Corrections {
     }
 }
 
+/// What a correction goes by beside the model.
+#[derive(Debug, Clone, Copy)]
+pub struct Speller<'s> {
+    /// The typist.
+    pub typing: &'s Typing,
+    /// Words that the model lacks.
+    pub lexicon: Option<&'s Lexicon>,
+    /// Words of the user, each with its probability at this place, as a share of all words.
+    pub own: &'s [(&'s str, f64)],
+}
+
+impl Default for Speller<'_> {
+    fn default() -> Self {
+        Self { typing: &Typing::DEFAULT, lexicon: None, own: &[] }
+    }
+}
+
 impl<M: Borrow<Model>> Session<M> {
     /// The `k` likeliest words that may have been meant by `typed`, which stands after all that has been fed, for a
     /// [typist by default](Typing::default). The session's state stays what it is.
@@ -80,20 +105,40 @@ impl<M: Borrow<Model>> Session<M> {
     /// # Errors
     /// As [`correct`](Self::correct).
     pub fn correct_by(&mut self, typing: &Typing, typed: &str, k: usize) -> Result<Corrections> {
+        self.correct_with(&Speller { typing, ..Speller::default() }, typed, k)
+    }
+
+    /// [`correct`](Self::correct) with all that is known of the typist and the words.
+    ///
+    /// # Errors
+    /// As [`correct`](Self::correct).
+    pub fn correct_with(
+        &mut self,
+        speller: &Speller<'_>,
+        typed: &str,
+        k: usize,
+    ) -> Result<Corrections> {
         let letters = typed.chars().take(MAX_LETTERS + 1).count();
         let is_word = letters <= MAX_LETTERS && !typed.chars().any(char::is_whitespace);
         if !is_word || letters == 0 {
             return Ok(Corrections { words: Vec::new(), as_typed: 1.0 });
         }
+        let typing = speller.typing;
         let mut log_probabilities = vec![0.0; self.model().vocabulary().len()];
         self.log_probabilities(&mut log_probabilities)?;
+        let unk = self.model().vocabulary().unk();
+        let unknown = unk.map(|unk| exp(f64::from(log_probabilities[unk as usize])));
+        let mut unknown = unknown.unwrap_or_else(|| f64::from(typing.unknown));
         let mut found = Joint { typed, words: Vec::new(), as_typed: 0.0 };
-        found.add_slips(self.model(), typing, &log_probabilities);
+        found.add_slips(self.model(), typing, |id| log_probabilities[id as usize]);
+        if let Some(lexicon) = speller.lexicon {
+            let share = ln(unknown);
+            found.add_slips(lexicon.words(), typing, |id| lexicon.log_share(id) + share);
+            unknown *= lexicon.rest();
+        }
+        found.add_own(typing, speller.own);
         self.add_splits(typing, &log_probabilities, &mut found)?;
         if found.as_typed == 0.0 {
-            let unk = self.model().vocabulary().unk();
-            let unknown = unk.map(|unk| exp(f64::from(log_probabilities[unk as usize])));
-            let unknown = unknown.unwrap_or_else(|| f64::from(typing.unknown));
             found.as_typed = (unknown * typing.spelling(letters)).max(f64::MIN_POSITIVE);
         }
         Ok(found.finish(k))
@@ -118,6 +163,9 @@ impl<M: Borrow<Model>> Session<M> {
         }
         splits.sort_by(|a, b| b.0.total_cmp(&a.0));
         splits.truncate(SPLITS);
+        // The second word's probability is at most one: what cannot come near the best found so far costs no step.
+        let least = found.best() * NEGLIGIBLE;
+        splits.retain(|split| exp(f64::from(split.0 - typing.space)) > least);
         if splits.is_empty() {
             return Ok(());
         }
@@ -132,6 +180,13 @@ impl<M: Borrow<Model>> Session<M> {
         }
         Ok(())
     }
+}
+
+/// ln of a probability; that of the smallest normal number for 0.
+fn ln(probability: f64) -> f32 {
+    let mut one = [probability as f32];
+    crate::exponential::ln_all(&mut one);
+    one[0]
 }
 
 /// The id of a word, as it is or with small letters.
@@ -151,14 +206,36 @@ struct Joint<'t> {
 }
 
 impl Joint<'_> {
-    fn add_slips(&mut self, model: &Model, typing: &Typing, log_probabilities: &[f32]) {
+    /// The probability of the likeliest so far.
+    fn best(&self) -> f64 {
+        self.words.iter().fold(self.as_typed, |best, word| best.max(word.probability))
+    }
+
+    fn add_slips(&mut self, model: &Model, typing: &Typing, log_probability: impl Fn(u32) -> f32) {
         let vocabulary = model.vocabulary();
         let mut buffer = Vec::with_capacity(vocabulary.longest());
         for slip in slips(vocabulary, typing, self.typed) {
             let Some(word) = vocabulary.word(slip.id, &mut buffer) else { continue };
             let cost = f64::from(slip.cost);
-            let joint = exp(f64::from(log_probabilities[slip.id as usize]) - cost);
-            self.add(in_case(word, self.typed), joint);
+            let joint = exp(f64::from(log_probability(slip.id)) - cost);
+            if joint > 0.0 {
+                self.add(in_case(word, self.typed), joint);
+            }
+        }
+    }
+
+    /// Words of the user, one by one: there are few.
+    fn add_own(&mut self, typing: &Typing, own: &[(&str, f64)]) {
+        if own.is_empty() {
+            return;
+        }
+        let Some(mut search) = Search::of(typing, self.typed) else { return };
+        for (word, probability) in own {
+            let cost = search.cost(word).map_or(f32::INFINITY, |cost| cost);
+            let joint = probability * exp(-f64::from(cost));
+            if joint > 0.0 {
+                self.add(in_case(word, self.typed), joint);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use super::fit::Kind;
 use super::typing::{Typing, fold, plain};
 use crate::vocabulary::Vocabulary;
 
@@ -28,13 +29,15 @@ struct Letter {
     end: usize,
 }
 
-struct Search<'t> {
+pub(super) struct Search<'t> {
     typing: &'t Typing,
     typed: Vec<char>,
     near: Vec<u32>,
     letters: Vec<Letter>,
     /// A row for the empty beginning and for each of `letters`.
     rows: Vec<f32>,
+    /// Letters by which a beginning and what stands for it may differ in length within the bound.
+    band: usize,
 }
 
 /// The words of `vocabulary` that slips within the bound turn into `typed`, whatever their case, in the order of their
@@ -42,11 +45,7 @@ struct Search<'t> {
 #[must_use]
 pub fn slips(vocabulary: &Vocabulary, typing: &Typing, typed: &str) -> Vec<Slip> {
     let mut found = Vec::new();
-    let typed: Vec<char> = typed.chars().take(MAX_LETTERS + 1).map(fold).collect();
-    if typed.is_empty() || typed.len() > MAX_LETTERS {
-        return found;
-    }
-    let mut search = Search::new(typing, typed);
+    let Some(mut search) = Search::of(typing, typed) else { return found };
     // The bytes at which the search left the word before.
     let mut left = usize::MAX;
     vocabulary.walk(|id, shared, word| {
@@ -63,9 +62,89 @@ pub fn slips(vocabulary: &Vocabulary, typing: &Typing, typed: &str) -> Vec<Slip>
 }
 
 impl<'t> Search<'t> {
+    /// For a form of 1 to [`MAX_LETTERS`] letters.
+    pub(super) fn of(typing: &'t Typing, typed: &str) -> Option<Self> {
+        let typed: Vec<char> = typed.chars().take(MAX_LETTERS + 1).map(fold).collect();
+        (!typed.is_empty() && typed.len() <= MAX_LETTERS).then(|| Self::new(typing, typed))
+    }
+
+    /// The slips of the cheapest way from `word` to the typed form, last first, as many as have a kind.
+    pub(super) fn trace(&mut self, word: &str) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        if self.descend(0, word).is_some() {
+            return kinds;
+        }
+        let width = self.width();
+        let (mut i, mut j) = (self.letters.len(), self.typed.len());
+        while i > 0 || j > 0 {
+            let here = self.rows[i * width + j];
+            let letter = i.checked_sub(1).map(|at| self.letters[at].fold);
+            let before = i.checked_sub(2).map(|at| self.letters[at].fold);
+            let came = |i: usize, j: usize, cost: f32| self.rows[i * width + j] + cost == here;
+            if let Some(letter) = letter {
+                if j > 0 && came(i - 1, j - 1, self.substitution(j - 1, letter)) {
+                    (i, j) = (i - 1, j - 1);
+                    kinds.extend(self.kind(j, letter));
+                    continue;
+                }
+                let doubled = before == Some(letter);
+                let missing = if doubled { self.typing.doubled } else { self.typing.missing };
+                if came(i - 1, j, missing) {
+                    i -= 1;
+                    kinds.push(match letter {
+                        ' ' => Kind::Space,
+                        _ if doubled => Kind::Doubled,
+                        _ => Kind::Missing,
+                    });
+                    continue;
+                }
+                if j > 1
+                    && i > 1
+                    && self.is_swap(j - 1, before, letter)
+                    && came(i - 2, j - 2, self.typing.transposition)
+                {
+                    (i, j) = (i - 2, j - 2);
+                    kinds.push(Kind::Transposition);
+                    continue;
+                }
+            }
+            j -= 1;
+            kinds.push(if j > 0 && self.typed[j - 1] == self.typed[j] {
+                Kind::Doubled
+            } else if letter.is_some_and(|letter| self.is_near(j, letter)) {
+                Kind::Beside
+            } else {
+                Kind::Extra
+            });
+        }
+        kinds
+    }
+
+    fn kind(&self, at: usize, letter: char) -> Option<Kind> {
+        let typed = self.typed[at];
+        if typed == letter {
+            None
+        } else if plain(typed) == plain(letter) {
+            Some(Kind::Accent)
+        } else if self.is_near(at, letter) {
+            Some(Kind::Neighbour)
+        } else {
+            Some(Kind::Other)
+        }
+    }
+
+    /// The cost of a word by itself, if it is within the bound.
+    pub(super) fn cost(&mut self, word: &str) -> Option<f32> {
+        let is_near = self.descend(0, word).is_none();
+        let cost = *self.rows.last().unwrap_or(&f32::INFINITY);
+        (is_near && cost <= self.typing.bound).then_some(cost)
+    }
+
     fn new(typing: &'t Typing, typed: Vec<char>) -> Self {
         let near = typed.iter().map(|&letter| typing.layout.near(letter)).collect();
-        let mut search = Self { typing, typed, near, letters: Vec::new(), rows: Vec::new() };
+        let least = typing.missing.min(typing.doubled).min(typing.extra).min(typing.beside);
+        let band = (typing.bound / least) as usize;
+        let mut search = Self { typing, typed, near, letters: Vec::new(), rows: Vec::new(), band };
         search.rows.push(0.0);
         for at in 0..search.typed.len() {
             search.rows.push(search.rows[at] + search.extra(at, None));
@@ -102,7 +181,10 @@ impl<'t> Search<'t> {
         let last = depth * width;
         let mut best = self.rows[last] + missing;
         self.rows.push(best);
-        for at in 0..self.typed.len() {
+        self.rows.resize(last + 2 * width, f32::INFINITY);
+        // Elsewhere more letters are missing or too many than the bound allows.
+        let from = depth.saturating_sub(self.band);
+        for at in from..self.typed.len().min(depth.saturating_add(self.band).saturating_add(1)) {
             let mut cost = (self.rows[last + at] + self.substitution(at, letter))
                 .min(self.rows[last + at + 1] + missing)
                 .min(self.rows[last + width + at] + self.extra(at, Some(letter)));
@@ -110,7 +192,7 @@ impl<'t> Search<'t> {
                 cost = cost.min(self.rows[last - width + at - 1] + self.typing.transposition);
             }
             best = best.min(cost);
-            self.rows.push(cost);
+            self.rows[last + width + at + 1] = cost;
         }
         self.letters.push(Letter { fold: letter, end });
         // The letter after this one may have changed places with it.

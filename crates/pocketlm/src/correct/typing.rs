@@ -1,5 +1,9 @@
 //! What a typist does to a word: the costs of single slips.
 
+use alloc::string::String;
+use core::fmt;
+
+use crate::error::{Error, Result};
 use crate::exponential::exp;
 
 /// Where the letters of a keyboard are.
@@ -49,7 +53,8 @@ impl Layout {
 ///
 /// The defaults are round rates of our own choice, fitted to no text and no person: of 1,000 letters, 10 are hit on a
 /// neighbouring key (any of about five), 4 are left out, 3 change places with the next, 2 are doubled, 2 come with
-/// another letter and one is mistaken for a letter elsewhere; 3 of 1,000 spaces are left out.
+/// another letter and one is mistaken for a letter elsewhere; 3 of 1,000 spaces are left out. The costs of an unknown
+/// word alone are fitted (`docs/correction.md`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Typing {
     /// Where the keys are.
@@ -74,36 +79,159 @@ pub struct Typing {
     pub space: f32,
     /// Slips whose costs come to more than this are not looked for.
     pub bound: f32,
-    /// What a letter of a word outside the vocabulary costs: a name is spelt by about 8 letters at each place.
+    /// What a letter of an unknown word costs.
     pub letter: f32,
+    /// What an unknown word costs beside its letters; less than nothing where they alone are too dear.
+    pub word: f32,
     /// The probability of a word outside the vocabulary, where the model has no `<unk>` to say it.
     pub unknown: f32,
 }
 
 impl Default for Typing {
     fn default() -> Self {
-        Self {
-            layout: Layout::Qwerty,
-            neighbour: 6.2,
-            other: 10.1,
-            transposition: 5.8,
-            doubled: 6.2,
-            missing: 5.5,
-            extra: 9.0,
-            beside: 7.5,
-            accent: 1.2,
-            space: 5.8,
-            bound: 12.5,
-            letter: 2.1,
-            unknown: 0.02,
+        Self::DEFAULT
+    }
+}
+
+/// As text: a line `name value` for each of its fields.
+impl fmt::Display for Typing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "layout {}", self.layout.name())?;
+        let mut copy = *self;
+        for (name, value) in copy.numbers() {
+            writeln!(f, "{name} {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Layout {
+    const ALL: [Self; 3] = [Self::Qwerty, Self::Qwertz, Self::Azerty];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Qwerty => "qwerty",
+            Self::Qwertz => "qwertz",
+            Self::Azerty => "azerty",
         }
     }
 }
 
 impl Typing {
-    /// The probability that just these `letters` letters spell a word outside the vocabulary.
+    /// Reads what [`Display`](fmt::Display) writes: a line `name value` for each field that is not as by default; empty
+    /// lines and those that begin with `#` are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Typing`] for a name that is none or comes twice, or a value that can be none.
+    pub fn from_text(text: &str) -> Result<Self> {
+        let mut typing = Self::DEFAULT;
+        let mut seen = alloc::vec::Vec::new();
+        for (line, content) in (1..).zip(text.lines()) {
+            let content = content.trim();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            let wrong = |problem: &str| Error::Typing { line, problem: problem.into() };
+            let (name, value) = content
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| wrong("a line is a name, a space and a value, as neighbour 6.2"))?;
+            if seen.contains(&name) {
+                return Err(wrong("its name comes twice"));
+            }
+            seen.push(name);
+            typing.set(name, value.trim()).map_err(|problem| wrong(&problem))?;
+        }
+        Ok(typing)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        if name == "layout" {
+            let layout = Layout::ALL.into_iter().find(|layout| layout.name() == value);
+            self.layout = layout.ok_or("a layout is qwerty, qwertz or azerty")?;
+            return Ok(());
+        }
+        let number: f32 = value.parse().map_err(|_| "its value is no number")?;
+        let mut numbers = self.numbers();
+        let Some((_, field)) = numbers.iter_mut().find(|(field, _)| *field == name) else {
+            let names = numbers.map(|(name, _)| name).join(", ");
+            return Err(alloc::format!("no such name; there are layout, {names}"));
+        };
+        let is_valid = match name {
+            "word" => (-100.0..=100.0).contains(&number),
+            "letter" => (0.0..=100.0).contains(&number),
+            "unknown" => number > 0.0 && number <= 1.0,
+            "bound" => (0.0..=40.0).contains(&number),
+            _ => (0.01..=100.0).contains(&number),
+        };
+        if !is_valid {
+            let range = match name {
+                "word" => "-100 to 100",
+                "letter" => "0 to 100",
+                "unknown" => "above 0, and at most 1",
+                "bound" => "0 to 40",
+                _ => "0.01 to 100",
+            };
+            return Err(alloc::format!("{name} is a number {range}"));
+        }
+        **field = number;
+        Ok(())
+    }
+
+    fn numbers(&mut self) -> [(&'static str, &mut f32); 13] {
+        let Self {
+            layout: _,
+            neighbour,
+            other,
+            transposition,
+            doubled,
+            missing,
+            extra,
+            beside,
+            accent,
+            space,
+            bound,
+            letter,
+            word,
+            unknown,
+        } = self;
+        [
+            ("neighbour", neighbour),
+            ("other", other),
+            ("transposition", transposition),
+            ("doubled", doubled),
+            ("missing", missing),
+            ("extra", extra),
+            ("beside", beside),
+            ("accent", accent),
+            ("space", space),
+            ("bound", bound),
+            ("letter", letter),
+            ("word", word),
+            ("unknown", unknown),
+        ]
+    }
+
+    /// A typist by default.
+    pub const DEFAULT: Self = Self {
+        layout: Layout::Qwerty,
+        neighbour: 6.2,
+        other: 10.1,
+        transposition: 5.8,
+        doubled: 6.2,
+        missing: 5.5,
+        extra: 9.0,
+        beside: 7.5,
+        accent: 1.2,
+        space: 5.8,
+        bound: 12.5,
+        letter: 0.2,
+        word: 13.0,
+        unknown: 0.02,
+    };
+
+    /// The probability that just these `letters` letters spell an unknown word.
     pub(super) fn spelling(&self, letters: usize) -> f64 {
-        exp(-f64::from(self.letter) * letters as f64)
+        exp(-f64::from(self.letter) * letters as f64 - f64::from(self.word))
     }
 }
 
@@ -153,6 +281,34 @@ mod tests {
         assert!(near(Layout::Qwerty, 'i', 'u') && !near(Layout::Qwerty, 'i', 'a'));
         assert!(near(Layout::Qwertz, 't', 'z') && !near(Layout::Qwerty, 't', 'z'));
         assert!(near(Layout::Azerty, 'l', 'm') && !near(Layout::Qwerty, 'l', 'm'));
+    }
+
+    #[test]
+    fn text_gives_the_same_typist_back() {
+        let typing = Typing { layout: Layout::Azerty, word: -3.25, bound: 9.5, ..Typing::DEFAULT };
+        let text = alloc::format!("# of someone\n\n{typing}");
+        assert_eq!(Typing::from_text(&text), Ok(typing));
+        assert_eq!(Typing::from_text(""), Ok(Typing::DEFAULT));
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        for (wrong, says) in [
+            ("neighbour", "a name, a space and a value"),
+            ("neighbor 6", "no such name; there are layout, neighbour, other"),
+            ("other six", "no number"),
+            ("other NaN", "0.01 to 100"),
+            ("other 0", "0.01 to 100"),
+            ("bound inf", "0 to 40"),
+            ("unknown 2", "at most 1"),
+            ("space 5.8", "twice"),
+            ("layout dvorak", "qwerty, qwertz or azerty"),
+        ] {
+            let text = alloc::format!("space 5.8\n{wrong}\n");
+            let Err(error) = Typing::from_text(&text) else { panic!("{wrong}") };
+            let error = alloc::format!("{error}");
+            assert!(error.contains("line 2") && error.contains(says), "{error}");
+        }
     }
 
     #[test]

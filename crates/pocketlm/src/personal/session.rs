@@ -8,6 +8,8 @@ use core::borrow::Borrow;
 use pocketlm_kernels::topk::{Candidate, TopK};
 
 use super::{Kind, Personal};
+#[cfg(feature = "correct")]
+use crate::correct::{Corrections, Speller};
 use crate::error::Result;
 use crate::model::Model;
 use crate::session::Session;
@@ -250,6 +252,37 @@ impl<M: Borrow<Model>> PersonalSession<M> {
             }
         });
         Ok(found.collect())
+    }
+}
+
+#[cfg(feature = "correct")]
+impl<M: Borrow<Model>> PersonalSession<M> {
+    /// What `typed` was meant to be, as [`Session::correct_with`]: the words of the user that the model lacks may be, too.
+    /// What `speller` gives as [`own`](Speller::own) is not taken.
+    ///
+    /// # Errors
+    /// As [`Session::correct_with`].
+    pub fn correct_with(
+        &mut self,
+        speller: &Speller<'_>,
+        typed: &str,
+        k: usize,
+    ) -> Result<Corrections> {
+        self.find_ids();
+        let last = self.last_place();
+        let mixture = self.personal.mixture(last);
+        let words = self.personal.words.iter().enumerate();
+        let own =
+            words.filter(|(place, word)| self.ids[*place].is_none() && word.may_be_suggested());
+        // The model's words keep their probabilities: those of the user are measured against them.
+        let probability = |place: usize| {
+            let [words, pairs] = self.personal.shares(&mixture, last, place as u32);
+            let share = mixture.weights[1] * words + mixture.weights[2] * pairs;
+            f64::from(share / mixture.weights[0])
+        };
+        let own: Vec<(&str, f64)> =
+            own.map(|(place, word)| (&*word.text, probability(place))).collect();
+        self.session.correct_with(&Speller { own: &own, ..*speller }, typed, k)
     }
 }
 

@@ -518,9 +518,17 @@ unsafe fn matmul<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out
         let mut j = 0;
         // SAFETY: tiles cover the panels of the rows and the batch, no more.
         unsafe {
+            while S::WIDE && j + 16 <= batch {
+                tile::<S, D, 1, 16>(decode, w, x, out, i, j);
+                j += 16;
+            }
             while S::WIDE && j + 8 <= batch {
                 tile::<S, D, 1, 8>(decode, w, x, out, i, j);
                 j += 8;
+            }
+            while j + 4 <= batch {
+                tile::<S, D, 1, 4>(decode, w, x, out, i, j);
+                j += 4;
             }
             while j + 2 <= batch {
                 tile::<S, D, 1, 2>(decode, w, x, out, i, j);

@@ -367,7 +367,7 @@ def paper_row(row: dict, mark: str) -> list[str]:
 
 
 def speed() -> str | None:
-    parts = training_step() + recipes_step() + peers() + library_size() + bindings()
+    parts = training_step() + recipes_step() + peers() + bulk() + library_size() + bindings()
     return "\n\n".join(parts) if parts else None
 
 
@@ -498,6 +498,33 @@ def peers() -> list[str]:
         parts.append(table(f"runtime{columns}", rows))
         parts.append(f"From opening the file to the first suggestions, in ms: {openings(run['models'])}.")
     return parts
+
+
+def bulk() -> list[str]:
+    """results/bulk.json, written by benches/bulk.py."""
+    found = load("bulk.json")
+    if not found:
+        return []
+
+    def ratio(row: dict, name: str) -> str:
+        ratios = row.get(f"new_by_{name}")
+        return f"{ratios['median']:.2f}" if ratios else "–"
+
+    rows = [
+        [
+            f"2x{row['size']} {row['precision']}, {row['backend']}",
+            f"{row['streams']}", f"{row['new']:,.0f}", ratio(row, "old"), ratio(row, "onnx"),
+        ]
+        for row in found["rows"]
+    ]
+    return [
+        "Many texts at once, one thread, in turns: words/s, × an older build of ours, and × ONNX Runtime "
+        f"{found['versions']['onnxruntime']} on the same weights in 32 streams (int8; f32 beside our f32), which chooses "
+        "its instructions by itself and so stands beside our best alone.",
+        table("model, instructions | texts | words/s | × older | × ONNX Runtime", rows),
+        f"{where(found['machine'] | {'threads': 1}, found['new'])}, older {short(found['old'])}; other work ran on this "
+        "machine at the same time, so that the ratios count, not the words/s.",
+    ]
 
 
 def openings(models: dict) -> str:

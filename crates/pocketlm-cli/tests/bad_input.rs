@@ -362,6 +362,7 @@ fn sizes_that_no_machine_has() {
     use_it("bench packed.plm --seconds 1e300", &["--seconds", "seconds from 0"]);
     use_it("bench packed.plm --seconds 0", &["more than 0"]);
     use_it("bench packed.plm --batch 0", &["from 1 to 65536"]);
+    use_it("bench packed.plm --backend mmx", &["this machine has", "portable"]);
     use_it("bench packed.plm --batch 100000000000", &["from 1 to 65536"]);
     use_it("suggest -m packed.plm the -k 0", &["from 1 to"]);
     let output = std::process::Command::new(assert_cmd::cargo::cargo_bin!("pocketlm"))

@@ -182,7 +182,10 @@ fn same_seed_same_text() {
 #[test]
 fn bench_reports_speed_and_its_bound() {
     let report = json(shared(), "bench packed.plm --seconds 0.2", &[]);
-    has(&report, "model threads tokens_per_second p50_us p99_us open_ms bound_tokens_per_second");
+    has(
+        &report,
+        "model threads backend tokens_per_second p50_us p99_us open_ms bound_tokens_per_second",
+    );
     assert!(report["p50_us"].as_f64() <= report["p99_us"].as_f64());
 }
 

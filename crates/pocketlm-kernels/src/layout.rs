@@ -50,14 +50,14 @@ pub const fn padded_rows(rows: usize) -> usize {
 }
 
 /// Rows of a strip of the left factor of a large product ([`gemm`](crate::gemm)).
-#[cfg(feature = "host")]
+#[cfg(feature = "batch")]
 pub const STRIP_ROWS: usize = 12;
 
 /// Columns of a strip of the right factor: a line of the cache, and as many as the rows of a panel of
 /// [`float32`](crate::float32), which looks the same.
-#[cfg(feature = "host")]
+#[cfg(feature = "batch")]
 pub const STRIP_COLUMNS: usize = PANEL_ROWS;
 
 /// Columns of the widest tile, two strips: work is best shared out in multiples of it.
-#[cfg(feature = "host")]
+#[cfg(feature = "batch")]
 pub const TILE_COLUMNS: usize = 2 * STRIP_COLUMNS;

@@ -55,10 +55,10 @@ macro_rules! kernels {
             $($given)*
             product::f32_matvec(panels: &[f32], x: &[f32], out: &mut [f32]);
             #[cfg(feature = "batch")]
-            product::f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]);
+            gemm::f32_matmul(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]);
             product::f16_matvec(panels: &[u16], x: &[f32], out: &mut [f32]);
             #[cfg(feature = "batch")]
-            product::f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]);
+            gemm::f16_matmul(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]);
             #[cfg(feature = "host")]
             gemm::gemm(a: &[f32], b: &[f32], depth: usize, shape: [usize; 2], out: &mut [f32], stride: usize, add: bool);
             #[cfg(feature = "host")]

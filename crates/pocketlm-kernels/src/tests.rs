@@ -145,7 +145,7 @@ fn shapes(
     rows: Range<usize>,
     units: Range<usize>,
 ) -> impl Strategy<Value = Integers> {
-    let shape = (rows, units, 1usize..14, 1usize..20, any::<u64>());
+    let shape = (rows, units, 1usize..35, 1usize..20, any::<u64>());
     shape.prop_map(move |(rows, units, batch, group, seed)| {
         let (padded, cols, group) = (crate::layout::padded_rows(rows), units * unit, group * unit);
         let mut random = Random(seed);
@@ -237,7 +237,7 @@ struct Floats {
 }
 
 fn float_matrices() -> impl Strategy<Value = Floats> {
-    let shape = (1usize..70, 1usize..70, 1usize..14, any::<u64>());
+    let shape = (1usize..70, 1usize..70, 1usize..30, any::<u64>());
     shape.prop_map(|(rows, cols, batch, seed)| {
         let mut random = Random(seed);
         Floats {

@@ -7,7 +7,8 @@ use pocketlm_kernels::{float16, float32, half, int8, layout, quantise};
 const ROWS: usize = 37;
 const COLS: usize = 96;
 const GROUP: usize = 64;
-const BATCHES: [usize; 4] = [1, 2, 5, 9];
+/// Every size of tiles, alone and after others.
+const BATCHES: [usize; 7] = [1, 2, 5, 9, 16, 23, 31];
 
 /// Numbers in -1..1, the same ones each time.
 fn noise(seed: u32, n: usize) -> Vec<f32> {
@@ -61,6 +62,24 @@ fn floating_point() {
         assert_close(&all, &each);
         assert_close(&all_half, &each_half);
     }
+}
+
+/// So many columns that they are summed in two stretches, so many rows that not all stay near.
+#[test]
+fn large_floating_point() {
+    let (rows, cols, batch) = (301, 900, 14);
+    let (weights, x) = (noise(1, rows * cols), noise(2, batch * cols));
+    let mut panels = vec![0.0; float32::len(rows, cols)];
+    float32::pack(&weights, rows, cols, &mut panels);
+    let (mut all, mut each) = (noise(3, batch * rows), noise(3, batch * rows));
+    float32::matmul(&panels, &x, batch, &mut all);
+    for (x, each) in x.chunks(cols).zip(each.chunks_mut(rows)) {
+        for (weights, y) in weights.chunks(cols).zip(each) {
+            let exact = weights.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x));
+            *y += exact.sum::<f64>() as f32;
+        }
+    }
+    assert_close(&all, &each);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use crate::error::Result;
 use crate::model::Model;
-use crate::network::Network;
+use crate::network::{Begins, Network};
 use crate::output::{Output, Tally};
 use crate::recurrent::Recurrent;
 use crate::score::{Score, closed};
@@ -14,6 +14,9 @@ use crate::stream::Stream;
 
 /// Streams that advance together.
 pub(crate) const LANES: usize = 32;
+
+/// Vectors that go through a matrix at once, those of several steps where they are known: weights are read once for all.
+pub(crate) const VECTORS: usize = 4 * LANES;
 
 impl Model {
     /// Scores each of `texts` as [`Session::score`](crate::Session::score) does, many of them at
@@ -36,7 +39,10 @@ impl Model {
         // Texts of like length finish together, so few lanes run empty at the end.
         queue.sort_by_key(|(_, ids)| ids.len());
         let lanes = LANES.min(texts.len().max(1));
-        let mut lanes = Lanes::new(recurrent, Stream::new(self), self.vocabulary().eos(), lanes);
+        let longest = queue.last().map_or(1, |(_, ids)| ids.len().max(1));
+        let steps = longest.min(VECTORS / lanes);
+        let eos = self.vocabulary().eos();
+        let mut lanes = Lanes::new(recurrent, Stream::new(self), eos, [steps, lanes]);
         lanes.run(recurrent, queue, &mut scores)?;
         Ok(scores)
     }
@@ -87,22 +93,23 @@ pub(crate) fn lane_ranges(
     })
 }
 
-/// A text on its way through a lane.
-struct Job {
-    index: usize,
-    ids: Vec<u32>,
-    at: usize,
-}
+/// A text on its way through a lane: its number, its tokens that are left.
+type Job = (usize, vec::IntoIter<u32>);
 
-/// Streams side by side.
+/// Streams side by side, some steps at a time.
 struct Lanes {
     network: Network,
     output: Output,
     /// Each layer's `h` `[lanes, R]` and `c` `[lanes, H]`, one after another.
     state: Vec<f32>,
-    /// What the last layer gave, `[lanes, R]`.
+    /// What the last layer gave before each step and after the last, `[steps + 1, lanes, R]`.
     tops: Vec<f32>,
     jobs: Vec<Option<Job>>,
+    /// The tokens of some steps `[steps, lanes]`, and whose they are.
+    tokens: Vec<u32>,
+    owners: Vec<Option<usize>>,
+    /// Steps before which a lane begins a text, and the lane.
+    begins: Vec<(usize, usize)>,
     tallies: Vec<Tally>,
     /// The state and what the last layer gave at the beginning of a text.
     start: Stream,
@@ -110,14 +117,17 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(model: &Recurrent, start: Stream, eos: u32, lanes: usize) -> Self {
+    fn new(model: &Recurrent, start: Stream, eos: u32, [steps, lanes]: [usize; 2]) -> Self {
         Self {
-            network: Network::new(model, 1, lanes),
-            output: Output::new(model, lanes),
+            network: Network::new(model, steps, lanes),
+            output: Output::new(model, steps * lanes),
             state: vec![0.0; lanes * model.state_len()],
-            tops: vec![0.0; lanes * model.top()],
+            tops: vec![0.0; (steps + 1) * lanes * model.top()],
             jobs: (0..lanes).map(|_| None).collect(),
-            tallies: vec![Tally::default(); lanes],
+            tokens: Vec::with_capacity(steps * lanes),
+            owners: Vec::with_capacity(steps * lanes),
+            begins: Vec::new(),
+            tallies: vec![Tally::default(); steps * lanes],
             start,
             eos,
         }
@@ -130,55 +140,73 @@ impl Lanes {
         mut queue: Vec<(usize, Vec<u32>)>,
         scores: &mut [Score],
     ) -> Result<()> {
-        let mut targets = vec![self.eos; self.jobs.len()];
         loop {
-            for (lane, target) in targets.iter_mut().enumerate() {
-                *target = self.next(model, lane, &mut queue);
-            }
-            if self.jobs.iter().all(Option::is_none) {
+            self.plan(&mut queue);
+            if self.owners.is_empty() {
                 return Ok(());
             }
-            self.step(model, &targets, scores)?;
-        }
-    }
-
-    /// The next token of `lane`, from a new text where the last is done.
-    fn next(&mut self, model: &Recurrent, lane: usize, queue: &mut Vec<(usize, Vec<u32>)>) -> u32 {
-        if self.jobs[lane].is_none()
-            && let Some((index, ids)) = queue.pop()
-        {
-            self.jobs[lane] = Some(Job { index, ids, at: 0 });
-            self.begin(model, lane);
-        }
-        // A lane without a text goes on with <eos>, which nobody looks at.
-        self.jobs[lane].as_ref().map_or(self.eos, |job| job.ids[job.at])
-    }
-
-    /// Scores and feeds one token in each lane.
-    fn step(&mut self, model: &Recurrent, targets: &[u32], scores: &mut [Score]) -> Result<()> {
-        self.output.load(model, &self.tops);
-        self.output.tally(model, targets, false, &mut self.tallies);
-        for (job, tally) in self.jobs.iter_mut().zip(&self.tallies) {
-            let Some(this) = job else { continue };
-            scores[this.index].add(true, tally.log_probability()?);
-            this.at += 1;
-            if this.at == this.ids.len() {
-                *job = None;
+            self.advance(model);
+            for (owner, tally) in self.owners.iter().zip(&self.tallies) {
+                if let Some(index) = *owner {
+                    scores[index].add(true, tally.log_probability()?);
+                }
             }
         }
-        let lanes = self.jobs.len();
-        let tops = self.network.run(model, targets, lanes, &mut self.state);
-        self.tops.copy_from_slice(tops);
-        Ok(())
     }
 
-    /// Puts `lane` at the beginning of a text.
-    fn begin(&mut self, model: &Recurrent, lane: usize) {
+    /// What the lanes do next: as many steps as there is room for, or until all texts end.
+    fn plan(&mut self, queue: &mut Vec<(usize, Vec<u32>)>) {
+        self.tokens.clear();
+        self.owners.clear();
+        self.begins.clear();
         let lanes = self.jobs.len();
-        for (own, all) in lane_ranges(model, lane, lanes) {
-            self.state[all].copy_from_slice(&self.start.state.values()[own]);
+        for step in 0..self.tallies.len() / lanes {
+            for lane in 0..lanes {
+                let next = self.next(step, lane, queue);
+                // A lane without a text goes on with <eos>, which nobody looks at.
+                self.tokens.push(next.map_or(self.eos, |(_, token)| token));
+                self.owners.push(next.map(|(index, _)| index));
+            }
+            if self.owners[step * lanes..].iter().all(Option::is_none) {
+                self.tokens.truncate(step * lanes);
+                self.owners.truncate(step * lanes);
+                return;
+            }
         }
-        let top = crate::stream::top(model, self.start.state.values());
-        self.tops[lane * top.len()..][..top.len()].copy_from_slice(top);
+    }
+
+    /// The next token of `lane` and whose it is, from a new text where the last is done.
+    fn next(
+        &mut self,
+        step: usize,
+        lane: usize,
+        queue: &mut Vec<(usize, Vec<u32>)>,
+    ) -> Option<(usize, u32)> {
+        loop {
+            if let Some((index, ids)) = &mut self.jobs[lane]
+                && let Some(token) = ids.next()
+            {
+                return Some((*index, token));
+            }
+            let (index, ids) = queue.pop()?;
+            self.jobs[lane] = Some((index, ids.into_iter()));
+            self.begins.push((step, lane));
+        }
+    }
+
+    /// Tallies and feeds the tokens.
+    fn advance(&mut self, model: &Recurrent) {
+        let (lanes, width, n) = (self.jobs.len(), model.top(), self.tokens.len());
+        let start = self.start.state.values();
+        let begins = Begins { at: &self.begins, state: start };
+        let tops = self.network.run_texts(model, &self.tokens, lanes, &mut self.state, begins);
+        self.tops[lanes * width..][..n * width].copy_from_slice(tops);
+        let top = crate::stream::top(model, start);
+        for &(step, lane) in &self.begins {
+            self.tops[(step * lanes + lane) * width..][..width].copy_from_slice(top);
+        }
+        self.output.load(model, &self.tops[..n * width]);
+        self.output.tally(model, &self.tokens, false, &mut self.tallies[..n]);
+        self.tops.copy_within(n * width..(n + lanes) * width, 0);
     }
 }

@@ -10,6 +10,7 @@ use pocketlm_kernels::{activation, gates};
 
 use crate::matrix::{Matrix, Scratch};
 use crate::modrelu::modrelu;
+use crate::network::Begins;
 use crate::normalise::normalise;
 use crate::spec::CellKind;
 use crate::storage::Array;
@@ -111,6 +112,7 @@ impl Layer {
         x: &[f32],
         batch: usize,
         state: &mut [f32],
+        begins: Begins<'_>,
         buffers: &mut Buffers,
         out: &mut [f32],
     ) {
@@ -129,7 +131,11 @@ impl Layer {
         }
         let steps = pre[..rows * gates].chunks_exact_mut(batch * gates);
         let inputs = x.chunks_exact(batch * self.input.columns());
-        for ((pre, x), out) in steps.zip(inputs).zip(out.chunks_exact_mut(batch * self.output())) {
+        let outputs = out.chunks_exact_mut(batch * self.output());
+        for (step, ((pre, x), out)) in steps.zip(inputs).zip(outputs).enumerate() {
+            for (_, stream) in begins.at.iter().filter(|begin| begin.0 == step) {
+                self.begin(begins.state, *stream, batch, state);
+            }
             if !self.rounds.is_empty() {
                 self.mogrify(x, &state[..batch * self.output()], batch, buffers);
                 self.input.apply(&buffers.pair[0][..x.len()], batch, &mut buffers.scratch, pre);
@@ -141,6 +147,16 @@ impl Layer {
             }
         }
         buffers.pre = pre;
+    }
+
+    /// Gives `stream` of `batch` the state `start`, which is `h` `[R]` and then `c` `[H]`.
+    fn begin(&self, start: &[f32], stream: usize, batch: usize, state: &mut [f32]) {
+        let mut first = 0;
+        for width in self.state_widths() {
+            let own = &mut state[first * batch + stream * width..][..width];
+            own.copy_from_slice(&start[first..first + width]);
+            first += width;
+        }
     }
 
     /// Lets the input `x` `[batch, I]` and the state `h` `[batch, R]` gate each other, into `buffers.pair`.

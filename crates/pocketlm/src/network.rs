@@ -6,6 +6,15 @@ use alloc::vec::Vec;
 use crate::cell::{Buffers, Layer};
 use crate::recurrent::Recurrent;
 
+/// Streams that begin a new text on the way through some steps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Begins<'a> {
+    /// The step before which a stream begins, and the stream.
+    pub(crate) at: &'a [(usize, usize)],
+    /// A stream's state there: each layer's `h` `[R]` and `c` `[H]`, one after another.
+    pub(crate) state: &'a [f32],
+}
+
 /// Buffers for running a model's cells.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -37,7 +46,19 @@ impl Network {
         model: &Recurrent,
         tokens: &[u32],
         batch: usize,
+        state: &mut [f32],
+    ) -> &[f32] {
+        self.run_texts(model, tokens, batch, state, Begins::default())
+    }
+
+    /// [`run`](Self::run), where streams begin new texts on the way.
+    pub(crate) fn run_texts(
+        &mut self,
+        model: &Recurrent,
+        tokens: &[u32],
+        batch: usize,
         mut state: &mut [f32],
+        mut begins: Begins<'_>,
     ) -> &[f32] {
         let n = tokens.len();
         let width = model.embedding.columns();
@@ -48,9 +69,10 @@ impl Network {
             let (this, rest) = state.split_at_mut(batch * layer.state());
             let x = &self.below[..n * layer.input.columns()];
             let out = &mut self.above[..n * layer.output()];
-            layer.run(x, batch, this, &mut self.buffers, out);
+            layer.run(x, batch, this, begins, &mut self.buffers, out);
             core::mem::swap(&mut self.below, &mut self.above);
             state = rest;
+            begins.state = begins.state.get(layer.state()..).unwrap_or_default();
         }
         let top = model.layers.last().map_or(width, Layer::output);
         &self.below[..n * top]

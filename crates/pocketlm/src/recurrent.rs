@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use crate::batch::VECTORS;
 use crate::cell::Layer;
 use crate::error::{Error, Result};
 use crate::format::metadata::{self, Description};
@@ -11,8 +12,8 @@ use crate::matrix::Matrix;
 use crate::spec::{Configuration, Expected, MatrixName, Part};
 use crate::storage::Array;
 
-/// Bytes that a session or a batch takes for each unit of a width: four buffers of 32 vectors.
-const WIDTH: usize = 4 * 32 * size_of::<f32>();
+/// Bytes that a session or a batch takes for each unit of a width, in four buffers.
+const WIDTH: usize = 4 * VECTORS * size_of::<f32>();
 
 /// What a recurrent model computes with.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use comfy_table::Table;
 use memmap2::MmapMut;
 use pocketlm::{Model, Random, Sampler, Sampling, Session};
+use pocketlm_kernels::backend::{self, Backend};
 use pocketlm_kernels::bytes::{as_i32, sum_words};
 use pocketlm_train::corpus::Source;
 use rayon::prelude::*;
@@ -41,9 +42,19 @@ pub struct Args {
     /// Score this text again and again instead: a file, or the test.txt of a folder.
     #[arg(long, value_name = "PATH", conflicts_with = "batch")]
     data: Option<PathBuf>,
+    /// Use this instruction set, not the best of this machine: avx512, avx-vnni, avx2, neon, portable …
+    #[arg(long, value_name = "NAME", value_parser = instruction_set)]
+    backend: Option<Backend>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// A version of the kernels that this machine can run, by its name.
+fn instruction_set(text: &str) -> Result<Backend, String> {
+    let here = || Backend::available().map(Backend::name).collect::<Vec<_>>().join(", ");
+    let found = Backend::available().find(|backend| backend.name() == text);
+    found.ok_or_else(|| format!("this machine has {}", here()))
 }
 
 #[derive(Serialize)]
@@ -52,6 +63,8 @@ struct Report {
     model: PathBuf,
     threads: usize,
     batch: usize,
+    /// The instruction set of the kernels.
+    backend: &'static str,
     tokens_per_second: f64,
     p50_us: f64,
     p99_us: f64,
@@ -70,6 +83,9 @@ struct Report {
 impl Args {
     /// Measures and prints.
     pub fn run(self) -> Result<()> {
+        if let Some(backend) = self.backend {
+            backend::force(backend);
+        }
         let mut reports = Vec::new();
         for path in &self.models {
             let mut report = self.measure(path)?;
@@ -110,6 +126,7 @@ impl Args {
             // Products with several vectors are not shared out.
             threads: if self.batch.is_some() { 1 } else { rayon::current_num_threads() },
             batch: self.batch.unwrap_or(1),
+            backend: backend::chosen().name(),
             tokens_per_second,
             p50_us: at(0.5),
             p99_us: at(0.99),

@@ -245,9 +245,12 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         }
         fn dot_small(acc: I, w: I, x: __m256i) -> I { add_pairs(acc, pairs(w, x)) }
         fn large(p: *const i8) -> u32 {
-            let magnitudes = _mm_abs_epi8(_mm_loadu_si128(p.cast()));
-            let pairs = _mm_maddubs_epi16(magnitudes, _mm_set1_epi8(1));
-            _mm_movemask_epi8(_mm_cmpgt_epi16(pairs, _mm_set1_epi16(128))) as u32
+            let (x, zero) = (_mm_loadu_si128(p.cast()), _mm_setzero_si128());
+            let pairs = |magnitudes| _mm_maddubs_epi16(magnitudes, _mm_set1_epi8(1));
+            let above = pairs(_mm_max_epi8(x, zero));
+            let below = pairs(_mm_sub_epi8(zero, _mm_min_epi8(x, zero)));
+            let most = _mm_max_epi16(above, below);
+            _mm_movemask_epi8(_mm_cmpgt_epi16(most, _mm_set1_epi16(128))) as u32
         }
         fn bytes(p: *const u8) -> I { load_256(p) }
         fn field(w: I, shift: i32, mask: u8) -> I {

@@ -1,10 +1,12 @@
-//! The product of packed factors, written once for all instruction sets; see [`crate::gemm`].
+//! The product of packed factors, written once for all instruction sets; see [`crate::gemm`]. Vectors side by side
+//! times a matrix in panels are one of them: strips of B are panels.
 //!
 //! # Safety
 //! All functions: the instructions of `S` are there, and lengths fit as [`crate::gemm::multiply`] checks.
 #![allow(clippy::needless_range_loop, reason = "tiles of registers are indexed, on purpose")]
 
 use super::lanes::{Lanes, load_some, store_some};
+use super::product::Weight;
 use crate::layout::{STRIP_COLUMNS, STRIP_ROWS, TILE_COLUMNS};
 
 /// Most of the depth that is summed in registers: a strip of A then takes 36 KB of the first-level cache. Shallower
@@ -35,7 +37,7 @@ const NARROW_AHEAD: usize = 768;
 /// Computes a tile of so many rows, and says how many.
 macro_rules! size {
     ($rows:literal, $vectors:literal, $($argument:expr),*) => {{
-        tile::<S, $rows, $vectors, PLAIN>($($argument),*);
+        tile::<S, T, $rows, $vectors, PLAIN>($($argument),*);
         $rows
     }};
 }
@@ -58,8 +60,8 @@ struct Left {
 
 /// Where a strip of B begins, and how many numbers after it the next does.
 #[derive(Clone, Copy)]
-struct Right {
-    at: *const f32,
+struct Right<T> {
+    at: *const T,
     strip: usize,
 }
 
@@ -75,7 +77,9 @@ pub unsafe fn gemm<S: Lanes>(
 ) {
     let a = Left { at: a.as_ptr(), stride: depth };
     // SAFETY: the caller's.
-    unsafe { stretches::<S, false>(a, b.as_ptr(), depth, shape, (out.as_mut_ptr(), stride), add) }
+    unsafe {
+        stretches::<S, f32, false>(a, b.as_ptr(), depth, shape, (out.as_mut_ptr(), stride), add)
+    }
 }
 
 #[inline(always)]
@@ -90,13 +94,36 @@ pub unsafe fn gemm_rows<S: Lanes>(
 ) {
     let a = Left { at: a.as_ptr(), stride: a_stride };
     // SAFETY: the caller's.
-    unsafe { stretches::<S, true>(a, b.as_ptr(), depth, shape, (out.as_mut_ptr(), stride), add) }
+    unsafe {
+        stretches::<S, f32, true>(a, b.as_ptr(), depth, shape, (out.as_mut_ptr(), stride), add)
+    }
+}
+
+/// Vectors side by side, which are rows of A, times a matrix in panels, added to the results.
+#[inline(always)]
+unsafe fn panels<S: Lanes, T: Weight>(panels: &[T], x: &[f32], batch: usize, out: &mut [f32]) {
+    let (cols, rows) = (x.len() / batch, out.len() / batch);
+    let (a, out) = (Left { at: x.as_ptr(), stride: cols }, (out.as_mut_ptr(), rows));
+    // SAFETY: the caller's.
+    unsafe { stretches::<S, T, true>(a, panels.as_ptr(), cols, [batch, rows], out, true) }
 }
 
 #[inline(always)]
-unsafe fn stretches<S: Lanes, const PLAIN: bool>(
+pub unsafe fn f32_matmul<S: Lanes>(weights: &[f32], x: &[f32], batch: usize, out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { panels::<S, f32>(weights, x, batch, out) }
+}
+
+#[inline(always)]
+pub unsafe fn f16_matmul<S: Lanes>(weights: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { panels::<S, u16>(weights, x, batch, out) }
+}
+
+#[inline(always)]
+unsafe fn stretches<S: Lanes, T: Weight, const PLAIN: bool>(
     a: Left,
-    b: *const f32,
+    b: *const T,
     depth: usize,
     [rows, columns]: [usize; 2],
     (out, stride): (*mut f32, usize),
@@ -121,7 +148,7 @@ unsafe fn stretches<S: Lanes, const PLAIN: bool>(
                     let step = if PLAIN { 1 } else { STRIP_ROWS };
                     let a = Left { at: a.at.add(i * a.stride + start * step), ..a };
                     let b = b.add(j * depth + start * STRIP_COLUMNS);
-                    row_of_tiles::<S, PLAIN>((a, b), depth, length, place, add || start > 0);
+                    row_of_tiles::<S, T, PLAIN>((a, b), depth, length, place, add || start > 0);
                 }
             }
         }
@@ -134,8 +161,8 @@ unsafe fn stretches<S: Lanes, const PLAIN: bool>(
 
 /// Up to [`STRIP_ROWS`] rows of A by the strips of B that `place` covers.
 #[inline(always)]
-unsafe fn row_of_tiles<S: Lanes, const PLAIN: bool>(
-    (a, b): (Left, *const f32),
+unsafe fn row_of_tiles<S: Lanes, T: Weight, const PLAIN: bool>(
+    (a, b): (Left, *const T),
     depth: usize,
     length: usize,
     place: Place,
@@ -149,9 +176,11 @@ unsafe fn row_of_tiles<S: Lanes, const PLAIN: bool>(
             let columns = step.min(place.columns - j);
             let place = Place { out: place.out.add(j), columns, ..place };
             match columns > STRIP_COLUMNS {
-                true => wide::<S, PLAIN>((a, b), length, place, add),
-                false if S::WIDE && !PLAIN => tile::<S, 12, 1, PLAIN>((a, b), length, place, add),
-                false => narrow::<S, PLAIN>((a, b), length, place, add),
+                true => wide::<S, T, PLAIN>((a, b), length, place, add),
+                false if S::WIDE && !PLAIN => {
+                    tile::<S, T, 12, 1, PLAIN>((a, b), length, place, add)
+                }
+                false => narrow::<S, T, PLAIN>((a, b), length, place, add),
             }
         }
     }
@@ -170,8 +199,8 @@ unsafe fn rows_from<const PLAIN: bool>(i: usize, a: Left, place: Place) -> (Left
 
 /// All columns of a strip of B; rows that are not there are never read of plain rows.
 #[inline(always)]
-unsafe fn wide<S: Lanes, const PLAIN: bool>(
-    (a, b): (Left, Right),
+unsafe fn wide<S: Lanes, T: Weight, const PLAIN: bool>(
+    (a, b): (Left, Right<T>),
     length: usize,
     place: Place,
     add: bool,
@@ -186,6 +215,7 @@ unsafe fn wide<S: Lanes, const PLAIN: bool>(
                 10.. => size!(10, 2, (a, b), length, place, add),
                 8.. => size!(8, 2, (a, b), length, place, add),
                 4.. => size!(4, 2, (a, b), length, place, add),
+                2.. => size!(2, 2, (a, b), length, place, add),
                 _ => size!(1, 2, (a, b), length, place, add),
             };
         }
@@ -194,8 +224,8 @@ unsafe fn wide<S: Lanes, const PLAIN: bool>(
 
 /// A register of columns, where there are too few registers for more, or too few columns.
 #[inline(always)]
-unsafe fn narrow<S: Lanes, const PLAIN: bool>(
-    (a, b): (Left, Right),
+unsafe fn narrow<S: Lanes, T: Weight, const PLAIN: bool>(
+    (a, b): (Left, Right<T>),
     length: usize,
     place: Place,
     add: bool,
@@ -218,8 +248,8 @@ unsafe fn narrow<S: Lanes, const PLAIN: bool>(
 
 /// R rows by V times 16 columns.
 #[inline(always)]
-unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
-    (a, mut b): (Left, Right),
+unsafe fn tile<S: Lanes, T: Weight, const R: usize, const V: usize, const PLAIN: bool>(
+    (a, mut b): (Left, Right<T>),
     length: usize,
     place: Place,
     add: bool,
@@ -242,7 +272,7 @@ unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
         for unrolled in [const { unrolled::<S>() }, 1] {
             while left >= unrolled {
                 for d in 0..unrolled {
-                    step::<S, R, V, PLAIN>((at, a.stride), b, d, &mut sums);
+                    step::<S, T, R, V, PLAIN>((at, a.stride), b, d, &mut sums);
                 }
                 for at in &mut at {
                     *at = at.wrapping_add(unrolled * if PLAIN { 1 } else { STRIP_ROWS });
@@ -277,9 +307,9 @@ unsafe fn tile<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
 
 /// Adds to a tile's sums the products of depth `d` from where the pointers are.
 #[inline(always)]
-unsafe fn step<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
+unsafe fn step<S: Lanes, T: Weight, const R: usize, const V: usize, const PLAIN: bool>(
     (at, stride): ([*const f32; 3], usize),
-    b: Right,
+    b: Right<T>,
     d: usize,
     sums: &mut [[S::F; V]; R],
 ) {
@@ -293,7 +323,7 @@ unsafe fn step<S: Lanes, const R: usize, const V: usize, const PLAIN: bool>(
             } else if PLAIN {
                 S::prefetch(b.cast::<u8>().wrapping_add(FEW_ROWS_AHEAD));
             }
-            w[v] = S::load(b);
+            w[v] = T::load::<S>(b);
         }
         if !PLAIN && S::WIDE {
             S::prefetch(at[0].cast::<u8>().wrapping_add(NARROW_AHEAD));

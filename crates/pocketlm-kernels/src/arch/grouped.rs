@@ -511,25 +511,61 @@ unsafe fn matvec<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out
     }
 }
 
+/// Whether two panels of a batch go side by side, so that they share what is loaded of the activations. Codes that are put
+/// together of several lines have no registers for it.
+const fn in_pairs<S: Lanes, D: Decode>() -> bool {
+    S::WIDE && D::CODE.bits() == 4
+}
+
 #[inline(always)]
 unsafe fn matmul<S: Lanes, D: Decode>(decode: D, w: &Grouped, x: Batch, out: Out) {
+    let panels = out.rows.div_ceil(PANEL_ROWS);
+    let mut i = 0;
+    // SAFETY: the panels of the rows, no more.
+    unsafe {
+        while const { in_pairs::<S, D>() } && i + 2 <= panels {
+            row_of_tiles::<S, D, 2>(decode, w, x, out, i);
+            i += 2;
+        }
+        while i < panels {
+            row_of_tiles::<S, D, 1>(decode, w, x, out, i);
+            i += 1;
+        }
+    }
+}
+
+/// P panels from number i on × all vectors.
+#[inline(always)]
+unsafe fn row_of_tiles<S: Lanes, D: Decode, const P: usize>(
+    decode: D,
+    w: &Grouped,
+    x: Batch,
+    out: Out,
+    i: usize,
+) {
     let batch = x.scales.len();
-    for i in 0..out.rows.div_ceil(PANEL_ROWS) {
-        let mut j = 0;
-        // SAFETY: tiles cover the panels of the rows and the batch, no more.
-        unsafe {
-            while S::WIDE && j + 8 <= batch {
-                tile::<S, D, 1, 8>(decode, w, x, out, i, j);
-                j += 8;
-            }
-            while j + 2 <= batch {
-                tile::<S, D, 1, 2>(decode, w, x, out, i, j);
-                j += 2;
-            }
-            while j < batch {
-                tile::<S, D, 1, 1>(decode, w, x, out, i, j);
-                j += 1;
-            }
+    let mut j = 0;
+    // SAFETY: tiles cover the panels and the batch, no more.
+    unsafe {
+        while S::WIDE && P == 1 && j + 16 <= batch {
+            tile::<S, D, P, 16>(decode, w, x, out, i, j);
+            j += 16;
+        }
+        while S::WIDE && j + 8 <= batch {
+            tile::<S, D, P, 8>(decode, w, x, out, i, j);
+            j += 8;
+        }
+        while j + 4 <= batch {
+            tile::<S, D, P, 4>(decode, w, x, out, i, j);
+            j += 4;
+        }
+        while j + 2 <= batch {
+            tile::<S, D, P, 2>(decode, w, x, out, i, j);
+            j += 2;
+        }
+        while j < batch {
+            tile::<S, D, P, 1>(decode, w, x, out, i, j);
+            j += 1;
         }
     }
 }

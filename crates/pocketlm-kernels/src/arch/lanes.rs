@@ -116,7 +116,8 @@ pub trait Lanes: Copy {
     unsafe fn weights(p: *const u8) -> Self::W;
     /// Adds the products of four columns of int8 weights, exactly.
     unsafe fn dot(acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
-    /// The same where the magnitudes of the first two and of the last two activations add up to at most 128.
+    /// The same where the magnitudes of those of the first two activations that are above zero add up to at most 128,
+    /// and of those below, and so of the last two.
     #[inline(always)]
     unsafe fn dot_small(acc: Self::I, w: Self::W, x: Self::X) -> Self::I {
         // SAFETY: the caller's.

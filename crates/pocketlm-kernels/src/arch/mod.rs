@@ -9,7 +9,7 @@
 )]
 
 mod elementwise;
-#[cfg(feature = "host")]
+#[cfg(feature = "batch")]
 mod gemm;
 mod grouped;
 mod lanes;

@@ -32,20 +32,20 @@ unsafe fn add_to_rows<S: Lanes>(out: *mut f32, live: usize, y: S::F) {
 /// Calls `$tile` for tiles that cover `$panels` × `$batch`, with the indices of the tile's first panel
 /// and first vector, and its shape as the last two generic constants.
 macro_rules! tiles {
-    ([$s:ty $(, $t:ty)?], $panels:expr, $batch:expr, $tile:ident($($arg:expr),*)) => {{
+    ([$s:ty], $panels:expr, $batch:expr, $tile:ident($($arg:expr),*)) => {{
         let (panels, batch) = ($panels, $batch);
         let mut i = 0;
         while <$s>::WIDE && i + 2 <= panels {
             let mut j = 0;
-            while j + 8 <= batch { $tile::<$s, $($t,)? 2, 8>($($arg),*, i, j); j += 8; }
-            while j + 2 <= batch { $tile::<$s, $($t,)? 2, 2>($($arg),*, i, j); j += 2; }
-            while j < batch { $tile::<$s, $($t,)? 2, 1>($($arg),*, i, j); j += 1; }
+            while j + 8 <= batch { $tile::<$s, 2, 8>($($arg),*, i, j); j += 8; }
+            while j + 2 <= batch { $tile::<$s, 2, 2>($($arg),*, i, j); j += 2; }
+            while j < batch { $tile::<$s, 2, 1>($($arg),*, i, j); j += 1; }
             i += 2;
         }
         while i < panels {
             let mut j = 0;
-            while j + 4 <= batch { $tile::<$s, $($t,)? 1, 4>($($arg),*, i, j); j += 4; }
-            while j < batch { $tile::<$s, $($t,)? 1, 1>($($arg),*, i, j); j += 1; }
+            while j + 4 <= batch { $tile::<$s, 1, 4>($($arg),*, i, j); j += 4; }
+            while j < batch { $tile::<$s, 1, 1>($($arg),*, i, j); j += 1; }
             i += 1;
         }
     }};
@@ -54,7 +54,7 @@ macro_rules! tiles {
 // ------------------------------------------------------------------------------ f32 and f16
 
 /// A floating-point weight.
-trait Weight: Copy {
+pub trait Weight: Copy {
     unsafe fn load<S: Lanes>(p: *const Self) -> S::F;
 }
 
@@ -114,61 +114,6 @@ unsafe fn float_matvec<S: Lanes, T: Weight>(panels: &[T], x: &[f32], out: &mut [
     }
 }
 
-/// P panels from number i on × B vectors from number j on.
-#[inline(always)]
-unsafe fn float_tile<S: Lanes, T: Weight, const P: usize, const B: usize>(
-    panels: *const T,
-    x: *const f32,
-    cols: usize,
-    out: *mut f32,
-    rows: usize,
-    i: usize,
-    j: usize,
-) {
-    // SAFETY: the tile lies within the matrix and the batch.
-    unsafe {
-        let panel = panels.add(i * PANEL_ROWS * cols);
-        let x = x.add(j * cols);
-        Out { p: out, rows }.ask::<S, P, B>(j, i * PANEL_ROWS);
-        let mut acc = [[S::splat(0.0); B]; P];
-        for c in 0..cols {
-            let mut w = [S::splat(0.0); P];
-            for p in 0..P {
-                let line = panel.add((p * cols + c) * PANEL_ROWS);
-                prefetch::<S, T>(line);
-                w[p] = T::load::<S>(line);
-            }
-            for b in 0..B {
-                let x = S::splat(*x.add(b * cols + c));
-                for p in 0..P {
-                    acc[p][b] = S::mul_add(w[p], x, acc[p][b]);
-                }
-            }
-        }
-        for p in 0..P {
-            let row = (i + p) * PANEL_ROWS;
-            for b in 0..B {
-                add_to_rows::<S>(out.add((j + b) * rows + row), rows - row, acc[p][b]);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn float_matmul<S: Lanes, T: Weight>(
-    panels: &[T],
-    x: &[f32],
-    batch: usize,
-    out: &mut [f32],
-) {
-    let (cols, rows) = (x.len() / batch, out.len() / batch);
-    let (panels, x, out) = (panels.as_ptr(), x.as_ptr(), out.as_mut_ptr());
-    // SAFETY: tiles cover the panels of `rows` rows and the batch, no more.
-    unsafe {
-        tiles!([S, T], rows.div_ceil(PANEL_ROWS), batch, float_tile(panels, x, cols, out, rows))
-    }
-}
-
 #[inline(always)]
 pub unsafe fn f32_matvec<S: Lanes>(panels: &[f32], x: &[f32], out: &mut [f32]) {
     // SAFETY: the caller's.
@@ -176,21 +121,9 @@ pub unsafe fn f32_matvec<S: Lanes>(panels: &[f32], x: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-pub unsafe fn f32_matmul<S: Lanes>(panels: &[f32], x: &[f32], batch: usize, out: &mut [f32]) {
-    // SAFETY: the caller's.
-    unsafe { float_matmul::<S, f32>(panels, x, batch, out) }
-}
-
-#[inline(always)]
 pub unsafe fn f16_matvec<S: Lanes>(panels: &[u16], x: &[f32], out: &mut [f32]) {
     // SAFETY: the caller's.
     unsafe { float_matvec::<S, u16>(panels, x, out) }
-}
-
-#[inline(always)]
-pub unsafe fn f16_matmul<S: Lanes>(panels: &[u16], x: &[f32], batch: usize, out: &mut [f32]) {
-    // SAFETY: the caller's.
-    unsafe { float_matmul::<S, u16>(panels, x, batch, out) }
 }
 
 // ------------------------------------------------------------------------------------- int8

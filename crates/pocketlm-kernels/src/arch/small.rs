@@ -1,8 +1,9 @@
 //! int8 products where the only multiplication of bytes adds two products in 16 bits.
 //!
-//! A sum of two products with bytes up to 255 fits in 16 bits if the magnitudes of the two activations add up to at
-//! most 128. Most do: activations are scaled by the largest of the vector, and most are far smaller. Of those that do
-//! not, the two halves do, and each is multiplied apart, while its weights are near. The products are exact.
+//! A sum of two products with bytes up to 255 fits in 16 bits if the two activations have different signs, or if their
+//! magnitudes add up to at most 128. Most do: activations are scaled by the largest of the vector, and most are far
+//! smaller. Of those that do not, the two halves do, and each is multiplied apart, while its weights are near. The
+//! products are exact.
 //!
 //! # Safety
 //! All functions: the instructions of `S` are there, and lengths fit as the public functions check.

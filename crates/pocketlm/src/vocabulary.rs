@@ -373,9 +373,9 @@ impl Vocabulary {
         })
     }
 
-    /// Calls `visit` with every word in the order of ids: its id, the bytes that it shares with the word before, itself.
+    /// Calls `visit` with every word in the order of ids: its id, how many bytes it shares with the word before, its bytes.
     #[cfg(feature = "correct")]
-    pub(crate) fn walk(&self, mut visit: impl FnMut(u32, usize, &str)) {
+    pub(crate) fn walk(&self, mut visit: impl FnMut(u32, usize, &[u8])) {
         let mut word = Vec::new();
         for (id, entry) in (0..).zip(self.entries(0).take(self.types)) {
             // The head of a block is written whole.
@@ -383,7 +383,7 @@ impl Vocabulary {
             let shared = if is_head { common(&word, entry.suffix) } else { entry.shared };
             word.truncate(entry.shared);
             word.extend_from_slice(entry.suffix);
-            visit(id, shared, core::str::from_utf8(&word).unwrap_or_default());
+            visit(id, shared, &word);
         }
     }
 

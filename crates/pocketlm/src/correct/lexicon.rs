@@ -37,7 +37,7 @@ impl Lexicon {
         Session::new(&words).log_probabilities(&mut log_shares)?;
         let unknown = vocabulary.unk().map(|unk| exp(f64::from(log_shares[unk as usize])));
         vocabulary.walk(|id, _, word| {
-            if vocabulary.is_special(id) || model.vocabulary().id(word).is_some() {
+            if vocabulary.is_special(id) || model.vocabulary().id_of(word).is_some() {
                 log_shares[id as usize] = f32::NEG_INFINITY;
             }
         });

@@ -32,6 +32,8 @@ struct Letter {
 pub(super) struct Search<'t> {
     typing: &'t Typing,
     typed: Vec<char>,
+    /// The typed letters without accents.
+    plain: Vec<char>,
     near: Vec<u32>,
     letters: Vec<Letter>,
     /// A row for the empty beginning and for each of `letters`.
@@ -52,6 +54,7 @@ pub fn slips(vocabulary: &Vocabulary, typing: &Typing, typed: &str) -> Vec<Slip>
         if shared >= left {
             return;
         }
+        let word = core::str::from_utf8(word).unwrap_or_default();
         left = search.descend(shared, word).unwrap_or(usize::MAX);
         let cost = *search.rows.last().unwrap_or(&f32::INFINITY);
         if left == usize::MAX && cost <= typing.bound && !vocabulary.is_special(id) {
@@ -82,7 +85,7 @@ impl<'t> Search<'t> {
             let before = i.checked_sub(2).map(|at| self.letters[at].fold);
             let came = |i: usize, j: usize, cost: f32| self.rows[i * width + j] + cost == here;
             if let Some(letter) = letter {
-                if j > 0 && came(i - 1, j - 1, self.substitution(j - 1, letter)) {
+                if j > 0 && came(i - 1, j - 1, self.substitution(j - 1, letter, plain(letter))) {
                     (i, j) = (i - 1, j - 1);
                     kinds.extend(self.kind(j, letter));
                     continue;
@@ -124,7 +127,7 @@ impl<'t> Search<'t> {
         let typed = self.typed[at];
         if typed == letter {
             None
-        } else if plain(typed) == plain(letter) {
+        } else if self.plain[at] == plain(letter) {
             Some(Kind::Accent)
         } else if self.is_near(at, letter) {
             Some(Kind::Neighbour)
@@ -144,7 +147,9 @@ impl<'t> Search<'t> {
         let near = typed.iter().map(|&letter| typing.layout.near(letter)).collect();
         let least = typing.missing.min(typing.doubled).min(typing.extra).min(typing.beside);
         let band = (typing.bound / least) as usize;
-        let mut search = Self { typing, typed, near, letters: Vec::new(), rows: Vec::new(), band };
+        let plain = typed.iter().map(|&letter| plain(letter)).collect();
+        let (letters, rows) = (Vec::new(), Vec::new());
+        let mut search = Self { typing, typed, plain, near, letters, rows, band };
         search.rows.push(0.0);
         for at in 0..search.typed.len() {
             search.rows.push(search.rows[at] + search.extra(at, None));
@@ -184,8 +189,9 @@ impl<'t> Search<'t> {
         self.rows.resize(last + 2 * width, f32::INFINITY);
         // Elsewhere more letters are missing or too many than the bound allows.
         let from = depth.saturating_sub(self.band);
+        let bare = plain(letter);
         for at in from..self.typed.len().min(depth.saturating_add(self.band).saturating_add(1)) {
-            let mut cost = (self.rows[last + at] + self.substitution(at, letter))
+            let mut cost = (self.rows[last + at] + self.substitution(at, letter, bare))
                 .min(self.rows[last + at + 1] + missing)
                 .min(self.rows[last + width + at] + self.extra(at, Some(letter)));
             if self.is_swap(at, before, letter) {
@@ -212,12 +218,11 @@ impl<'t> Search<'t> {
         letter.is_ascii_lowercase() && self.near[at] >> (letter as u32 - 'a' as u32) & 1 == 1
     }
 
-    /// The typed letter `at` instead of `letter`.
-    fn substitution(&self, at: usize, letter: char) -> f32 {
-        let typed = self.typed[at];
-        if typed == letter {
+    /// The typed letter `at` instead of `letter`, which is `bare` without its accent.
+    fn substitution(&self, at: usize, letter: char, bare: char) -> f32 {
+        if self.typed[at] == letter {
             0.0
-        } else if plain(typed) == plain(letter) {
+        } else if self.plain[at] == bare {
             self.typing.accent
         } else if self.is_near(at, letter) {
             self.typing.neighbour

@@ -639,15 +639,18 @@ def correction() -> str | None:
     if not found:
         return None
     rows = [
-        [name, f"{row['threshold']:.2f}"] + [f"{100 * row[key]:.2f}" for key in ("mended", "broken", "first", "right_above_0.9")]
+        [name, f"{row['threshold']:.2f}"] + [f"{100 * row[key]:.2f}" for key in ("mended", "broken", "mended_at_0.25", "mended_at_0.5", "first")]
         for name, row in found["rows"].items()
     ]
-    rows += [[name, "–", f"{100 * row['mended']:.2f}", f"{100 * row['broken']:.2f}", "–", "–"]
+    rows += [[name, "–", f"{100 * row['mended']:.2f}", f"{100 * row['broken']:.2f}", "–", "–", "–"]
              for name, row in found["others"].items()]
-    header = "ranking | threshold | % of slips mended | % of right words broken | % of slips with the right word first | % right above 0.9"
+    header = ("ranking | threshold | % of slips mended | % of right words broken | % mended where 0.25 % break | where 0.5 % break | "
+              "% of slips with the right word first")
     data = ", ".join(f"{key} `{value[:12]}…`" for key, value in found["sha256"].items())
-    first = next(iter(found["rows"].values()))
-    note = (f"{first['words']:,} words, {first['slips']:,} slips; the lexicon has {found['lexicon_bytes']:,} bytes."
+    first, wide = (found["rows"][name] for name in ("with context", "with context, lexicon of 50,000 words"))
+    note = (f"{first['words']:,} words, {first['slips']:,} slips; the lexicon has {found['lexicon_bytes']:,} bytes. A call with "
+            f"the model alone takes {first['p50_ms']:.2f} ms at the median, {first['p99_ms']:.2f} ms at the 99th percentile; with "
+            f"the lexicon {wide['p50_ms']:.2f} and {wide['p99_ms']:.2f} ms."
             f" SHA-256: {data}; {where(found['machine'], found['commit'])}.")
     return table(header, rows) + f"\n\n{note}"
 

@@ -134,6 +134,9 @@ fn run(
     Ok((cases, times))
 }
 
+/// The share of right words that a correction may break.
+const BROKEN: f64 = 0.005;
+
 /// The costs of an unknown word, beyond those of `Typing::default`, that make what was meant likeliest.
 fn fit(valid: &[Case]) -> [f64; 2] {
     let loss = |costs: [f64; 2]| -> f64 {
@@ -158,29 +161,34 @@ fn fit(valid: &[Case]) -> [f64; 2] {
     all.min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap_or_default()
 }
 
-/// The least confidence above which at most 0.5 % of the right words are replaced.
-fn threshold(cases: &[Case], costs: [f64; 2]) -> f64 {
+/// The least confidence above which at most a share of the right words is replaced.
+fn threshold(cases: &[Case], costs: [f64; 2], most: f64) -> f64 {
     let right = cases.iter().filter(|case| !case.is_slip());
     let mut sure: Vec<f64> = right.map(|case| case.confidence(costs)).collect();
     sure.sort_by(|a, b| b.total_cmp(a));
-    sure.get(sure.len() / 200).copied().unwrap_or(0.0)
+    sure.get((sure.len() as f64 * most) as usize).copied().unwrap_or(0.0)
 }
 
 fn report(valid: &[Case], test: &[Case]) -> String {
     let costs = fit(valid);
-    let least = threshold(valid, costs);
+    let least = threshold(valid, costs, BROKEN);
     let share = |of: &dyn Fn(&Case) -> bool, hit: &dyn Fn(&Case) -> bool| {
         let all = test.iter().filter(|case| of(case)).count();
         test.iter().filter(|case| of(case) && hit(case)).count() as f64 / all as f64
     };
-    let mended = share(&Case::is_slip, &|c| c.is_right() && c.confidence(costs) > least);
+    let mended_above =
+        |least: f64| share(&Case::is_slip, &|c| c.is_right() && c.confidence(costs) > least);
+    let mended = mended_above(least);
+    // Rankings compare where they break as many right words.
+    let [quarter, half] =
+        [BROKEN / 2.0, BROKEN].map(|most| mended_above(threshold(test, costs, most)));
     let broken = share(&|c| !c.is_slip(), &|c| c.confidence(costs) > least);
     let first = share(&Case::is_slip, &Case::is_right);
     let sure = share(&|c| c.confidence(costs) > 0.9, &|c| c.is_slip() && c.is_right());
     let default = Typing::default();
     let [word, letter] = [costs[0] + f64::from(default.word), costs[1] + f64::from(default.letter)];
     format!(
-        r#""word": {word:.2}, "letter": {letter:.2}, "threshold": {least:.4}, "mended": {mended:.4}, "broken": {broken:.5}, "first": {first:.4}, "right_above_0.9": {sure:.4}"#
+        r#""word": {word:.2}, "letter": {letter:.2}, "threshold": {least:.4}, "mended": {mended:.4}, "broken": {broken:.5}, "mended_at_0.25": {quarter:.4}, "mended_at_0.5": {half:.4}, "first": {first:.4}, "right_above_0.9": {sure:.4}"#
     )
 }
 
@@ -222,18 +230,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             writeln!(lines, "{}", case.pair.join("\t"))?;
         }
         std::fs::write(cases, lines)?;
-        if let Ok(path) = std::env::var("DUMP") {
-            let mut lines = String::new();
-            for c in &on_valid {
-                let [a, b] = &c.pair;
-                writeln!(
-                    lines,
-                    "{a}\t{b}\t{}\t{}\t{}\t{}\t{}",
-                    c.best, c.sure, c.all, c.own, c.is_known
-                )?;
-            }
-            std::fs::write(format!("{path}.{name}"), lines)?;
-        }
     }
     println!("{{{}}}", rows.join(",\n"));
     Ok(())

@@ -83,6 +83,7 @@ def main() -> None:
                     "with context, lexicon of 50,000 words": f"{MODEL}+{lists[50_000]}",
                     "without context, 50,000 words": lists[50_000]}
         rows = run_json([a.example, valid, test, WORDS, here / "cases.tsv", *(f"{key}={path}" for key, path in rankings.items())])
+        peak = rows.pop("peak_bytes")
         lexicon = lists[50_000].stat().st_size
         cases = [line.lower().split("\t") for line in (here / "cases.tsv").read_text().splitlines()]
     typed = sorted({case[0] for case in cases})
@@ -93,7 +94,7 @@ def main() -> None:
     files = {"model": MODEL, "train": train, "valid": valid, "test": test}
     write_json(ROOT / "results/correction.json", {
         "commit": head(), "machine": machine() | {"threads": 1}, "profile": a.example.parent.parent.name,
-        "sha256": {key: sha256(path) for key, path in files.items()}, "lexicon_bytes": lexicon, "rows": rows, "others": others})
+        "sha256": {key: sha256(path) for key, path in files.items()}, "peak_bytes": peak, "lexicon_bytes": lexicon, "rows": rows, "others": others})
 
 
 if __name__ == "__main__":

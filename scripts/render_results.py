@@ -741,6 +741,21 @@ def subwords() -> str | None:
             f"{where(found['machine'], found['commit'])}.")
 
 
+def personal() -> str | None:
+    """results/personal.json, written by benches/personal.py."""
+    found = load("personal.json")
+    if not found:
+        return None
+    names = {"model": "the built-in model", "personal": "with the user's words"}
+    rows = [[names[name], *(f"{100 * row[key]:.1f} %" for key in ("saved_at_1", "saved_at_3", "never")),
+             f"{row['microseconds']:,.0f}"] for name, row in found["rows"].items()]
+    rows.append(["more keys saved", *(f"{100 * (found['rows']['personal'][key] / found['rows']['model'][key] - 1):+.1f} %"
+                                      for key in ("saved_at_1", "saved_at_3")), "", ""])
+    return (table("suggestions of | saved@1 | saved@3 | never offered | µs a list", rows) + f"\n\n{found['lines']:,} messages of a "
+            f"public chat in their order, the first quarter left out of the figures. SHA-256 `{found['sha256'][:12]}…`; "
+            f"{where(found['machine'], found['commit'])}.")
+
+
 DOCUMENTS = {
     ROOT / "README.md": {"front": front},
     ROOT / "docs/results.md": {"ptb": ptb, "bases": bases, "paper": paper, "paper-answer": paper_answer, "frontier": frontier, "field": field},
@@ -748,7 +763,7 @@ DOCUMENTS = {
     ROOT / "docs/benchmarks.md": {"speed": speed},
     ROOT / "docs/correction.md": {"correction": correction},
     ROOT / "docs/ngrams.md": {"ngram": ngram},
-    ROOT / "docs/own-language.md": {"subwords": subwords, "own-language": own_language},
+    ROOT / "docs/own-language.md": {"subwords": subwords, "own-language": own_language, "personal": personal},
     ROOT / "docs/rescoring.md": {"rescoring": rescoring},
     ROOT / "docs/import.md": {"export": export},
     ROOT / "docs/compression.md": {"search": search, "entropy": entropy, "forms": forms},

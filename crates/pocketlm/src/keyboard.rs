@@ -32,6 +32,9 @@ use crate::vocabulary::Vocabulary;
 /// (`docs/correction.md`).
 pub const SURE: f64 = 0.75;
 
+/// Letters of the shortest form that is corrected: on shorter ones nothing was measured, and many words begin with them.
+const SHORTEST: usize = 3;
+
 /// Probability above which what may have been meant is a word to tap.
 const LIKELY: f64 = 0.02;
 
@@ -59,7 +62,7 @@ pub struct Strip {
     pub typed: String,
     /// Words to tap: the correction, completions, then what else may have been meant; of each the best first.
     pub words: Vec<Offer>,
-    /// What the typed form was meant to be, where that is [sure](SURE): a space puts it in its place.
+    /// What a typed form of three letters or more was meant to be, where that is [sure](SURE): a space puts it in its place.
     pub correction: Option<Correction>,
 }
 
@@ -161,7 +164,8 @@ impl<M: Borrow<Model>> Keyboard<M> {
         self.read(context)?;
         let meant = self.meant(typed, k)?;
         let mut words = self.completions(context, typed, k)?;
-        let correction = meant.words.first().filter(|_| meant.confidence() > SURE).cloned();
+        let is_sure = meant.confidence() > SURE && typed.chars().count() >= SHORTEST;
+        let correction = meant.words.first().filter(|_| is_sure).cloned();
         if let Some(Correction { word, probability }) = &correction {
             words.retain(|offer| offer.word != *word);
             let is_own = self.is_own(word);

@@ -94,7 +94,7 @@ test('words are learnt, forgotten, blocked, kept and taken up again', async () =
   assert.ok(!offers('see Zs').includes('Zsuzsi'));
   assert.ok(keyboard.unblock('said') && offers('the company sa').includes('said'));
   assert.ok(!keyboard.add('two words') && keyboard.add('Óbuda'));
-  assert.deepEqual(offers('in Ób'), ['Óbuda']);
+  assert.equal(offers('in Ób')[0], 'Óbuda');
   keyboard.erase();
   assert.deepEqual([keyboard.words, keyboard.blocked], [[], []]);
 });

@@ -4,19 +4,17 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::cell::Begins;
 use crate::error::Result;
 use crate::model::Model;
-use crate::network::{Begins, Network};
+use crate::network::Network;
 use crate::output::{Output, Tally};
-use crate::recurrent::Recurrent;
+use crate::recurrent::{Recurrent, VECTORS};
 use crate::score::{Score, closed};
 use crate::stream::Stream;
 
 /// Streams that advance together.
 pub(crate) const LANES: usize = 32;
-
-/// Vectors that go through a matrix at once, those of several steps where they are known: weights are read once for all.
-pub(crate) const VECTORS: usize = 4 * LANES;
 
 impl Model {
     /// Scores each of `texts` as [`Session::score`](crate::Session::score) does, many of them at

@@ -10,10 +10,18 @@ use pocketlm_kernels::{activation, gates};
 
 use crate::matrix::{Matrix, Scratch};
 use crate::modrelu::modrelu;
-use crate::network::Begins;
 use crate::normalise::normalise;
 use crate::spec::CellKind;
 use crate::storage::Array;
+
+/// Streams that begin a new text on the way through some steps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Begins<'a> {
+    /// The step before which a stream begins, and the stream.
+    pub(crate) at: &'a [(usize, usize)],
+    /// A stream's state there: each layer's `h` `[R]` and `c` `[H]`, one after another.
+    pub(crate) state: &'a [f32],
+}
 
 /// A layer of cells.
 #[derive(Debug)]

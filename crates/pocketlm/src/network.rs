@@ -3,17 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::cell::{Buffers, Layer};
+use crate::cell::{Begins, Buffers, Layer};
 use crate::recurrent::Recurrent;
-
-/// Streams that begin a new text on the way through some steps.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Begins<'a> {
-    /// The step before which a stream begins, and the stream.
-    pub(crate) at: &'a [(usize, usize)],
-    /// A stream's state there: each layer's `h` `[R]` and `c` `[H]`, one after another.
-    pub(crate) state: &'a [f32],
-}
 
 /// Buffers for running a model's cells.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::batch::VECTORS;
 use crate::cell::Layer;
 use crate::error::{Error, Result};
 use crate::format::metadata::{self, Description};
@@ -11,6 +10,9 @@ use crate::leaves::Leaves;
 use crate::matrix::Matrix;
 use crate::spec::{Configuration, Expected, MatrixName, Part};
 use crate::storage::Array;
+
+/// Vectors that go through a matrix at once, those of several steps where they are known: weights are read once for all.
+pub(crate) const VECTORS: usize = 128;
 
 /// Bytes that a session or a batch takes for each unit of a width, in four buffers.
 const WIDTH: usize = 4 * VECTORS * size_of::<f32>();
